@@ -1,0 +1,1 @@
+"""The middle ring: everything that talks to the outside."""

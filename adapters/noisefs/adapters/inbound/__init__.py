@@ -1,0 +1,1 @@
+"""Protocols that clients speak: they call core services."""

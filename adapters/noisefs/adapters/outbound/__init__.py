@@ -1,0 +1,1 @@
+"""Adapters of core's ports: storage, index, system."""

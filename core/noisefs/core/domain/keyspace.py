@@ -1,0 +1,75 @@
+"""Keys of the index's tables: their order is the order of listings and range reads.
+
+Object keys sort by their UTF-8 bytes behind an 8-byte bucket id. An object key never contains NUL, so NUL ends it
+where something follows.
+"""
+
+import struct
+from typing import Final
+
+from noisefs.core.domain.ids import BodyId, LayoutId, PackId, UploadId
+
+_U64: Final = struct.Struct(">Q")
+_U32: Final = struct.Struct(">I")
+_U16: Final = struct.Struct(">H")
+
+
+def u64(value: int) -> bytes:
+    """Eight bytes, big-endian."""
+    return _U64.pack(value)
+
+
+def object_key(bucket_id: int, key: str) -> bytes:
+    """Row of the current version of an object."""
+    return _U64.pack(bucket_id) + key.encode()
+
+
+def bucket_range(bucket_id: int) -> tuple[bytes, bytes]:
+    """All object rows of a bucket, as start and end (exclusive)."""
+    return _U64.pack(bucket_id), _U64.pack(bucket_id + 1)
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The smallest key above every key that begins with ``prefix``, which is never empty or all 0xff here."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes([head[-1] + 1])
+
+
+def run_key(body_id: BodyId, segment: int) -> bytes:
+    """Row of the run that begins at this segment."""
+    return body_id + _U64.pack(segment)
+
+
+def placement_key(pack_id: PackId, position: int) -> bytes:
+    """Row of what lies at this position of an open pack."""
+    return pack_id + _U16.pack(position)
+
+
+def upload_key(bucket_id: int, key: str, upload_id: UploadId) -> bytes:
+    """Row of an open upload: sorted by key, then by upload id."""
+    return _U64.pack(bucket_id) + key.encode() + b"\0" + upload_id
+
+
+def part_key(upload_id: UploadId, number: int) -> bytes:
+    """Row of a part."""
+    return upload_id + _U16.pack(number)
+
+
+def layout_chunk_key(layout_id: LayoutId, chunk: int) -> bytes:
+    """Row of a chunk of a long extent list; the head has the bare id."""
+    return layout_id + _U32.pack(chunk)
+
+
+def property_key(bucket_id: int, key: str, name: str) -> bytes:
+    """Row of a WebDAV dead property, ``name`` in Clark notation."""
+    return _U64.pack(bucket_id) + key.encode() + b"\0" + name.encode()
+
+
+def bucket_usage_key(bucket_id: int) -> bytes:
+    """Row of a bucket's counters."""
+    return b"b" + _U64.pack(bucket_id)
+
+
+def user_usage_key(user_id: str) -> bytes:
+    """Row of a user's counters."""
+    return b"u" + user_id.encode()

@@ -1,0 +1,155 @@
+"""Port ``Index``: an ordered, transactional map of tables, encrypted at rest.
+
+What the rows mean is core's business (``core.domain.records``); an adapter keeps bytes in order, atomically and
+durably. So every rule of the namespace is written once, and SQLite, PostgreSQL and memory behave alike.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Table(Enum):
+    """Closed set of tables; the value is the name on disk and never changes."""
+
+    META = "meta"
+    USERS = "users"
+    USER_NAMES = "user_names"
+    ACCESS_KEYS = "access_keys"
+    BUCKETS = "buckets"
+    OBJECTS = "objects"
+    LAYOUTS = "layouts"
+    BODIES = "bodies"
+    RUNS = "runs"
+    INLINE = "inline"
+    SLICES = "slices"
+    PLACEMENTS = "placements"
+    PACKS = "packs"
+    PACK_LIVE = "pack_live"
+    DEAD = "dead"
+    UPLOADS = "uploads"
+    PARTS = "parts"
+    COMPLETED = "completed"
+    USAGE = "usage"
+    LOCKS = "locks"
+    PROPERTIES = "properties"
+
+
+class Reading(ABC):
+    """One consistent view of the index. Valid only inside the function it was handed to."""
+
+    @abstractmethod
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value under ``key``, or ``None``."""
+
+    @abstractmethod
+    def scan(
+        self, table: Table, start: bytes, end: bytes, limit: int, *, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """Up to ``limit`` pairs with ``start <= key < end``, ascending by key bytes (descending: ``reverse``)."""
+
+    @abstractmethod
+    def count(self, table: Table) -> int:
+        """Rows of the table. May cost a scan: not for hot paths."""
+
+
+class Writing(Reading):
+    """A view that can change; reads see the function's own writes."""
+
+    @property
+    @abstractmethod
+    def sequence(self) -> int:
+        """The u64 number of the commit this function will be part of: the last one's plus 1. Never reused."""
+
+    @abstractmethod
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set the value under ``key``."""
+
+    @abstractmethod
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove ``key``; nothing happens where it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What one function of a batch came to: ``error`` is ``None`` exactly when its writes were committed."""
+
+    value: T | None
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The keys that one commit wrote or deleted: what an incremental snapshot has to copy."""
+
+    sequence: int
+    keys: tuple[tuple[Table, bytes], ...]
+
+
+class Index(ABC):
+    """The map. All methods block: call them from a worker lane, except ``read`` of a few point lookups.
+
+    Safe to call from several threads; ``transact`` calls exclude each other, across processes too. A cancelled
+    caller leaves either all or nothing of a batch.
+    """
+
+    @abstractmethod
+    def read(self, work: Callable[[Reading], T]) -> T:
+        """Run ``work`` on one consistent view and return its result. ``work`` must end within 5 s.
+
+        Raises:
+            IndexDamaged: A page cannot be decrypted or read.
+        """
+
+    @abstractmethod
+    def transact(self, batch: Sequence[Callable[[Writing], object]], *, wipe: bool = True) -> list[Outcome[object]]:
+        """Run the functions in order inside **one** durable commit with one sequence number.
+
+        A function that raises has its own writes undone; the others are not touched. The returned list has one
+        outcome a function, in order; once it is returned, the writes survive power loss (``sync = fsync``).
+        A batch in which nothing was written uses no sequence number.
+
+        Args:
+            batch: At most 256 functions. Each may run again if the adapter retries: no side effects outside.
+            wipe: Overwrite deleted bytes in the file (``secure_delete``). ``False`` only where no key is deleted.
+
+        Raises:
+            DiskFull, ReadOnlyStore: Nothing was committed; later calls may succeed.
+            IndexClosed: A sync failed, now or before: the outcome of this batch is unknown, writing has stopped.
+        """
+
+    @abstractmethod
+    def sequence(self) -> int:
+        """Number of the last commit; 0 for a new index."""
+
+    @abstractmethod
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Changes of commits with a higher number, ascending, at most ``limit``."""
+
+    @abstractmethod
+    def forget_changes(self, upto: int) -> None:
+        """Drop the record of changes up to and including this number."""
+
+    @abstractmethod
+    def checkpoint(self) -> None:
+        """Make deletions physical: afterwards no deleted value is left in the file or its log."""
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Check the whole index.
+
+        Raises:
+            IndexDamaged: With what is wrong.
+        """
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """Bytes the index occupies, its log included."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything; further calls are errors."""

@@ -1,0 +1,74 @@
+"""Port ``Telemetry``: numbers for whoever watches. Names end in a unit, then ``_total`` for counters.
+
+Labels come from closed sets, never from keys. Calls are cheap and never raise.
+"""
+
+from abc import ABC, abstractmethod
+from enum import Enum
+
+
+class Counter(Enum):
+    """Only ever grows. Value: the metric's name, help text, label names."""
+
+    REQUESTS = ("noisefs_requests_total", "Requests answered", ("protocol", "operation", "status"))
+    BYTES_IN = ("noisefs_received_bytes_total", "Body bytes received", ("protocol",))
+    BYTES_OUT = ("noisefs_sent_bytes_total", "Body bytes sent", ("protocol",))
+    CELLS_SEALED = ("noisefs_cells_sealed_total", "Cells sealed, by who sealed them", ("by",))
+    CELLS_OPENED = ("noisefs_cells_opened_total", "Segments and slices opened", ())
+    BLOCK_READS = ("noisefs_block_reads_total", "Blocks read from a store or tier, seeds and masks included", ("tier",))
+    PACK_BYTES = ("noisefs_pack_written_bytes_total", "Bytes appended to packs, by who wrote them", ("by",))
+    PLAIN_BYTES = ("noisefs_plaintext_written_bytes_total", "Plaintext bytes of acknowledged writes", ())
+    PACKS_DROPPED = ("noisefs_packs_dropped_total", "Packs removed after cleaning", ())
+    CLEANER_MOVED = ("noisefs_cleaner_moved_bytes_total", "Live bytes moved by the cleaner", ())
+    PACKER_MOVED = ("noisefs_packer_moved_bytes_total", "Inline bytes moved into packs", ())
+    COMMITS = ("noisefs_index_commits_total", "Index commits, each with one sync", ())
+    AUTH_FAILURES = ("noisefs_auth_failures_total", "Failed logins", ("protocol", "reason"))
+    INTEGRITY_ERRORS = ("noisefs_integrity_errors_total", "Segments, manifests or rows that did not verify", ("kind",))
+    HIDDEN_NAMES = ("noisefs_webdav_hidden_names_total", "Keys left out of a listing that WebDAV cannot express", ())
+    JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
+
+
+class Gauge(Enum):
+    """Goes up and down."""
+
+    INLINE_BACKLOG = ("noisefs_inline_backlog_bytes", "Sealed bytes inline in the index that wait for the packer", ())
+    PACKS = ("noisefs_packs", "Packs by state", ("state",))
+    STORED_BYTES = ("noisefs_stored_bytes", "Bytes of all packs", ())
+    LIVE_BYTES = ("noisefs_live_bytes", "Plaintext bytes that something refers to, in packs", ())
+    OPEN_UPLOADS = ("noisefs_open_uploads", "Multipart uploads that are open", ())
+    OPEN_REQUESTS = ("noisefs_open_requests", "Requests under way", ("protocol",))
+    FREE_BYTES = ("noisefs_free_bytes", "Bytes that may still be written before the reserve", ())
+    INDEX_BYTES = ("noisefs_index_bytes", "Bytes of the index and its log", ())
+
+
+class Histogram(Enum):
+    """A distribution; the value ends with the bucket bounds."""
+
+    LATENCY = (
+        "noisefs_request_duration_seconds",
+        "Time from the request's first byte to the answer's last",
+        ("protocol", "operation"),
+        (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    )
+    COMMIT_GROUP = (
+        "noisefs_commit_group_size",
+        "Writes that shared one index commit",
+        (),
+        (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    )
+
+
+class Telemetry(ABC):
+    """Sink of measurements. Thread-safe. ``labels`` are values in the order of the metric's label names."""
+
+    @abstractmethod
+    def count(self, counter: Counter, amount: float = 1, labels: tuple[str, ...] = ()) -> None:
+        """Add ``amount`` to a counter."""
+
+    @abstractmethod
+    def gauge(self, gauge: Gauge, value: float, labels: tuple[str, ...] = ()) -> None:
+        """Set a gauge."""
+
+    @abstractmethod
+    def observe(self, histogram: Histogram, value: float, labels: tuple[str, ...] = ()) -> None:
+        """Add one observation to a histogram."""

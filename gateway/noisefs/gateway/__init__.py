@@ -1,0 +1,1 @@
+"""The outer ring: command line, configuration, assembly, server."""
