@@ -41,9 +41,7 @@ class Digests:
         for name in algorithms:
             if name not in ALGORITHMS:
                 raise InvalidArgument("algorithm", name, f"one of {ALGORITHMS}")
-        self._hashes = {
-            name: hashlib.new(_HASH[name], usedforsecurity=False) for name in algorithms if name in _HASH
-        }
+        self._hashes = {name: hashlib.new(_HASH[name], usedforsecurity=False) for name in algorithms if name in _HASH}
         self._crcs = dict.fromkeys((name for name in algorithms if name in _CRC), 0)
 
     def update(self, data: memoryview | bytes) -> None:

@@ -15,7 +15,11 @@ class Counter(Enum):
     BYTES_OUT = ("noisefs_sent_bytes_total", "Body bytes sent", ("protocol",))
     CELLS_SEALED = ("noisefs_cells_sealed_total", "Cells sealed, by who sealed them", ("by",))
     CELLS_OPENED = ("noisefs_cells_opened_total", "Segments and slices opened", ())
-    BLOCK_READS = ("noisefs_block_reads_total", "Blocks read from a store or tier, seeds and masks included", ("tier",))
+    BLOCK_READS = (
+        "noisefs_block_reads_total",
+        "Blocks read from a store or tier, seeds and masks included",
+        ("tier",),
+    )
     PACK_BYTES = ("noisefs_pack_written_bytes_total", "Bytes appended to packs, by who wrote them", ("by",))
     PLAIN_BYTES = ("noisefs_plaintext_written_bytes_total", "Plaintext bytes of acknowledged writes", ())
     PACKS_DROPPED = ("noisefs_packs_dropped_total", "Packs removed after cleaning", ())
@@ -23,15 +27,27 @@ class Counter(Enum):
     PACKER_MOVED = ("noisefs_packer_moved_bytes_total", "Inline bytes moved into packs", ())
     COMMITS = ("noisefs_index_commits_total", "Index commits, each with one sync", ())
     AUTH_FAILURES = ("noisefs_auth_failures_total", "Failed logins", ("protocol", "reason"))
-    INTEGRITY_ERRORS = ("noisefs_integrity_errors_total", "Segments, manifests or rows that did not verify", ("kind",))
-    HIDDEN_NAMES = ("noisefs_webdav_hidden_names_total", "Keys left out of a listing that WebDAV cannot express", ())
+    INTEGRITY_ERRORS = (
+        "noisefs_integrity_errors_total",
+        "Segments, manifests or rows that did not verify",
+        ("kind",),
+    )
+    HIDDEN_NAMES = (
+        "noisefs_webdav_hidden_names_total",
+        "Keys left out of a listing that WebDAV cannot express",
+        (),
+    )
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
 
 
 class Gauge(Enum):
     """Goes up and down."""
 
-    INLINE_BACKLOG = ("noisefs_inline_backlog_bytes", "Sealed bytes inline in the index that wait for the packer", ())
+    INLINE_BACKLOG = (
+        "noisefs_inline_backlog_bytes",
+        "Sealed bytes inline in the index that wait for the packer",
+        (),
+    )
     PACKS = ("noisefs_packs", "Packs by state", ("state",))
     STORED_BYTES = ("noisefs_stored_bytes", "Bytes of all packs", ())
     LIVE_BYTES = ("noisefs_live_bytes", "Plaintext bytes that something refers to, in packs", ())

@@ -34,7 +34,9 @@ class Buckets:
         """
         raise NotImplementedError
 
-    async def list(self, who: Principal, *, prefix: str = "", after: str = "", limit: int = 10000) -> list[tuple[str, Bucket]]:
+    async def list(
+        self, who: Principal, *, prefix: str = "", after: str = "", limit: int = 10000
+    ) -> list[tuple[str, Bucket]]:
         """The user's own buckets by name (an administrator: everybody's), ascending."""
         raise NotImplementedError
 

@@ -62,7 +62,13 @@ class Objects:
         raise NotImplementedError
 
     async def head(
-        self, who: Principal, bucket: str, key: str, *, condition: ReadCondition = ANY, version_id: str | None = None
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        *,
+        condition: ReadCondition = ANY,
+        version_id: str | None = None,
     ) -> Version:
         """The current version's row, parts and layout resolved on demand by :meth:`parts`.
 
@@ -76,7 +82,13 @@ class Objects:
         raise NotImplementedError
 
     async def open(
-        self, who: Principal, bucket: str, key: str, *, condition: ReadCondition = ANY, version_id: str | None = None
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        *,
+        condition: ReadCondition = ANY,
+        version_id: str | None = None,
     ) -> OpenObject:
         """Open the current version for reading. Raises like :meth:`head`. One index transaction."""
         raise NotImplementedError
@@ -108,8 +120,15 @@ class Objects:
         raise NotImplementedError
 
     async def list(
-        self, who: Principal, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "",
-        start: str = "", limit: int = 1000,
+        self,
+        who: Principal,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        start: str = "",
+        limit: int = 1000,
     ) -> Page:
         """One page: at most ``limit`` entries and common prefixes together, behind ``after`` (exclusive) and from
         ``start`` (inclusive). An ``after`` that is a common prefix skips everything under it.
@@ -117,7 +136,14 @@ class Objects:
         raise NotImplementedError
 
     async def list_versions(
-        self, who: Principal, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1000
+        self,
+        who: Principal,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 1000,
     ) -> FullPage:
         """Like :meth:`list`, with whole rows of the current versions (WebDAV)."""
         raise NotImplementedError

@@ -38,8 +38,15 @@ class Trees:
         raise NotImplementedError
 
     async def copy(
-        self, who: Principal, bucket: str, source: str, target_bucket: str, target: str, *,
-        overwrite: bool, recursive: bool = True,
+        self,
+        who: Principal,
+        bucket: str,
+        source: str,
+        target_bucket: str,
+        target: str,
+        *,
+        overwrite: bool,
+        recursive: bool = True,
     ) -> bool:
         """Copy an object or a tree (``recursive`` false: only the collection and its properties). Like :meth:`move`."""
         raise NotImplementedError

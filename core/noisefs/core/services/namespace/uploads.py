@@ -20,8 +20,14 @@ class Uploads:
     """Multipart operations. Task-safe. ``upload_id`` is the 32-digit hex form clients see; a malformed one is unknown."""
 
     async def create(
-        self, who: Principal, bucket: str, key: str, attributes: Attributes, *,
-        checksum_algorithm: str = "", checksum_type: str = "",
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        attributes: Attributes,
+        *,
+        checksum_algorithm: str = "",
+        checksum_type: str = "",
     ) -> str:
         """Begin an upload; returns its id."""
         raise NotImplementedError
@@ -31,17 +37,32 @@ class Uploads:
         raise NotImplementedError
 
     async def put_part(
-        self, who: Principal, bucket: str, key: str, upload_id: str, number: int,
-        source: AsyncIterable[bytes | memoryview], *,
-        digests: Collection[str] = ("MD5",), verify: Verify = keep_none,
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: AsyncIterable[bytes | memoryview],
+        *,
+        digests: Collection[str] = ("MD5",),
+        verify: Verify = keep_none,
     ) -> Part:
         """Store one part (1 to 10,000), replacing an earlier one of that number."""
         raise NotImplementedError
 
     async def copy_part(
-        self, who: Principal, bucket: str, key: str, upload_id: str, number: int,
-        source_bucket: str, source_key: str, *,
-        byte_range: tuple[int, int] | None = None, source_condition: ReadCondition = ANY,
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        source_bucket: str,
+        source_key: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        source_condition: ReadCondition = ANY,
     ) -> Part:
         """Make a part from an object's bytes (``byte_range``: first and last byte, inclusive): shares the extents, moves
         no data. A range that is exactly one part of the source, or all of it, reuses its MD5; any other range is read
@@ -56,15 +77,30 @@ class Uploads:
         raise NotImplementedError
 
     async def list(
-        self, who: Principal, bucket: str, *, prefix: str = "", delimiter: str = "",
-        key_marker: str = "", upload_id_marker: str = "", limit: int = 1000,
+        self,
+        who: Principal,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        key_marker: str = "",
+        upload_id_marker: str = "",
+        limit: int = 1000,
     ) -> tuple[list[tuple[str, str, Upload]], list[str], tuple[str, str] | None]:
         """Open uploads as (key, upload id, row), common prefixes, and the markers of the next page or ``None``."""
         raise NotImplementedError
 
     async def complete(
-        self, who: Principal, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], *,
-        condition: WriteCondition = ALWAYS, expected_size: int | None = None, checksums: dict[str, str] | None = None,
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[CompletedPart],
+        *,
+        condition: WriteCondition = ALWAYS,
+        expected_size: int | None = None,
+        checksums: dict[str, str] | None = None,
     ) -> Version:
         """Publish the named parts as the object; parts not named are released. ETag: ``<md5 of part md5s>-N``.
 
