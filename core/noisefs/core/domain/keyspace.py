@@ -73,3 +73,12 @@ def bucket_usage_key(bucket_id: int) -> bytes:
 def user_usage_key(user_id: str) -> bytes:
     """Row of a user's counters."""
     return b"u" + user_id.encode()
+
+
+WRITING_PREFIX: Final = b"writing/"
+"""Rows in ``META`` that name bodies of state ``WRITING``, so that a start need not look at every body."""
+
+
+def writing_key(body_id: BodyId) -> bytes:
+    """Row in ``META`` while this body is ``WRITING`` and has a row; its value is the writer's instance id."""
+    return WRITING_PREFIX + body_id

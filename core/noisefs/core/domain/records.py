@@ -124,12 +124,15 @@ class Body(Record, frozen=True, array_like=True):
     created_us: int = 0
     format: int = 1
     tail: int = 0
-    """Where the slice is: 0 no slice, 1 ``INLINE``, 2 ``SLICES``."""
+    """Where the slice is: one of ``TAIL_NONE``, ``TAIL_SLICE``, ``TAIL_TINY``."""
 
 
 TAIL_NONE: Final = 0
-TAIL_INLINE: Final = 1
-TAIL_PACKED: Final = 2
+"""The size is a multiple of S: no slice."""
+TAIL_SLICE: Final = 1
+"""In ``INLINE`` until the packer has copied it, then in ``SLICES``. The row is not rewritten for that: it holds a key."""
+TAIL_TINY: Final = 2
+"""In ``TINY``, for ever."""
 
 
 class Run(Record, frozen=True, array_like=True):
@@ -162,7 +165,10 @@ class SlicePlace(Record, frozen=True, array_like=True):
 
 
 class Placement(Record, frozen=True, array_like=True):
-    """What committed rows say lies in an **open** pack (key: pack id, first position); gone once it is sealed."""
+    """What committed rows say lies in an **open** pack (key: pack id, first position); gone once it is sealed.
+
+    A cell shared by slices has an empty ``body_id`` and ``count`` 1.
+    """
 
     body_id: BodyId
     segment: int

@@ -25,6 +25,7 @@ class Table(Enum):
     LAYOUTS = "layouts"
     BODIES = "bodies"
     RUNS = "runs"
+    TINY = "tiny"
     INLINE = "inline"
     SLICES = "slices"
     PLACEMENTS = "placements"

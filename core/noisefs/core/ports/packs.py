@@ -99,8 +99,8 @@ class PackStore(ABC):
         """Cut an adopted pack to its first ``blocks`` blocks before more is appended."""
 
     @abstractmethod
-    def read(self, pack_id: PackId, position: int, into: Sequence[memoryview]) -> None:
-        """Fill the buffers, in order, from consecutive bytes that begin at block ``position``.
+    def read(self, pack_id: PackId, position: int, into: Sequence[memoryview], *, offset: int = 0) -> None:
+        """Fill the buffers, in order, from consecutive bytes that begin ``offset`` bytes into block ``position``.
 
         Works for sealed and open packs, also for blocks that were appended but not synced, by any thread of the
         process that writes; of a pack that another process writes, synced blocks only.
