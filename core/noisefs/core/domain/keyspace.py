@@ -30,9 +30,9 @@ def bucket_range(bucket_id: int) -> tuple[bytes, bytes]:
 
 
 def prefix_end(prefix: bytes) -> bytes:
-    """The smallest key above every key that begins with ``prefix``, which is never empty or all 0xff here."""
+    """A key above every key that begins with ``prefix``, and above none other that exists (ids of all 0xff apart)."""
     head = prefix.rstrip(b"\xff")
-    return head[:-1] + bytes([head[-1] + 1])
+    return head[:-1] + bytes([head[-1] + 1]) if head else b"\xff" * 64
 
 
 def run_key(body_id: BodyId, segment: int) -> bytes:
@@ -82,3 +82,8 @@ WRITING_PREFIX: Final = b"writing/"
 def writing_key(body_id: BodyId) -> bytes:
     """Row in ``META`` while this body is ``WRITING`` and has a row; its value is the writer's instance id."""
     return WRITING_PREFIX + body_id
+
+
+def bucket_owner_key(user_id: str, bucket: str) -> bytes:
+    """Row that says who owns a bucket: a user's buckets are one range, in the order of their names."""
+    return user_id.encode() + b"\0" + bucket.encode()

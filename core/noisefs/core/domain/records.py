@@ -87,6 +87,8 @@ class LayoutHead(Record, frozen=True, array_like=True):
 
     refs: int
     chunks: int
+    starts: tuple[int, ...] = ()
+    """Byte offset in the object at which the extents of each chunk begin: a range reads only the chunks it needs."""
 
 
 class LayoutChunk(Record, frozen=True, array_like=True):
@@ -238,6 +240,8 @@ class Bucket(Record, frozen=True, array_like=True):
     durability: str = "local"
     config: dict[str, bytes] = {}
     """Bucket configurations as they were put, by kind."""
+    properties: bool = False
+    """Whether a key of this bucket ever had dead properties: a DELETE looks for them only then."""
 
 
 class Usage(Record, frozen=True, array_like=True):
@@ -300,6 +304,23 @@ class Completed(Record, frozen=True, array_like=True):
     completed_us: int
     checksums: dict[str, str] = {}
     checksum_type: str = ""
+    size: int = 0
+
+
+class Lock(Record, frozen=True, array_like=True):
+    """A WebDAV lock (key: its path)."""
+
+    token: str
+    path: str
+    owner: UserId
+    created_us: int
+    expires_us: int
+    """0: never."""
+    exclusive: bool
+    deep: bool
+    """Depth infinity: covers everything below ``path`` too."""
+    data: bytes = b""
+    """What the protocol wants to remember; opaque here."""
 
 
 _R = TypeVar("_R", bound=msgspec.Struct)

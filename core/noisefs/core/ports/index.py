@@ -21,6 +21,7 @@ class Table(Enum):
     USER_NAMES = "user_names"
     ACCESS_KEYS = "access_keys"
     BUCKETS = "buckets"
+    BUCKET_OWNERS = "bucket_owners"
     OBJECTS = "objects"
     LAYOUTS = "layouts"
     BODIES = "bodies"
