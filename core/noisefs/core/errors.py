@@ -121,6 +121,14 @@ class StoreNotFound(NotFound):
     """The data folder holds no store."""
 
 
+class FileMissing(NotFound):
+    """A file of the data folder is not there."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"file {path!r} does not exist")
+        self.path = path
+
+
 # ---------------------------------------------------------------- conflict
 
 
@@ -179,6 +187,14 @@ class ResourceLocked(Conflict):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path!r} is locked")
+        self.path = path
+
+
+class FileExists(Conflict):
+    """A file that was to be made is there already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"file {path!r} exists already")
         self.path = path
 
 
@@ -310,6 +326,10 @@ class PackDamaged(IntegrityError):
         super().__init__(f"pack {pack_id.hex()} is damaged: {reason}")
         self.pack_id = pack_id
         self.reason = reason
+
+
+class HeadDamaged(IntegrityError):
+    """The store's head is no head, is damaged, or was tampered with."""
 
 
 class IndexDamaged(IntegrityError):
