@@ -41,7 +41,7 @@ class OpenPack(ABC):
     def reserve(self, blocks: int) -> memoryview:
         """A writable buffer of ``blocks * block_bytes`` bytes: the place of the next blocks. Fill it, then ``advance``.
 
-        The buffer is void after the next call of any method. Saves the copy that an ``append(bytes)`` would cost.
+        The buffer is void after the next call of any method but ``block``. Saves the copy an ``append(bytes)`` would cost.
 
         Raises:
             PackPoisoned: A write or sync of this pack failed before.

@@ -1,35 +1,235 @@
-"""Giving bytes out: from extents to verified plaintext, a bounded window ahead of the reader."""
+"""Giving bytes out: from extents to verified plaintext, a bounded window ahead of the reader.
 
+Promise: a wrong byte is never given out: a segment's bytes leave only after its tag was verified. On a bad tag or a
+missing block the location is looked up once more, because the cleaner may have moved it. A body stays readable for
+its reader after the object is deleted: the key is held here, and the cells wait (:mod:`.readers`).
+"""
+
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from noisefs.core.domain.records import Extent
-from noisefs.core.ports.index import Reading
+import numpy as np
+from noisefs.core.domain.geometry import TAG_BYTES, Geometry
+from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
+from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged
+from noisefs.core.ports.index import Reading, Table
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.buffers import WINDOW_SEGMENTS, Budget
+from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.bodies.readers import Readers
+
+log = logging.getLogger(__name__)
+
+LOOP_BYTES: Final = 16384
+"""A slice up to this size is opened on the event loop."""
+
+SEQUENTIAL_BYTES: Final = 8 * 1024 * 1024
+"""A read longer than this passes by the hot tier: it would only push out what is read at random."""
+
+WINDOWS_A_READER: Final = 2
+"""One being sent, one being fetched."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A body and what reading it takes. ``inline``: its sealed slice, if that was in the index."""
+
+    extent: Extent
+    size: int
+    cipher: BodyCipher
+    tail: int
+    inline: bytes | None
 
 
 class OpenBodies:
     """Bodies with their keys, pinned for one reader. Close it (``async with``) to let go of them."""
 
-    def chunks(self, start: int, end: int) -> AsyncIterator[memoryview]:
-        """Plaintext bytes ``start`` to ``end`` (exclusive) of the concatenated extents, in verified pieces of up to 1 MiB.
+    def __init__(self, reader: "BodyReader", bodies: list[_Opened]) -> None:
+        self._reader = reader
+        self._bodies = bodies
+        self._ids = [opened.extent.body_id for opened in bodies]
+        reader.readers.enter(self._ids)
+        self._open = True
 
-        Each piece is valid until the next one is asked for.
+    async def chunks(self, start: int, end: int) -> AsyncIterator[memoryview]:
+        """Plaintext bytes ``start`` to ``end`` (exclusive) of the concatenated extents, in verified pieces of up to
+        1 MiB. A piece is never changed after it was given out.
 
         Raises:
             IntegrityError: A tag does not verify, also after a second look. Nothing of that segment was given out.
             Unavailable: A block cannot be had.
         """
-        raise NotImplementedError
+        reader = self._reader
+        pending: asyncio.Task[memoryview] | None = None
+        keep = end - start <= SEQUENTIAL_BYTES
+        try:
+            with reader.budget:
+                at = 0
+                for opened in self._bodies:
+                    length = opened.extent.length
+                    first, last = max(start, at), min(end, at + length)
+                    at += length
+                    if first >= last:
+                        continue
+                    shift = opened.extent.offset - (at - length)
+                    position, stop = first + shift, last + shift
+                    while position < stop:
+                        quick = reader.open_inline(opened, position, stop)
+                        if quick is not None:
+                            if pending is not None:
+                                piece, pending = await pending, None
+                                yield piece
+                            yield quick
+                            position = stop
+                            continue
+                        upto = reader.window_end(opened, position, stop)
+                        following = asyncio.create_task(reader.fetch(opened, position, upto, keep=keep))
+                        following.add_done_callback(_seen)
+                        position = upto
+                        before, pending = pending, following
+                        if before is not None:
+                            yield await before
+                if pending is not None:
+                    piece, pending = await pending, None
+                    yield piece
+        finally:
+            if pending is not None:
+                pending.cancel()
 
     async def __aenter__(self) -> "OpenBodies":
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        raise NotImplementedError
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the bodies. May be called more than once."""
+        if self._open:
+            self._open = False
+            self._reader.readers.leave(self._ids)
+
+
+def _seen(task: asyncio.Task[memoryview]) -> None:
+    """A window nobody waits for any more may fail without a word."""
+    if not task.cancelled():
+        task.exception()
 
 
 class BodyReader:
     """Opens bodies for reading. Task-safe."""
 
+    def __init__(
+        self,
+        *,
+        cells: CellReader,
+        workers: Workers,
+        telemetry: Telemetry,
+        keys: StoreKeys,
+        geometry: Geometry,
+        readers: Readers,
+        buffer_bytes: int,
+    ) -> None:
+        """``buffer_bytes``: plaintext of all readers under way."""
+        self._cells = cells
+        self._workers = workers
+        self._telemetry = telemetry
+        self._keys = keys
+        self._geometry = geometry
+        self.readers = readers
+        self.budget = Budget(buffer_bytes, geometry.segment_bytes, WINDOWS_A_READER)
+
     def open(self, tx: Reading, extents: Sequence[Extent]) -> OpenBodies:
-        """Pin the bodies of ``extents``, and look up keys, inside the transaction that looked up the version."""
-        raise NotImplementedError
+        """Pin the bodies of ``extents``, and look up keys, inside the transaction that looked up the version.
+
+        Raises:
+            IndexDamaged: A body that an extent names does not exist, or its key does not open.
+        """
+        return OpenBodies(self, [self._look_up(tx, extent) for extent in extents])
+
+    def _look_up(self, tx: Reading, extent: Extent) -> _Opened:
+        body_id = extent.body_id
+        raw = tx.get(Table.BODIES, body_id)
+        if raw is None:
+            raise IndexDamaged(f"body {body_id.hex()} has extents and no row")
+        body = decode(Body, raw)
+        inline = None
+        if body.tail != TAIL_NONE:
+            inline = tx.get(Table.TINY if body.tail == TAIL_TINY else Table.INLINE, body_id)
+        key = self._keys.wrap.unwrap_body_key(body.wrapped_key, body_id)
+        return _Opened(extent, body.size, BodyCipher(key, self._keys.store_id, body_id, body.format), body.tail, inline)
+
+    # ------------------------------------------------------------------ windows
+
+    def window_end(self, opened: _Opened, position: int, stop: int) -> int:
+        """Where the window that begins at ``position`` ends: at a segment's end, and before the slice."""
+        size = self._geometry.segment_bytes
+        full = opened.size - opened.size % size
+        if position >= full:
+            return stop
+        first = position // size
+        return min(stop, full, (first + min(WINDOW_SEGMENTS, self.budget.window())) * size)
+
+    def open_inline(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
+        """The rest of the body from ``position``, if that is a small slice that is at hand."""
+        size = self._geometry.segment_bytes
+        full = opened.size - opened.size % size
+        if opened.inline is None or position < full or len(opened.inline) > LOOP_BYTES + TAG_BYTES:
+            return None
+        plain = self._open_slice(opened, opened.inline, 0)
+        return memoryview(plain)[position - full : stop - full]
+
+    async def fetch(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
+        """Verified plaintext of one window. A second look follows a bad tag or a missing block."""
+        try:
+            return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
+        except (IntegrityError, BlockUnavailable) as exc:
+            log.warning("read.second_look", extra={"cause": str(exc)})
+            opened.inline = None
+            if isinstance(exc, SegmentDamaged):
+                self._cells.forget(opened.extent.body_id, exc.segment, 1)
+            try:
+                return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
+            except IntegrityError:
+                self._telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("segment",))
+                raise
+
+    def _read(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
+        """On a lane: bytes ``position`` to ``stop`` of a body, all in its segments or all in its slice."""
+        size = self._geometry.segment_bytes
+        full = opened.size - opened.size % size
+        if position >= full:
+            sealed, generation = self._sealed_slice(opened)
+            plain = memoryview(self._open_slice(opened, sealed, generation))
+            return plain[position - full : stop - full]
+        first, last = position // size, (stop - 1) // size
+        count = last - first + 1
+        out = np.empty(count * size, np.uint8).data
+        final_segment = full // size - 1 if opened.size == full else -1
+        body_id = opened.extent.body_id
+        for run, cells, segment in self._cells.cells(body_id, first, count, keep=keep):
+            n = len(cells) // self._geometry.block_bytes
+            into = out[(segment - first) * size : (segment - first + n) * size]
+            final = segment + n - 1 == final_segment
+            opened.cipher.open_segments(cells, segment, run.generation, size, into, final=final)
+        self._telemetry.count(Counter.CELLS_OPENED, count)
+        return out[position - first * size : stop - first * size]
+
+    def _sealed_slice(self, opened: _Opened) -> tuple[bytes, int]:
+        if opened.inline is not None:
+            return opened.inline, 0
+        found = self._cells.slice(opened.extent.body_id)
+        if found is None:
+            raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
+        return found
+
+    def _open_slice(self, opened: _Opened, sealed: bytes, generation: int) -> bytes:
+        segment = opened.size // self._geometry.segment_bytes
+        plain = opened.cipher.open_slice(sealed, segment, generation)
+        self._telemetry.count(Counter.CELLS_OPENED)
+        return plain

@@ -1,18 +1,75 @@
-"""Who refers to a body: counted in the same commit that changes it."""
+"""Who refers to a body: counted in the same commit that changes it.
+
+At no reference left the body's row, and with it the key, is deleted in that commit; the index's file forgets the bytes
+at the next checkpoint. Inline slices go at once; runs and packed slices are released in the background by
+:mod:`noisefs.core.services.maintenance.reaper`, because a large body has many.
+"""
 
 from collections.abc import Iterable
+from typing import Final
 
-from noisefs.core.domain.records import Extent
-from noisefs.core.ports.index import Writing
+from noisefs.core.domain.geometry import INLINE_FOREVER_BYTES, SEGMENT_SIZES
+from noisefs.core.domain.ids import BodyId
+from noisefs.core.domain.records import TAIL_TINY, Body, Dead, Extent, decode, encode
+from noisefs.core.errors import IndexDamaged
+from noisefs.core.ports.index import Table, Writing
+
+TINY_ALONE_BYTES: Final = INLINE_FOREVER_BYTES + 1
+"""A body smaller than this with a tiny slice has nothing else."""
+
+SLICE_ALONE_BYTES: Final = min(SEGMENT_SIZES)
+"""A body smaller than the smallest S whose slice is still inline has nothing else."""
 
 
 def acquire(tx: Writing, extents: Iterable[Extent]) -> None:
-    """One more reference for the body of each extent (Copy, Complete)."""
-    raise NotImplementedError
+    """One more reference for the body of each extent (Copy, Complete).
+
+    Raises:
+        IndexDamaged: A body that an extent names does not exist.
+    """
+    for body_id, added in _counted(extents).items():
+        raw = tx.get(Table.BODIES, body_id)
+        if raw is None:
+            raise IndexDamaged(f"body {body_id.hex()} has extents and no row")
+        tx.put(Table.BODIES, body_id, encode(_with_refs(decode(Body, raw), added)))
 
 
 def release(tx: Writing, extents: Iterable[Extent], now_us: int) -> None:
-    """One reference less for the body of each extent. At none left, body row, key and inline bytes go in this commit,
-    and ``DEAD`` remembers bodies that have runs or a packed slice.
-    """
-    raise NotImplementedError
+    """One reference less for the body of each extent; see the module for what follows at none left."""
+    for body_id, removed in _counted(extents).items():
+        raw = tx.get(Table.BODIES, body_id)
+        if raw is None:
+            continue  # a damaged index must still let its objects be deleted
+        body = decode(Body, raw)
+        if body.refs > removed:
+            tx.put(Table.BODIES, body_id, encode(_with_refs(body, -removed)))
+        else:
+            forget_body(tx, body_id, body, now_us)
+
+
+def forget_body(tx: Writing, body_id: BodyId, body: Body, now_us: int) -> None:
+    """Delete the body's row and inline bytes, and leave the rest to the reaper."""
+    tx.delete(Table.BODIES, body_id)
+    if body.tail == TAIL_TINY:
+        tx.delete(Table.TINY, body_id)
+        small = body.size < TINY_ALONE_BYTES
+    else:
+        small = False
+        if tx.get(Table.INLINE, body_id) is not None:
+            tx.delete(Table.INLINE, body_id)
+            small = body.size < SLICE_ALONE_BYTES
+    if not small:
+        tx.put(Table.DEAD, body_id, encode(Dead(now_us)))
+
+
+def _counted(extents: Iterable[Extent]) -> dict[BodyId, int]:
+    counts: dict[BodyId, int] = {}
+    for extent in extents:
+        counts[extent.body_id] = counts.get(extent.body_id, 0) + 1
+    return counts
+
+
+def _with_refs(body: Body, change: int) -> Body:
+    return Body(
+        body.state, body.size, body.wrapped_key, body.refs + change, body.owner, body.created_us, body.format, body.tail
+    )

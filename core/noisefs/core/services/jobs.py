@@ -1,0 +1,95 @@
+"""Background jobs: each runs by itself, again and again; one that fails is told, counted, and tried again.
+
+Promise: a failing job never takes the server down and never stops the others; stopping waits for the running step.
+Only the process that leads runs jobs marked so; all are safe when two run.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from noisefs.core.errors import Draining
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.presence import Presence
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.ports.workers import Lane, Workers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A step that is repeated.
+
+    Attributes:
+        name: For logs and metrics.
+        every_s: Pause between two runs; a run begins at once when ``wake`` is set.
+        step: One run.
+        leader_only: Only one process of the store runs it.
+        wake: Set by whoever wants the next run now.
+    """
+
+    name: str
+    every_s: float
+    step: Callable[[], Awaitable[object]]
+    leader_only: bool = True
+    wake: asyncio.Event | None = None
+
+
+class Jobs:
+    """Runs jobs until it is stopped."""
+
+    def __init__(self, *, clock: Clock, workers: Workers, telemetry: Telemetry, presence: Presence) -> None:
+        self._clock = clock
+        self._workers = workers
+        self._telemetry = telemetry
+        self._presence = presence
+        self._tasks: list[asyncio.Task[None]] = []
+        self._busy = asyncio.Lock()
+        self._stopping = False
+
+    def start(self, jobs: list[Job]) -> None:
+        """Begin to run them."""
+        self._tasks = [asyncio.create_task(self._repeat(job), name=f"job:{job.name}") for job in jobs]
+
+    async def stop(self) -> None:
+        """Let the step that runs end, then end all."""
+        self._stopping = True
+        async with self._busy:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _repeat(self, job: Job) -> None:
+        while not self._stopping:
+            await self._pause(job)
+            # One step at a time: background work must leave the machine to requests.
+            async with self._busy:
+                if not self._stopping:
+                    await self._run(job)
+
+    async def _pause(self, job: Job) -> None:
+        if job.wake is None:
+            await self._clock.sleep(job.every_s)
+            return
+        sleep = asyncio.create_task(self._clock.sleep(job.every_s))
+        wake = asyncio.create_task(job.wake.wait())
+        try:
+            await asyncio.wait([sleep, wake], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            wake.cancel()
+        job.wake.clear()
+
+    async def _run(self, job: Job) -> None:
+        try:
+            if job.leader_only and not await self._workers.run(Lane.BACKGROUND, self._presence.lead):
+                return
+            await job.step()
+        except Draining:
+            self._stopping = True
+        except Exception:  # noqa: BLE001 - a job's bug must not end the server; it is logged with its trace and counted
+            self._telemetry.count(Counter.JOB_FAILURES, 1, (job.name,))
+            log.exception("job.failed", extra={"job": job.name})

@@ -1,0 +1,254 @@
+"""The packer: copies slices that wait inline in the index into cells they share.
+
+Promise: a slice is in the index until its copy is durable in a pack and the commit that says so; only then its inline
+bytes go. What is deleted or replaced meanwhile stays deleted. Slices are copied as they were sealed (this first copy only).
+Less than a cell's worth waits, unless asked to flush: cells are filled to the brim, a slice may go on in the next one.
+Cost: about one append a 128 KiB and one index commit a batch of up to 4 MiB.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId, InstanceId, PackId
+from noisefs.core.domain.keyspace import placement_key
+from noisefs.core.domain.records import (
+    Body,
+    PackState,
+    Placement,
+    SlicePiece,
+    SlicePlace,
+    decode,
+    encode,
+)
+from noisefs.core.domain.shared_cell import SharedCellBuilder
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import CommitConflict
+from noisefs.core.ports.entropy import Entropy
+from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.backlog import Backlog
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.staging import change_live, require_pack
+from noisefs.core.services.packs.writer import PackWriter, SharedCell
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES: Final = 4 * 1024 * 1024
+ROWS_AT_ONCE: Final = 256
+ROWS_AT_SCAN: Final = 32
+"""Rows of up to S bytes each: 4 MiB at the default S."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A slice and what its place needs: ``segment`` is its number in the body."""
+
+    body_id: BodyId
+    segment: int
+    generation: int
+    sealed: bytes
+    pieces: list[SlicePiece] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A shared cell that is being filled, and which slices have how much of theirs at which offset."""
+
+    builder: SharedCellBuilder
+    pieces: list[tuple[Waiting, int, int]] = field(default_factory=list)
+    placed: SharedCell | None = None
+
+
+class SlicePlacer:
+    """Lays sealed slices into shared cells of a pack writer. Used by packer and cleaner."""
+
+    def __init__(self, writer: PackWriter, entropy: Entropy, keys: StoreKeys, geometry: Geometry) -> None:
+        self._writer = writer
+        self._entropy = entropy
+        self._keys = keys
+        self._geometry = geometry
+
+    async def place(self, slices: list[Waiting]) -> None:
+        """Append cells that hold all these slices; fills ``pieces``. They are not durable yet."""
+        for cell in self._fill(slices):
+            placed = await self._writer.append_shared(partial(self._seal, cell))
+            for waiting, offset, length in cell.pieces:
+                waiting.pieces.append(SlicePiece(placed.pack_id, placed.position, placed.seed, offset, length))
+
+    def fits(self, slices: list[Waiting]) -> int:
+        """How many of the first slices fill whole cells; the rest would leave a cell part empty."""
+        cells = self._fill(slices)
+        last = cells[-1] if cells else None
+        if last is None or last.builder.room() <= 0:
+            return len(slices)
+        in_last = {id(waiting) for waiting, _offset, _length in last.pieces}
+        return next((n for n, waiting in enumerate(slices) if id(waiting) in in_last), len(slices))
+
+    def _fill(self, slices: list[Waiting]) -> list[_Cell]:
+        cells: list[_Cell] = []
+        for waiting in slices:
+            done, total = 0, len(waiting.sealed)
+            while done < total:
+                room = cells[-1].builder.room() if cells else 0
+                if room <= 0:
+                    cells.append(_Cell(SharedCellBuilder(self._geometry.block_bytes)))
+                    room = cells[-1].builder.room()
+                piece = waiting.sealed[done : done + min(room, total - done)]
+                offset = cells[-1].builder.add(waiting.body_id, waiting.segment, waiting.generation, done, total, piece)
+                cells[-1].pieces.append((waiting, offset, len(piece)))
+                done += len(piece)
+        return cells
+
+    def _seal(self, cell: _Cell, pack_id: PackId, number: int) -> bytes:
+        return cell.builder.seal(
+            store_key=self._keys.store_key,
+            store_id=self._keys.store_id,
+            pack_id=pack_id,
+            cell_number=number,
+            padding=self._entropy.noise,
+        )
+
+
+class Packer:
+    """Works off the table ``INLINE``. One at a time per process; two processes at once do no harm."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        commits: CommitQueue,
+        workers: Workers,
+        telemetry: Telemetry,
+        writer: PackWriter,
+        placer: SlicePlacer,
+        backlog: Backlog,
+        geometry: Geometry,
+        instance_id: InstanceId,
+    ) -> None:
+        self._index = index
+        self._commits = commits
+        self._workers = workers
+        self._telemetry = telemetry
+        self._writer = writer
+        self._placer = placer
+        self._backlog = backlog
+        self._geometry = geometry
+        self._instance_id = instance_id
+
+    async def run(self, *, flush: bool = False) -> int:
+        """Pack what waits, in batches; returns the sealed bytes that were packed.
+
+        Args:
+            flush: Also pack what does not fill a cell.
+        """
+        packed = 0
+        start = b""
+        while True:
+            batch, start, more = await self._workers.run(Lane.BACKGROUND, self._collect, start)
+            if not flush:
+                batch = batch[: await self._workers.run(Lane.BACKGROUND, self._placer.fits, batch)]
+            if batch:
+                packed += await self._pack(batch)
+            if not more:
+                return packed
+
+    async def measure(self) -> None:
+        """Count the whole table and correct the backlog (at start: nothing is known yet)."""
+
+        def total(tx: Reading) -> int:
+            size, start = 0, b""
+            while rows := tx.scan(Table.INLINE, start, b"\xff" * 17, ROWS_AT_ONCE):
+                size += sum(len(raw) for _key, raw in rows)
+                start = rows[-1][0] + b"\0"
+            return size
+
+        self._backlog.correct(await self._workers.run(Lane.BACKGROUND, self._index.read, total))
+
+    def _collect(self, start: bytes) -> tuple[list[Waiting], bytes, bool]:
+        """Up to ``BATCH_BYTES`` of slices from ``start`` on, where to go on, and whether there may be more."""
+        batch: list[Waiting] = []
+        size = 0
+        while size < BATCH_BYTES:
+            rows = self._index.read(partial(_inline_from, start))
+            if not rows:
+                return batch, start, False
+
+            def bodies(tx: Reading, rows: list[tuple[bytes, bytes]] = rows) -> list[bytes | None]:
+                return [tx.get(Table.BODIES, key) for key, _raw in rows]
+
+            for (key, sealed), raw in zip(rows, self._index.read(bodies), strict=True):
+                if raw is not None:
+                    segment = decode(Body, raw).size // self._geometry.segment_bytes
+                    batch.append(Waiting(BodyId(key), segment, 0, sealed))
+                    size += len(sealed)
+            start = rows[-1][0] + b"\0"
+        return batch, start, True
+
+    async def _pack(self, batch: list[Waiting]) -> int:
+        await self._placer.place(batch)
+        for pack_id in dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces):
+            await self._writer.settle_pack(pack_id)
+
+        def publish(tx: Writing) -> int:
+            return commit_places(tx, batch, self._instance_id)
+
+        try:
+            # Deletes inline bytes, which are sealed, and never a key: they need not be overwritten.
+            moved = await self._commits.run(publish, wipe=False)
+        except CommitConflict as exc:
+            log.info("packer.again", extra={"cause": str(exc)})
+            return 0
+        self._telemetry.count(Counter.PACKER_MOVED, moved)
+        self._backlog.removed(moved)
+        return moved
+
+
+def _inline_from(start: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:
+    return tx.scan(Table.INLINE, start, b"\xff" * 17, ROWS_AT_SCAN)
+
+
+def commit_places(tx: Writing, batch: list[Waiting], owner: InstanceId) -> int:
+    """Name the new places of slices that still are inline, and drop the inline bytes; returns how many bytes went.
+
+    Raises:
+        CommitConflict: A pack cannot take new names any more.
+    """
+    moved = 0
+    counts: dict[PackId, list[int]] = {}
+    cells: dict[tuple[PackId, int], SlicePiece] = {}
+    for waiting in batch:
+        if tx.get(Table.INLINE, waiting.body_id) is None:
+            continue
+        place = SlicePlace(tuple(waiting.pieces), waiting.generation)
+        tx.put(Table.SLICES, waiting.body_id, encode(place))
+        tx.delete(Table.INLINE, waiting.body_id)
+        moved += len(waiting.sealed)
+        for piece in waiting.pieces:
+            count = counts.setdefault(piece.pack_id, [0, 0])
+            count[0] += piece.length
+            count[1] += 1
+            cells[piece.pack_id, piece.position] = piece
+    name_shared_cells(tx, cells, waiting_generation(batch), owner)
+    for pack_id, (size, slices) in counts.items():
+        change_live(tx, pack_id, slice_bytes=size, slices=slices)
+    return moved
+
+
+def waiting_generation(batch: list[Waiting]) -> int:
+    """The generation of a batch: all of it is sealed under one."""
+    return batch[0].generation if batch else 0
+
+
+def name_shared_cells(
+    tx: Writing, cells: dict[tuple[PackId, int], SlicePiece], generation: int, owner: InstanceId
+) -> None:
+    """Placement rows of shared cells in packs that are still open, after checking that their packs take names."""
+    packs = {pack_id: require_pack(tx, pack_id, owner) for pack_id in {pack_id for pack_id, _position in cells}}
+    for (pack_id, position), piece in cells.items():
+        if packs[pack_id].state == PackState.OPEN:
+            placed = Placement(BodyId(b""), 0, 1, piece.seed, generation)
+            tx.put(Table.PLACEMENTS, placement_key(pack_id, position), encode(placed))

@@ -1,0 +1,96 @@
+"""The reaper: releases the cells and slices of bodies that nothing refers to.
+
+Promise: a dead body's rows go only when nobody reads it; a pack's live count and the rows it counts change in one
+commit. In batches of rows, so that a body of terabytes blocks nobody. Cost: one index commit a batch.
+"""
+
+from functools import partial
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId, PackId
+from noisefs.core.domain.keyspace import prefix_end
+from noisefs.core.domain.records import Run, SlicePlace, decode
+from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.presence import Presence
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.readers import Readers
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.staging import change_live
+
+BODIES_AT_ONCE = 256
+RUNS_AT_ONCE = 256
+
+
+class Reaper:
+    """Works off the table ``DEAD``. Two may run at once."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        commits: CommitQueue,
+        workers: Workers,
+        readers: Readers,
+        presence: Presence,
+        geometry: Geometry,
+    ) -> None:
+        self._index = index
+        self._commits = commits
+        self._workers = workers
+        self._readers = readers
+        self._presence = presence
+        self._geometry = geometry
+
+    async def run(self) -> int:
+        """Release every dead body that nobody reads; returns how many."""
+        done = 0
+        start = b""
+        while True:
+            rows = await self._workers.run(Lane.BACKGROUND, self._index.read, partial(_dead_from, start))
+            if not rows:
+                return done
+            others, _packs = await self._workers.run(Lane.BACKGROUND, self._presence.others_read)
+            read = self._readers.reads() | others
+            bodies = [BodyId(key) for key, _raw in rows if key not in read]
+            left = bodies
+            while left:
+                left = await self._commits.run(partial(_release, left))
+            done += len(bodies)
+            start = rows[-1][0] + b"\0"
+
+
+def _dead_from(start: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:
+    return tx.scan(Table.DEAD, start, b"\xff" * 17, BODIES_AT_ONCE)
+
+
+def _release(bodies: list[BodyId], tx: Writing) -> list[BodyId]:
+    """Release up to a batch of rows; returns the bodies that still have some."""
+    room = RUNS_AT_ONCE
+    changes: dict[PackId, list[int]] = {}
+    for number, body_id in enumerate(bodies):
+        runs = tx.scan(Table.RUNS, body_id, prefix_end(body_id), room)
+        for key, raw in runs:
+            run = decode(Run, raw)
+            changes.setdefault(run.pack_id, [0, 0, 0])[0] -= run.count
+            tx.delete(Table.RUNS, key)
+        room -= len(runs)
+        if room <= 0:
+            _apply(tx, changes)
+            return bodies[number:]
+        raw_place = tx.get(Table.SLICES, body_id)
+        if raw_place is not None:
+            pieces = decode(SlicePlace, raw_place).pieces
+            for piece in pieces:
+                change = changes.setdefault(piece.pack_id, [0, 0, 0])
+                change[1] -= piece.length
+                change[2] -= 1
+            tx.delete(Table.SLICES, body_id)
+        tx.delete(Table.INLINE, body_id)
+        tx.delete(Table.DEAD, body_id)
+    _apply(tx, changes)
+    return []
+
+
+def _apply(tx: Writing, changes: dict[PackId, list[int]]) -> None:
+    for pack_id, (cells, slice_bytes, slices) in changes.items():
+        change_live(tx, pack_id, cells=cells, slice_bytes=slice_bytes, slices=slices)

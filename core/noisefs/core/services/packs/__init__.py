@@ -1,0 +1,1 @@
+"""Packs: filling them, sealing them, closing those a crash left open."""

@@ -1,0 +1,255 @@
+"""After a crash nothing is resumed: what writers left is closed, what nobody finished is released.
+
+Promise: every cell that a committed row names survives; every open pack whose writer is gone ends sealed (or dropped,
+where no row names a cell of it); every ``WRITING`` body whose writer is gone is released. Running it again, or in two
+processes, does no harm. Cost: the open packs, which are few; sealed ones are only compared by name.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId, InstanceId, PackId
+from noisefs.core.domain.keyspace import WRITING_PREFIX, prefix_end
+from noisefs.core.domain.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry
+from noisefs.core.domain.masking import Strategy, strategy_named
+from noisefs.core.domain.records import Dead, Pack, PackLive, PackState, Placement, decode, encode
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import NoisefsError, PackNotFound
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.entropy import Entropy
+from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
+from noisefs.core.ports.presence import Presence
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.manifests import ManifestReader
+from noisefs.core.services.packs.rows import drop_rows, set_pack, unplace
+from noisefs.core.services.packs.seeds import SeedPool, Source
+from noisefs.core.services.packs.writer import append_manifest
+
+log = logging.getLogger(__name__)
+
+SOURCES_AT_START = 8
+"""Newest sealed packs that are remembered as sources of seeds."""
+
+ROWS = 1 << 20
+"""More rows than a store has packs: 64 TiB of them."""
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """What a start found and did."""
+
+    packs_closed: int = 0
+    packs_dropped: int = 0
+    packs_missing: int = 0
+    packs_unknown: int = 0
+    bodies_released: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Closes what a crash left open. Run at start before the first request, and by the leader when a process died."""
+
+    index: Index
+    packs: PackStore
+    commits: CommitQueue
+    workers: Workers
+    clock: Clock
+    entropy: Entropy
+    keys: StoreKeys
+    geometry: Geometry
+    presence: Presence
+    manifests: ManifestReader
+    seeds: SeedPool
+
+    async def run(self) -> RecoveryReport:
+        """Do it all; a pack that cannot be closed is logged and left, the others are served."""
+        report = RecoveryReport()
+        stored = {pack.pack_id: pack for pack in await self.workers.run(Lane.BACKGROUND, self.packs.list)}
+        rows = await self.workers.run(Lane.BACKGROUND, self.index.read, pack_rows)
+        for pack in stored.values():
+            if not pack.sealed:
+                await self._close(pack, rows.get(pack.pack_id), report)
+            elif pack.pack_id not in rows:
+                report.packs_unknown += 1
+                log.warning("pack.unknown", extra={"pack": pack.pack_id.hex()})
+        for pack_id, row in rows.items():
+            await self._compare(pack_id, row, stored.get(pack_id), report)
+        await self._release_writing(report)
+        await self._remember_sources()
+        return report
+
+    # ------------------------------------------------------------------ open packs
+
+    async def _close(self, stored: StoredPack, row: Pack | None, report: RecoveryReport) -> None:
+        pack_id = stored.pack_id
+        try:
+            pack = await self.workers.run(Lane.BACKGROUND, self.packs.adopt, pack_id)
+        except PackNotFound:
+            return  # another process closed it meanwhile
+        if pack is None:
+            return  # its writer lives
+        try:
+            await self._close_adopted(pack, row, report)
+        except NoisefsError:
+            log.exception("pack.close_failed", extra={"pack": pack_id.hex()})
+            await self.workers.run(Lane.BACKGROUND, pack.abandon)
+
+    async def _close_adopted(self, pack: OpenPack, row: Pack | None, report: RecoveryReport) -> None:
+        pack_id = pack.pack_id
+        placed = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: placements(tx, pack_id))
+        if row is None or not placed:
+            await self.workers.run(Lane.BACKGROUND, pack.abandon)
+            if row is not None:
+                await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+            await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
+            report.packs_dropped += 1
+            return
+        strategy = strategy_named(row.strategy, pack_id=pack_id, prf_key=self.keys.prf)
+        keep = max(position + (what.count - 1) * strategy.stride + 1 for position, what in placed)
+        manifest = Manifest(
+            pack_id=pack_id,
+            strategy=row.strategy,
+            generation=row.generation,
+            seeds=row.seeds,
+            blocks=keep + 1,
+            entries=entries_of(placed, strategy, keep),
+        )
+
+        def finish() -> None:
+            self.packs.truncate(pack, keep)
+            append_manifest(pack, strategy, manifest, self.keys, self.geometry, self.entropy)
+            pack.seal()
+
+        await self.workers.run(Lane.BACKGROUND, finish)
+        await self._sealed(pack_id, row, keep + 1)
+        report.packs_closed += 1
+
+    async def _sealed(self, pack_id: PackId, row: Pack, blocks: int) -> None:
+        sealed = Pack(
+            PackState.SEALED,
+            row.owner,
+            blocks,
+            row.strategy,
+            row.generation,
+            row.created_us,
+            self.clock.now_us(),
+            row.seeds,
+            row.format,
+        )
+
+        def close(tx: Writing) -> None:
+            set_pack(tx, pack_id, sealed)
+            unplace(tx, pack_id)
+
+        await self.commits.run(close)
+
+    # ------------------------------------------------------------------ rows against files
+
+    async def _compare(self, pack_id: PackId, row: Pack, stored: StoredPack | None, report: RecoveryReport) -> None:
+        if row.state == PackState.DROPPING:
+            await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
+            await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+            report.packs_dropped += 1
+        elif stored is not None and stored.sealed and row.state != PackState.SEALED:
+            # The crash came between the rename and the commit of the row.
+            await self._sealed(pack_id, row, stored.blocks)
+            report.packs_closed += 1
+        elif stored is None and not self._is_ours(row):
+            live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
+            if live.cells == 0 and live.slices == 0:
+                await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+            else:
+                report.packs_missing += 1
+                log.error("pack.missing", extra={"pack": pack_id.hex(), "cells": live.cells, "slices": live.slices})
+
+    def _is_ours(self, row: Pack) -> bool:
+        """Somebody who is alive may just be making this pack."""
+        return row.state == PackState.OPEN and self.presence.is_alive(row.owner)
+
+    # ------------------------------------------------------------------ bodies
+
+    async def _release_writing(self, report: RecoveryReport) -> None:
+        rows = await self.workers.run(
+            Lane.BACKGROUND,
+            self.index.read,
+            lambda tx: tx.scan(Table.META, WRITING_PREFIX, prefix_end(WRITING_PREFIX), ROWS),
+        )
+        now_us = self.clock.now_us()
+        for key, raw in rows:
+            owner, body_id = InstanceId(raw), BodyId(key[len(WRITING_PREFIX) :])
+            if owner == self.presence.instance_id or self.presence.is_alive(owner):
+                continue
+
+            def bury(tx: Writing, key: bytes = key, body_id: BodyId = body_id) -> None:
+                tx.delete(Table.META, key)
+                tx.delete(Table.BODIES, body_id)
+                tx.put(Table.DEAD, body_id, encode(Dead(now_us)))
+
+            await self.commits.run(bury)
+            report.bodies_released += 1
+
+    # ------------------------------------------------------------------ seeds
+
+    async def _remember_sources(self) -> None:
+        rows = await self.workers.run(Lane.BACKGROUND, self.index.read, pack_rows)
+        sealed = [(row.sealed_us, pack_id, row) for pack_id, row in rows.items() if row.state == PackState.SEALED]
+        for _when, pack_id, row in sorted(sealed, reverse=True)[:SOURCES_AT_START]:
+            try:
+                manifest = await self.workers.run(
+                    Lane.BACKGROUND, self.manifests.read, pack_id, row.blocks, row.strategy
+                )
+            except NoisefsError as exc:
+                log.warning("pack.manifest_unreadable", extra={"pack": pack_id.hex(), "cause": str(exc)})
+                continue
+            self.seeds.remember(pack_id, sources_of(manifest), None)
+
+
+def pack_rows(tx: Reading) -> dict[PackId, Pack]:
+    """Every pack's row."""
+    return {PackId(key): decode(Pack, raw) for key, raw in tx.scan(Table.PACKS, b"", b"\xff" * 17, ROWS)}
+
+
+def live_of(tx: Reading, pack_id: PackId) -> PackLive:
+    """A pack's counters."""
+    raw = tx.get(Table.PACK_LIVE, pack_id)
+    return PackLive(0, 0, 0) if raw is None else decode(PackLive, raw)
+
+
+def placements(tx: Reading, pack_id: PackId) -> list[tuple[int, Placement]]:
+    """What committed rows name in an open pack, by position."""
+    rows = tx.scan(Table.PLACEMENTS, pack_id, prefix_end(pack_id), 1 << 16)
+    return [(int.from_bytes(key[-2:], "big"), decode(Placement, raw)) for key, raw in rows]
+
+
+def entries_of(placed: list[tuple[int, Placement]], strategy: Strategy, blocks: int) -> tuple[Entry, ...]:
+    """Manifest entries of an open pack that is cut to ``blocks`` blocks: what no row names is filler."""
+    entries: list[Entry] = []
+    at = strategy.seeds
+    for position, what in placed:
+        begin = position - strategy.stride + 1
+        if begin > at:
+            entries.append(FillerEntry(at, begin - at))
+        if what.body_id:
+            entries.append(
+                RunEntry(position, what.count, strategy.stride, what.body_id, what.segment, what.seed, what.generation)
+            )
+        else:
+            entries.append(SharedEntry(position, what.seed, what.generation))
+        at = position + (what.count - 1) * strategy.stride + 1
+    if at < blocks:
+        entries.append(FillerEntry(at, blocks - at))
+    return tuple(entries)
+
+
+def sources_of(manifest: Manifest) -> tuple[Source, ...]:
+    """Blocks of a sealed pack that may become seeds: one of each run, and the shared cells."""
+    sources: list[Source] = []
+    for entry in manifest.entries:
+        if isinstance(entry, RunEntry):
+            sources.append(Source(entry.position, entry.body_id, entry.body_id))
+        elif isinstance(entry, SharedEntry):
+            sources.append(Source(entry.position, None, b"shared"))
+    return tuple(sources)

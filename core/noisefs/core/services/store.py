@@ -1,0 +1,227 @@
+"""The store: every service of one process, wired. Protocol adapters and administration call its attributes.
+
+Order at start: recovery, then background jobs; at close: jobs, the open pack, the commit queue. What a close does not
+reach (a kill) costs nothing but the recovery.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.entropy import Entropy
+from noisefs.core.ports.index import Index
+from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.presence import Presence
+from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.bodies.backlog import Backlog
+from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.bodies.ingest import BodyWriter
+from noisefs.core.services.bodies.readers import Readers
+from noisefs.core.services.bodies.reading import BodyReader
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.jobs import Job, Jobs
+from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
+from noisefs.core.services.maintenance.reaper import Reaper
+from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.properties import Properties
+from noisefs.core.services.namespace.trees import Trees
+from noisefs.core.services.namespace.uploads import Uploads
+from noisefs.core.services.packs.manifests import ManifestReader
+from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
+from noisefs.core.services.packs.seeds import SeedPool
+from noisefs.core.services.packs.writer import PackWriter
+
+log = logging.getLogger(__name__)
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What an operator may choose for a running store.
+
+    Attributes:
+        hot_bytes: Cells kept in memory.
+        write_buffer_bytes: Plaintext of all uploads under way.
+        read_buffer_bytes: Plaintext of all downloads under way.
+        inline_max_bytes: Sealed small objects that may wait in the index for the packer; writes slow down beyond.
+        inline_wake_bytes: The packer starts at once when this much waits.
+        packer_every_s, reaper_every_s, checkpoint_every_s, expiry_every_s: Pauses of the background jobs.
+        limits: Of the namespace.
+    """
+
+    hot_bytes: int = 256 * _MIB
+    write_buffer_bytes: int = 16 * _MIB
+    read_buffer_bytes: int = 16 * _MIB
+    inline_max_bytes: int = 512 * _MIB
+    inline_wake_bytes: int = 16 * _MIB
+    packer_every_s: float = 5.0
+    reaper_every_s: float = 2.0
+    checkpoint_every_s: float = 20.0
+    expiry_every_s: float = 300.0
+    limits: NamespaceLimits = field(default_factory=NamespaceLimits)
+
+
+class Store:
+    """One process's services over one data folder."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        packs: PackStore,
+        clock: Clock,
+        entropy: Entropy,
+        workers: Workers,
+        telemetry: Telemetry,
+        presence: Presence,
+        keys: StoreKeys,
+        geometry: Geometry,
+        settings: StoreSettings,
+    ) -> None:
+        """Wire everything; nothing runs before :meth:`start`."""
+        self.index = index
+        self.packs = packs
+        self.clock = clock
+        self.workers = workers
+        self.telemetry = telemetry
+        self.presence = presence
+        self.keys = keys
+        self.geometry = geometry
+        self.settings = settings
+        self.commits = CommitQueue(index, workers, telemetry)
+        self.readers = Readers()
+        self.manifests = ManifestReader(packs, keys, geometry)
+        self.seeds = SeedPool(packs, entropy, geometry)
+        self.backlog = Backlog(telemetry, max_bytes=settings.inline_max_bytes, wake_bytes=settings.inline_wake_bytes)
+        self.writer = PackWriter(
+            packs=packs,
+            commits=self.commits,
+            workers=workers,
+            entropy=entropy,
+            clock=clock,
+            telemetry=telemetry,
+            keys=keys,
+            geometry=geometry,
+            instance_id=presence.instance_id,
+            seeds=self.seeds,
+        )
+        self.cells = CellReader(
+            index=index,
+            packs=packs,
+            telemetry=telemetry,
+            keys=keys,
+            geometry=geometry,
+            hot_bytes=settings.hot_bytes,
+        )
+        self.body_writer = BodyWriter(
+            writer=self.writer,
+            commits=self.commits,
+            workers=workers,
+            entropy=entropy,
+            clock=clock,
+            telemetry=telemetry,
+            keys=keys,
+            geometry=geometry,
+            instance_id=presence.instance_id,
+            backlog=self.backlog,
+            buffer_bytes=settings.write_buffer_bytes,
+        )
+        self.body_reader = BodyReader(
+            cells=self.cells,
+            workers=workers,
+            telemetry=telemetry,
+            keys=keys,
+            geometry=geometry,
+            readers=self.readers,
+            buffer_bytes=settings.read_buffer_bytes,
+        )
+        self.packer = Packer(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            telemetry=telemetry,
+            writer=self.writer,
+            placer=SlicePlacer(self.writer, entropy, keys, geometry),
+            backlog=self.backlog,
+            geometry=geometry,
+            instance_id=presence.instance_id,
+        )
+        self.reaper = Reaper(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            readers=self.readers,
+            presence=presence,
+            geometry=geometry,
+        )
+        self.recovery = Recovery(
+            index, packs, self.commits, workers, clock, entropy, keys, geometry, presence, self.manifests, self.seeds
+        )
+        limits = settings.limits
+        self.accounts = Accounts(
+            index=index, commits=self.commits, workers=workers, clock=clock, entropy=entropy, wrap=keys.wrap
+        )
+        self.buckets = Buckets(index=index, commits=self.commits, workers=workers, clock=clock, limits=limits)
+        self.objects = Objects(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            body_writer=self.body_writer,
+            body_reader=self.body_reader,
+            limits=limits,
+        )
+        self.uploads = Uploads(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            body_writer=self.body_writer,
+            body_reader=self.body_reader,
+            limits=limits,
+        )
+        self.trees = Trees(index=index, commits=self.commits, workers=workers, clock=clock, limits=limits)
+        self.properties = Properties(index=index, commits=self.commits, limits=limits)
+        self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
+        self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
+        self._checkpointed = 0
+
+    async def start(self, *, background: bool = True) -> RecoveryReport:
+        """Recover what a crash left, then begin the background jobs (unless ``background`` is false)."""
+        report = await self.recovery.run()
+        await self.packer.measure()
+        if background:
+            self._jobs.start(self._all_jobs())
+        return report
+
+    async def close(self) -> None:
+        """End the jobs, seal the open pack, commit what waits. Requests must have ended before."""
+        await self._jobs.stop()
+        await self.writer.close()
+        await self.commits.close()
+        await self.workers.run(Lane.COMMIT, self.index.checkpoint)
+
+    def _all_jobs(self) -> list[Job]:
+        settings = self.settings
+        return [
+            Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
+            Job("reaper", settings.reaper_every_s, self.reaper.run),
+            Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
+            Job("expiry", settings.expiry_every_s, self.uploads.expire),
+        ]
+
+    async def checkpoint(self) -> None:
+        """Make deletions physical, if anything was committed since the last time: deleted keys go for good."""
+        sequence = await self.workers.run(Lane.BACKGROUND, self.index.sequence)
+        if sequence != self._checkpointed:
+            await self.workers.run(Lane.COMMIT, self.index.checkpoint)
+            self._checkpointed = sequence
