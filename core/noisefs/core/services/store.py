@@ -6,6 +6,7 @@ reach (a kill) costs nothing but the recovery.
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.store_keys import StoreKeys
@@ -24,6 +25,8 @@ from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
+from noisefs.core.services.maintenance.cleaner import Cleaner, next_generation
+from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.namespace.buckets import Buckets
@@ -53,7 +56,8 @@ class StoreSettings:
         read_buffer_bytes: Plaintext of all downloads under way.
         inline_max_bytes: Sealed small objects that may wait in the index for the packer; writes slow down beyond.
         inline_wake_bytes: The packer starts at once when this much waits.
-        packer_every_s, reaper_every_s, checkpoint_every_s, expiry_every_s: Pauses of the background jobs.
+        packer_every_s, reaper_every_s, cleaner_every_s, checkpoint_every_s, expiry_every_s: Pauses of the
+            background jobs.
         limits: Of the namespace.
     """
 
@@ -64,6 +68,7 @@ class StoreSettings:
     inline_wake_bytes: int = 16 * _MIB
     packer_every_s: float = 5.0
     reaper_every_s: float = 2.0
+    cleaner_every_s: float = 3.0
     checkpoint_every_s: float = 20.0
     expiry_every_s: float = 300.0
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
@@ -154,6 +159,46 @@ class Store:
             geometry=geometry,
             instance_id=presence.instance_id,
         )
+        cleaner_writer = PackWriter(
+            packs=packs,
+            commits=self.commits,
+            workers=workers,
+            entropy=entropy,
+            clock=clock,
+            telemetry=telemetry,
+            keys=keys,
+            geometry=geometry,
+            instance_id=presence.instance_id,
+            seeds=self.seeds,
+            generations=partial(self.commits.run, next_generation),
+            lane=Lane.BACKGROUND,
+            by="cleaner",
+        )
+        self.cleaner_writer = cleaner_writer
+        self.cleaner = Cleaner(
+            index=index,
+            packs=packs,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            telemetry=telemetry,
+            geometry=geometry,
+            seeds=self.seeds,
+            writer=cleaner_writer,
+            mover=Mover(
+                index,
+                self.commits,
+                workers,
+                telemetry,
+                cleaner_writer,
+                SlicePlacer(cleaner_writer, entropy, keys, geometry),
+                self.cells,
+                self.manifests,
+                keys,
+                geometry,
+                presence.instance_id,
+            ),
+        )
         self.reaper = Reaper(
             index=index,
             commits=self.commits,
@@ -207,6 +252,7 @@ class Store:
         """End the jobs, seal the open pack, commit what waits. Requests must have ended before."""
         await self._jobs.stop()
         await self.writer.close()
+        await self.cleaner_writer.close()
         await self.commits.close()
         await self.workers.run(Lane.COMMIT, self.index.checkpoint)
 
@@ -214,6 +260,7 @@ class Store:
         settings = self.settings
         return [
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
+            Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.cleaner.wake),
             Job("reaper", settings.reaper_every_s, self.reaper.run),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("expiry", settings.expiry_every_s, self.uploads.expire),

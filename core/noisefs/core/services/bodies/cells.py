@@ -73,7 +73,7 @@ class CellReader:
         for first, run in self._index.read(lambda tx: runs_of(tx, body_id, segment, count)):
             begin, end = max(first, segment), min(first + run.count, segment + count)
             out = memoryview(bytearray((end - begin) * self._geometry.block_bytes))
-            self._unmask(run, begin - first, end - begin, out)
+            self.unmask(run, begin - first, end - begin, out)
             found.append((run, out, begin))
             if keep and self._hot_bytes:
                 self._keep(body_id, begin, run, out)
@@ -103,7 +103,7 @@ class CellReader:
                 entry = _Hot(run, cells[number * size : (number + 1) * size].toreadonly())
                 self._hot[body_id, first + number] = entry
 
-    def _unmask(self, run: Run, skip: int, count: int, out: memoryview) -> None:
+    def unmask(self, run: Run, skip: int, count: int, out: memoryview) -> None:
         """Cells ``skip`` to ``skip + count`` of a run into ``out``."""
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes

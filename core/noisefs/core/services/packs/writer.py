@@ -10,7 +10,7 @@ mended by :mod:`.recovery`. Masking and copying happen on the pack lane, one cal
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
@@ -67,6 +67,7 @@ class _Filling:
     strategy: Strategy
     seeds: list[Seed]
     created_us: int
+    generation: int
     stretches: list[Stretch] = field(default_factory=list)
     synced: int = 0
     sealed: bool = False
@@ -83,8 +84,15 @@ class SharedCell:
     seed: int
 
 
+MakeCells = Callable[[int, int, int], memoryview]
+"""Gets the pack's generation, the first segment and how many; gives their cells. Called on the writer's lane."""
+
+Generations = Callable[[], Awaitable[int]]
+"""Gives a generation no other pack has."""
+
+
 class PackWriter:
-    """Fills packs of one process, for writers (generation 0) or for one destination generation of the cleaner."""
+    """Fills packs of one process: of writers (generation 0), or of the cleaner (each pack its own generation)."""
 
     def __init__(
         self,
@@ -99,10 +107,11 @@ class PackWriter:
         geometry: Geometry,
         instance_id: InstanceId,
         seeds: SeedPool,
-        generation: int = 0,
+        generations: Generations | None = None,
+        lane: Lane = Lane.PACK,
         by: str = "writer",
     ) -> None:
-        """``by`` labels the metrics; ``generation`` goes into every run and manifest of this writer's packs."""
+        """``by`` labels the metrics; without ``generations`` every pack is of generation 0; ``lane`` does the work."""
         self._packs = packs
         self._commits = commits
         self._workers = workers
@@ -113,7 +122,8 @@ class PackWriter:
         self._geometry = geometry
         self._instance_id = instance_id
         self._seeds = seeds
-        self._generation = generation
+        self._generations = generations
+        self._lane = lane
         self._by = (by,)
         self._lock = asyncio.Lock()
         self._current: _Filling | None = None
@@ -125,12 +135,20 @@ class PackWriter:
     # ------------------------------------------------------------------ appending
 
     async def append(self, staging: Staging, cells: memoryview, segment: int, count: int) -> None:
-        """Append ``count`` cells of a body, beginning with its segment ``segment``; notes the runs in ``staging``.
+        """Append ``count`` sealed cells of a body, beginning with its segment ``segment``; notes runs in ``staging``.
 
         Raises:
             DiskFull, ReadOnlyStore, StorageFailed, PackPoisoned: What was appended is filler now.
         """
         block = self._geometry.block_bytes
+
+        def given(_generation: int, first: int, n: int) -> memoryview:
+            return cells[(first - segment) * block : (first - segment + n) * block]
+
+        await self.append_made(staging, given, segment, count)
+
+    async def append_made(self, staging: Staging, make: MakeCells, segment: int, count: int) -> None:
+        """Append cells that are made when their pack, and so their generation, is known. Else as :meth:`append`."""
         done = 0
         async with self._lock:
             while done < count:
@@ -140,10 +158,9 @@ class PackWriter:
                     for number, seed in enumerate(filling.seeds)
                     if seed.group and (seed.group == staging.group or seed.info.body_id == staging.body_id)
                 )
-                part = cells[done * block : count * block]
-                plans = await self._on_pack(filling, self._mask, filling, part, count - done, own)
+                plans = await self._on_pack(filling, self._mask, filling, make, segment + done, count - done, own)
                 for plan in plans:
-                    run = Run(filling.pack_id, plan.position, plan.count, plan.seed, self._generation)
+                    run = Run(filling.pack_id, plan.position, plan.count, plan.seed, filling.generation)
                     staging.add(segment + done, run, plan.stride)
                     filling.stretches.append(
                         Stretch(plan.position, plan.count, plan.stride, segment + done, plan.seed, staging)
@@ -166,15 +183,17 @@ class PackWriter:
         self._telemetry.count(Counter.CELLS_SEALED, 1, self._by)
         return SharedCell(filling.pack_id, plan.position, plan.seed)
 
-    def _mask(self, filling: _Filling, cells: memoryview, count: int, own: frozenset[int]) -> list[RunPlan]:
-        """On the pack lane: mask as many cells as the pack takes, in runs of at most ``RUN_CELLS``."""
-        block, done = self._geometry.block_bytes, 0
+    def _mask(
+        self, filling: _Filling, make: MakeCells, segment: int, count: int, own: frozenset[int]
+    ) -> list[RunPlan]:
+        """On the lane: mask as many cells as the pack takes, in runs of at most ``RUN_CELLS``."""
+        done = 0
         plans: list[RunPlan] = []
         while done < count:
             plan = filling.strategy.plan(filling.pack.blocks, min(RUN_CELLS, count - done), own)
             if plan is None:
                 break
-            self._mask_run(filling, plan, cells[done * block : (done + plan.count) * block])
+            self._mask_run(filling, plan, make(filling.generation, segment + done, plan.count))
             plans.append(plan)
             done += plan.count
         return plans
@@ -231,7 +250,7 @@ class PackWriter:
     async def _on_pack(self, filling: _Filling, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run on the pack lane; a failure that poisons the pack is noted before it propagates."""
         try:
-            return await self._workers.run(Lane.PACK, work, *args, **kwargs)
+            return await self._workers.run(self._lane, work, *args, **kwargs)
         except PackPoisoned:
             await self._poison(filling)
             raise
@@ -244,7 +263,7 @@ class PackWriter:
         if self._current is filling:
             self._current = None
         log.error("pack.poisoned", extra={"pack": filling.pack_id.hex()})
-        await self._workers.run(Lane.PACK, filling.pack.abandon)
+        await self._workers.run(self._lane, filling.pack.abandon)
         row = self._row(filling, PackState.POISONED, 0)
         await self._commits.run(lambda tx: set_pack(tx, filling.pack_id, row))
 
@@ -267,6 +286,7 @@ class PackWriter:
     async def _open(self) -> _Filling:
         """Make a pack: file, seeds, then its row, before any commit names it."""
         pack_id = PackId(self._entropy.secret(ID_BYTES))
+        generation = 0 if self._generations is None else await self._generations()
         strategy = strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
         choose = self._seeds.candidates()
 
@@ -281,14 +301,14 @@ class PackWriter:
                 pack.advance(len(seeds))
             return pack, seeds
 
-        pack, seeds = await self._workers.run(Lane.PACK, create)
-        filling = _Filling(pack, pack_id, strategy, seeds, self._clock.now_us())
+        pack, seeds = await self._workers.run(self._lane, create)
+        filling = _Filling(pack, pack_id, strategy, seeds, self._clock.now_us(), generation)
         row = self._row(filling, PackState.OPEN, 0)
         try:
             await self._commits.run(lambda tx: set_pack(tx, pack_id, row))
         except BaseException:
-            await self._workers.run(Lane.PACK, pack.abandon)
-            await self._workers.run(Lane.PACK, self._packs.drop, pack_id)
+            await self._workers.run(self._lane, pack.abandon)
+            await self._workers.run(self._lane, self._packs.drop, pack_id)
             raise
         self._telemetry.count(Counter.PACK_BYTES, len(seeds) * self._geometry.block_bytes, self._by)
         return filling
@@ -299,7 +319,7 @@ class PackWriter:
             self._instance_id,
             blocks,
             self._geometry.strategy,
-            self._generation,
+            filling.generation,
             filling.created_us,
             0 if state == PackState.OPEN else self._clock.now_us(),
             tuple(seed.info for seed in filling.seeds),
@@ -307,10 +327,24 @@ class PackWriter:
 
     # ------------------------------------------------------------------ sealing
 
+    async def generation(self) -> int:
+        """The generation of the open pack; opens one if there is none."""
+        async with self._lock:
+            return (await self._filling()).generation
+
+    @property
+    def open_pack_id(self) -> PackId | None:
+        """The pack that is being filled now."""
+        return self._current.pack_id if self._current is not None else None
+
+    def is_open(self, pack_id: PackId) -> bool:
+        """Whether this pack is still being filled by this writer."""
+        return pack_id in self._fillings
+
     async def seal(self) -> None:
         """Seal the open pack, if there is one with cells: at clean shutdown, by age, or when a cleaner is done."""
         async with self._lock:
-            if self._current is not None:
+            if self._current is not None and self._current.cells:
                 await self._seal(self._current)
 
     async def _seal(self, filling: _Filling) -> None:
@@ -350,7 +384,7 @@ class PackWriter:
         manifest = Manifest(
             pack_id=filling.pack_id,
             strategy=self._geometry.strategy,
-            generation=self._generation,
+            generation=filling.generation,
             seeds=tuple(seed.info for seed in filling.seeds),
             blocks=position + 1,
             entries=self._entries(filling),
@@ -364,12 +398,12 @@ class PackWriter:
         entries: list[Entry] = []
         for s in filling.stretches:
             if s.staging is None:
-                entries.append(SharedEntry(s.position, s.seed, self._generation))
+                entries.append(SharedEntry(s.position, s.seed, filling.generation))
             elif s.staging.discarded and not s.staging.enlisted:
                 entries.extend(FillerEntry(s.position + i * s.stride, 1) for i in range(s.count))
             else:
                 entries.append(
-                    RunEntry(s.position, s.count, s.stride, s.staging.body_id, s.segment, s.seed, self._generation)
+                    RunEntry(s.position, s.count, s.stride, s.staging.body_id, s.segment, s.seed, filling.generation)
                 )
         return tuple(entries)
 
@@ -393,9 +427,9 @@ class PackWriter:
 
     async def _discard(self, filling: _Filling) -> None:
         """Remove a pack that never got a cell."""
-        await self._workers.run(Lane.PACK, filling.pack.abandon)
+        await self._workers.run(self._lane, filling.pack.abandon)
         await self._commits.run(lambda tx: tx.delete(Table.PACKS, filling.pack_id))
-        await self._workers.run(Lane.PACK, self._packs.drop, filling.pack_id)
+        await self._workers.run(self._lane, self._packs.drop, filling.pack_id)
 
 
 def append_manifest(  # noqa: PLR0917 - one call, six collaborators
