@@ -1,21 +1,65 @@
 """Buckets: each has one owner; a user sees and uses only their own, an administrator all."""
 
-from noisefs.core.domain.records import Bucket
+from typing import Final
+
+import msgspec
+from noisefs.core.domain import keyspace, naming
+from noisefs.core.domain.records import Bucket, Usage, decode, encode
 from noisefs.core.domain.requests import Principal
+from noisefs.core.errors import BucketExists, BucketNotEmpty, EntityTooLarge, TooMany
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.namespace import properties, upload_rows, usage
+from noisefs.core.services.namespace.access import reach_bucket
+from noisefs.core.services.namespace.limits import NamespaceLimits
+
+_LAST_ID: Final = b"last_bucket_id"
+"""Row in ``META``: the highest bucket id ever given. Ids are never reused."""
 
 
 class Buckets:
     """Bucket operations. Task-safe."""
 
+    def __init__(
+        self, *, index: Index, commits: CommitQueue, workers: Workers, clock: Clock, limits: NamespaceLimits
+    ) -> None:
+        self._index = index
+        self._commits = commits
+        self._workers = workers
+        self._clock = clock
+        self._limits = limits
+
     async def create(self, who: Principal, name: str, *, config: dict[str, bytes] | None = None) -> Bucket:
         """Make a bucket owned by ``who``.
 
         Raises:
-            InvalidBucketName: S3's rules (3-63 characters, lower-case letters, digits, dots, hyphens, not an IP address...).
+            InvalidBucketName: S3's rules; see :func:`~noisefs.core.domain.naming.check_bucket_name`.
             BucketExists: The name is taken; ``owned`` tells by whom.
             TooMany: The user has the maximum number of buckets.
+            EntityTooLarge: A configuration is too large.
         """
-        raise NotImplementedError
+        naming.check_bucket_name(name)
+        for value in (config or {}).values():
+            self._check_config(value)
+
+        def make(tx: Writing) -> Bucket:
+            raw = tx.get(Table.BUCKETS, name.encode())
+            if raw is not None:
+                raise BucketExists(name, owned=decode(Bucket, raw).owner == who.user_id)
+            start, end = _owned(who)
+            limit = self._limits.max_buckets
+            if len(tx.scan(Table.BUCKET_OWNERS, start, end, limit)) >= limit:
+                raise TooMany(f"user {who.name!r} has {limit} buckets, which is the maximum")
+            bucket_id = int.from_bytes(tx.get(Table.META, _LAST_ID) or b"", "big") + 1
+            bucket = Bucket(bucket_id, who.user_id, self._clock.now_us(), config=config or {})
+            tx.put(Table.META, _LAST_ID, keyspace.u64(bucket_id))
+            tx.put(Table.BUCKETS, name.encode(), encode(bucket))
+            tx.put(Table.BUCKET_OWNERS, keyspace.bucket_owner_key(who.user_id, name), b"")
+            return bucket
+
+        return await self._commits.run(make)
 
     async def get(self, who: Principal, name: str) -> Bucket:
         """The bucket's row.
@@ -24,22 +68,82 @@ class Buckets:
             BucketNotFound: There is none.
             AccessDenied: It belongs to somebody else.
         """
-        raise NotImplementedError
+        return self._index.read(lambda tx: reach_bucket(tx, who, name))
+
+    async def usage(self, who: Principal, name: str) -> Usage:
+        """Bytes and objects of the bucket, exact; parts of open uploads are not counted. Raises as :meth:`get`."""
+        return self._index.read(lambda tx: usage.of_bucket(tx, reach_bucket(tx, who, name).bucket_id))
 
     async def delete(self, who: Principal, name: str) -> None:
-        """Remove an empty bucket.
+        """Remove an empty bucket. Uploads that are still open in it are aborted in the same commit, as S3 does:
+        parts are no objects, and their uploader finds ``UploadNotFound``.
 
         Raises:
-            BucketNotEmpty: It holds an object or an open upload.
+            BucketNotEmpty: It holds an object.
+            BucketNotFound, AccessDenied: As :meth:`get`.
         """
-        raise NotImplementedError
+
+        def remove(tx: Writing) -> None:
+            bucket = reach_bucket(tx, who, name)
+            start, end = keyspace.bucket_range(bucket.bucket_id)
+            if tx.scan(Table.OBJECTS, start, end, 1):
+                raise BucketNotEmpty(name)
+            upload_rows.discard_all(tx, bucket.bucket_id, self._clock.now_us())
+            if bucket.properties:
+                for key, _ in properties.below(tx, start):
+                    tx.delete(Table.PROPERTIES, key)
+            tx.delete(Table.USAGE, keyspace.bucket_usage_key(bucket.bucket_id))
+            tx.delete(Table.BUCKET_OWNERS, keyspace.bucket_owner_key(bucket.owner, name))
+            tx.delete(Table.BUCKETS, name.encode())
+
+        await self._commits.run(remove)
 
     async def list(
         self, who: Principal, *, prefix: str = "", after: str = "", limit: int = 10000
     ) -> list[tuple[str, Bucket]]:
         """The user's own buckets by name (an administrator: everybody's), ascending."""
-        raise NotImplementedError
+        raw_prefix = naming.text_bytes("prefix", prefix)
+        raw_after = naming.text_bytes("after", after)
+
+        def look(tx: Reading) -> list[tuple[str, Bucket]]:
+            table, (base, end) = (Table.BUCKETS, (b"", b"\xff")) if who.admin else (Table.BUCKET_OWNERS, _owned(who))
+            start = base + max(raw_prefix, raw_after + b"\0" if raw_after else b"")
+            if raw_prefix:
+                end = keyspace.prefix_end(base + raw_prefix)
+            found = []
+            for key, value in tx.scan(table, start, end, limit) if start < end else ():
+                name = key[len(base) :]
+                raw = value if who.admin else tx.get(Table.BUCKETS, name)
+                if raw is not None:
+                    found.append((name.decode(), decode(Bucket, raw)))
+            return found
+
+        return await self._workers.run(Lane.DISK, self._index.read, look)
 
     async def configure(self, who: Principal, name: str, kind: str, value: bytes | None) -> None:
-        """Keep (``None``: remove) one bucket configuration exactly as it was put."""
-        raise NotImplementedError
+        """Keep (``None``: remove) one bucket configuration exactly as it was put.
+
+        Raises:
+            EntityTooLarge: It has more than ``max_config_bytes``.
+            BucketNotFound, AccessDenied: As :meth:`get`.
+        """
+        if value is not None:
+            self._check_config(value)
+
+        def change(tx: Writing) -> None:
+            bucket = reach_bucket(tx, who, name)
+            config = {known: kept for known, kept in bucket.config.items() if known != kind}
+            if value is not None:
+                config[kind] = value
+            tx.put(Table.BUCKETS, name.encode(), encode(msgspec.structs.replace(bucket, config=config)))
+
+        await self._commits.run(change)
+
+    def _check_config(self, value: bytes) -> None:
+        if len(value) > self._limits.max_config_bytes:
+            raise EntityTooLarge(len(value), self._limits.max_config_bytes)
+
+
+def _owned(who: Principal) -> tuple[bytes, bytes]:
+    start = keyspace.bucket_owner_key(who.user_id, "")
+    return start, start[:-1] + b"\1"

@@ -1,8 +1,15 @@
 """Objects: the only place where a write becomes visible."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
 
-from noisefs.core.domain.records import Version
+from noisefs.core.domain import naming
+from noisefs.core.domain.composition import FULL_OBJECT
+from noisefs.core.domain.conditions import check_read, check_source, check_write
+from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.records import BodyState, PartInfo, Version
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
@@ -15,27 +22,82 @@ from noisefs.core.domain.requests import (
     WriteCondition,
     keep_none,
 )
-from noisefs.core.errors import NoisefsError
+from noisefs.core.errors import EntityTooLarge, NoisefsError, ObjectNotFound, VersionNotFound
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.ingest import BodyWriter
+from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.namespace import layouts, listing, publishing, usage
+from noisefs.core.services.namespace.access import reach_bucket
+from noisefs.core.services.namespace.limits import NamespaceLimits
+
+T = TypeVar("T")
+
+Wanted = Callable[[Version], tuple[int, int]]
+"""Which bytes of a version a reader will ask for, as start and end (exclusive). May raise (an impossible range)."""
+
+_EXTENTS_ON_LOOP = 16
+"""Objects of up to this many extents are opened on the event loop, others in a lane: each costs a key."""
 
 
 class OpenObject:
     """A version that is being read; its bytes stay readable until it is closed. Use with ``async with``."""
 
-    version: Version
+    __slots__ = ("_bodies", "_offset", "end", "start", "version")
 
-    def chunks(self, start: int = 0, end: int | None = None) -> AsyncIterator[memoryview]:
-        """Bytes ``start`` to ``end`` (exclusive; ``None``: the size); see :meth:`.reading.OpenBodies.chunks`."""
-        raise NotImplementedError
+    def __init__(self, version: Version, bodies: OpenBodies, offset: int, start: int, end: int) -> None:
+        """``bodies`` begin at byte ``offset`` of the object; ``start`` and ``end`` are what may be asked for."""
+        self.version = version
+        self.start = start
+        self.end = end
+        self._bodies = bodies
+        self._offset = offset
+
+    def chunks(self, start: int | None = None, end: int | None = None) -> AsyncIterator[memoryview]:
+        """Bytes ``start`` to ``end`` (exclusive), by default all that was opened; see
+        :meth:`.reading.OpenBodies.chunks`. They lie within what was opened.
+        """
+        first = self.start if start is None else start
+        behind = self.end if end is None else end
+        assert self.start <= first <= behind <= self.end
+        return self._bodies.chunks(first - self._offset, behind - self._offset)
 
     async def __aenter__(self) -> "OpenObject":
+        """Itself."""
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        raise NotImplementedError
+        """Let go of the bodies."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the bodies. May be called more than once."""
+        self._bodies.close()
 
 
 class Objects:
     """Object operations. Task-safe. Every method raises ``BucketNotFound`` and ``AccessDenied`` as ``Buckets.get``."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        commits: CommitQueue,
+        workers: Workers,
+        clock: Clock,
+        body_writer: BodyWriter,
+        body_reader: BodyReader,
+        limits: NamespaceLimits,
+    ) -> None:
+        self._index = index
+        self._commits = commits
+        self._workers = workers
+        self._clock = clock
+        self._writer = body_writer
+        self._reader = body_reader
+        self._limits = limits
 
     async def put(
         self,
@@ -56,10 +118,48 @@ class Objects:
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
+            EntityTooLarge: There are more than ``max_object_bytes`` bytes.
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
             DiskFull, SlowDown: No space, or a backlog is full.
         """
-        raise NotImplementedError
+        raw_key = naming.key_bytes(key)
+
+        def admit(tx: Reading) -> None:
+            row = reach_bucket(tx, who, bucket)
+            if condition is not ALWAYS:
+                present = publishing.present(tx, u64(row.bucket_id) + raw_key)
+                check_write(condition, present, bucket, key)
+
+        self._index.read(admit)
+        staged = await self._writer.ingest(source, digests=digests if "MD5" in digests else (*digests, "MD5"))
+        async with staged:
+            digested = staged.digested
+            if digested.size > self._limits.max_object_bytes:
+                raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
+            checksums = dict(verify(digested))
+            await staged.settle()
+
+            def publish(tx: Writing) -> Version:
+                row = reach_bucket(tx, who, bucket)
+                row_key = u64(row.bucket_id) + raw_key
+                old = publishing.present(tx, row_key)
+                if condition is not ALWAYS:
+                    check_write(condition, old, bucket, key)
+                now_us = self._clock.now_us()
+                new = publishing.version_of(
+                    attributes,
+                    row,
+                    now_us,
+                    size=digested.size,
+                    etag=digested.digests["MD5"].hex(),
+                    extents=staged.enlist(tx, BodyState.LIVE),
+                    checksums=checksums,
+                    checksum_type=FULL_OBJECT if checksums else "",
+                )
+                publishing.replace(tx, row, row_key, old, new, now_us)
+                return new
+
+            return await self._commits.run(publish)
 
     async def head(
         self,
@@ -73,13 +173,27 @@ class Objects:
         """The current version's row, parts and layout resolved on demand by :meth:`parts`.
 
         Raises:
-            ObjectNotFound, NotModified, PreconditionFailed.
+            ObjectNotFound, VersionNotFound, NotModified, PreconditionFailed.
         """
-        raise NotImplementedError
+        raw_key = naming.key_bytes(key)
+        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id))
 
     async def parts(self, who: Principal, bucket: str, key: str) -> tuple[Version, Sequence[tuple[int, int, int]]]:
         """The version and its part table as (number, offset, length); empty for an object not uploaded in parts."""
-        raise NotImplementedError
+        version, table = await self.part_table(who, bucket, key)
+        return version, [(part.number, part.offset, part.length) for part in table]
+
+    async def part_table(
+        self, who: Principal, bucket: str, key: str, *, condition: ReadCondition = ANY, version_id: str | None = None
+    ) -> tuple[Version, Sequence[PartInfo]]:
+        """The version and its whole part table, MD5s and checksums included. Raises like :meth:`head`."""
+        raw_key = naming.key_bytes(key)
+
+        def look(tx: Reading) -> tuple[Version, Sequence[PartInfo]]:
+            version = _look(tx, who, bucket, key, raw_key, condition, version_id)
+            return version, layouts.parts_of(tx, version)
+
+        return await self._workers.run(Lane.DISK, self._index.read, look)
 
     async def open(
         self,
@@ -89,17 +203,99 @@ class Objects:
         *,
         condition: ReadCondition = ANY,
         version_id: str | None = None,
+        wanted: Wanted | None = None,
     ) -> OpenObject:
-        """Open the current version for reading. Raises like :meth:`head`. One index transaction."""
-        raise NotImplementedError
+        """Open the current version for reading. Raises like :meth:`head`, and what ``wanted`` raises.
+
+        One index transaction. ``wanted`` is asked inside it; of an object of many parts only those are opened that
+        hold the wanted bytes, and only these bytes can be read.
+        """
+        raw_key = naming.key_bytes(key)
+
+        def work(tx: Reading, *, on_loop: bool) -> OpenObject | None:
+            version = _look(tx, who, bucket, key, raw_key, condition, version_id)
+            start, end = (0, version.size) if wanted is None else wanted(version)
+            if on_loop and version.layout is not None and wanted is None:
+                return None
+            extents, offset = layouts.extents_within(tx, version, start, end)
+            if on_loop and len(extents) > _EXTENTS_ON_LOOP:
+                return None
+            return OpenObject(version, self._reader.open(tx, extents), offset, start, end)
+
+        opened = self._index.read(lambda tx: work(tx, on_loop=True))
+        return opened or await self._open_in_lane(lambda tx: work(tx, on_loop=False))
+
+    async def _open_in_lane(self, work: Callable[[Reading], OpenObject | None]) -> OpenObject:
+        """Open an object of many extents. A cancelled caller waits for the lane, so that nothing stays pinned."""
+        opening = asyncio.ensure_future(self._workers.run(Lane.DISK, self._index.read, work))
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            late = await opening
+            if late is not None:
+                late.close()
+            raise
+        assert opened is not None
+        return opened
 
     async def delete(self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS) -> bool:
-        """Remove the object; tells whether there was one. The bytes become unreadable at once."""
-        raise NotImplementedError
+        """Remove the object; tells whether there was one. The bytes become unreadable at once.
 
-    async def delete_many(self, who: Principal, bucket: str, keys: Sequence[str]) -> list[NoisefsError | None]:
-        """Remove up to 1000 objects in few commits; one outcome a key, in order (``None``: gone)."""
-        raise NotImplementedError
+        Raises:
+            PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
+        """
+        raw_key = naming.key_bytes(key)
+
+        def remove(tx: Writing) -> bool:
+            row = reach_bucket(tx, who, bucket)
+            row_key = u64(row.bucket_id) + raw_key
+            old = publishing.present(tx, row_key)
+            if condition is not ALWAYS:
+                check_write(condition, old, bucket, key)
+            if old is None:
+                return False
+            publishing.remove(tx, row, row_key, old, self._clock.now_us())
+            usage.adjust(tx, row, -old.size, -1)
+            return True
+
+        return await self._commits.run(remove)
+
+    async def delete_many(
+        self, who: Principal, bucket: str, keys: Sequence[str], conditions: Sequence[WriteCondition] | None = None
+    ) -> list[NoisefsError | None]:
+        """Remove up to 1000 objects in few commits; one outcome a key, in order (``None``: gone).
+
+        ``conditions``: one for each key.
+        """
+        asked = list(zip(keys, conditions or [ALWAYS] * len(keys), strict=True))
+        outcomes: list[NoisefsError | None] = []
+        for begin in range(0, len(asked), self._limits.delete_batch):
+            some = asked[begin : begin + self._limits.delete_batch]
+            outcomes += await self._commits.run(partial(self._remove_some, who=who, bucket=bucket, asked=some))
+        return outcomes
+
+    def _remove_some(
+        self, tx: Writing, *, who: Principal, bucket: str, asked: Sequence[tuple[str, WriteCondition]]
+    ) -> list[NoisefsError | None]:
+        row = reach_bucket(tx, who, bucket)
+        now_us = self._clock.now_us()
+        outcomes: list[NoisefsError | None] = []
+        size = objects = 0
+        for key, condition in asked:
+            try:
+                row_key = u64(row.bucket_id) + naming.key_bytes(key)
+                old = publishing.present(tx, row_key)
+                check_write(condition, old, bucket, key)
+            except NoisefsError as exc:
+                outcomes.append(exc)
+                continue
+            if old is not None:
+                publishing.remove(tx, row, row_key, old, now_us)
+                size += old.size
+                objects += 1
+            outcomes.append(None)
+        usage.adjust(tx, row, -size, -objects)
+        return outcomes
 
     async def copy(
         self,
@@ -117,7 +313,25 @@ class Objects:
 
         A source condition that fails raises ``PreconditionFailed``, never ``NotModified``.
         """
-        raise NotImplementedError
+        raw_source, raw_key = naming.key_bytes(source_key), naming.key_bytes(key)
+
+        def publish(tx: Writing) -> Version:
+            source = reach_bucket(tx, who, source_bucket)
+            version = publishing.present(tx, u64(source.bucket_id) + raw_source)
+            if version is None:
+                raise ObjectNotFound(source_bucket, source_key)
+            check_source(source_condition, version)
+            row = reach_bucket(tx, who, bucket)
+            row_key = u64(row.bucket_id) + raw_key
+            old = publishing.present(tx, row_key)
+            check_write(condition, old, bucket, key)
+            now_us = self._clock.now_us()
+            new = publishing.with_attributes(version, attributes, row, now_us)
+            layouts.share(tx, new)
+            publishing.replace(tx, row, row_key, old, new, now_us)
+            return new
+
+        return await self._commits.run(publish)
 
     async def list(
         self,
@@ -133,7 +347,7 @@ class Objects:
         """One page: at most ``limit`` entries and common prefixes together, behind ``after`` (exclusive) and from
         ``start`` (inclusive). An ``after`` that is a common prefix skips everything under it.
         """
-        raise NotImplementedError
+        return await self._page(listing.page_of, who, bucket, prefix, delimiter, after, start, limit)
 
     async def list_versions(
         self,
@@ -146,4 +360,46 @@ class Objects:
         limit: int = 1000,
     ) -> FullPage:
         """Like :meth:`list`, with whole rows of the current versions (WebDAV)."""
-        raise NotImplementedError
+        return await self._page(listing.full_page_of, who, bucket, prefix, delimiter, after, "", limit)
+
+    async def _page(
+        self,
+        page_of: Callable[[listing.Gathered], T],
+        who: Principal,
+        bucket: str,
+        prefix: str,
+        delimiter: str,
+        after: str,
+        start: str,
+        limit: int,
+    ) -> T:
+        texts = [naming.text_bytes("listing", text) for text in (prefix, delimiter, after, start)]
+
+        def look(tx: Reading) -> listing.Gathered:
+            base = u64(reach_bucket(tx, who, bucket).bucket_id)
+            span = listing.span_of(base, prefix=texts[0], delimiter=texts[1], after=texts[2], start=texts[3])
+            return listing.gather(tx, Table.OBJECTS, span, limit)
+
+        if limit <= self._limits.inline_page:
+            return page_of(self._index.read(look))
+        return await self._workers.run(Lane.DISK, lambda: page_of(self._index.read(look)))
+
+
+def _look(
+    tx: Reading,
+    who: Principal,
+    bucket: str,
+    key: str,
+    raw_key: bytes,
+    condition: ReadCondition,
+    version_id: str | None,
+) -> Version:
+    row = reach_bucket(tx, who, bucket)
+    version = publishing.present(tx, u64(row.bucket_id) + raw_key)
+    if version_id and version_id != "null" and (version is None or version.version_id != version_id):
+        raise VersionNotFound(bucket, key, version_id)
+    if version is None:
+        raise ObjectNotFound(bucket, key)
+    if condition is not ANY:
+        check_read(condition, version)
+    return version

@@ -1,0 +1,153 @@
+"""One MOVE or COPY: everything of it happens in the function that one commit runs.
+
+The source's rows are taken first, then what the target shows is removed, then the rows are written under their new
+keys. So a target above its source works too, and nothing is read that this function wrote.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from noisefs.core.domain import keyspace
+from noisefs.core.domain.naming import KEY_BYTES_MAX
+from noisefs.core.domain.records import Bucket, Listed, Version, decode, encode
+from noisefs.core.errors import KeyTooLong, ObjectNotFound, PreconditionFailed
+from noisefs.core.ports.index import Table, Writing
+from noisefs.core.services.namespace import layouts, properties, publishing, usage
+from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree, rows_below
+
+_Rows = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something lies: the bucket's name and row, the key or prefix, and its bytes."""
+
+    bucket: str
+    row: Bucket
+    key: str
+    raw_key: bytes
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is a collection."""
+        return self.raw_key.endswith(b"/")
+
+    @property
+    def bare_key(self) -> bytes:
+        """Without the ``/`` at a collection's end."""
+        return self.raw_key[:-1] if self.is_tree else self.raw_key
+
+    @property
+    def row_key(self) -> bytes:
+        """Its row key in ``OBJECTS``; of a collection, what all its members' begin with."""
+        return keyspace.u64(self.row.bucket_id) + self.raw_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relocation:
+    """The request; see :meth:`.trees.Trees.move`."""
+
+    source: Place
+    target: Place
+    overwrite: bool
+    keep_source: bool
+    recursive: bool
+    now_us: int
+
+    def run(self, tx: Writing) -> bool:
+        """Do it. Returns whether something was replaced."""
+        objects, noted = self._take(tx)
+        self._check_lengths(objects)
+        tree_shown, object_shown = self._shown(tx)
+        replaces = tree_shown or object_shown is not None
+        if replaces and not self.overwrite:
+            raise PreconditionFailed("Overwrite")
+        if self.keep_source:
+            for _, raw in objects:
+                layouts.share(tx, decode(Version, raw))
+        else:
+            self._detach(tx, objects, noted)
+        if tree_shown:
+            remove_tree(tx, self.target.row, self.target.bare_key + b"/", self.now_us)
+        if object_shown is not None:
+            row_key = keyspace.u64(self.target.row.bucket_id) + self.target.bare_key
+            publishing.remove(tx, self.target.row, row_key, object_shown, self.now_us)
+            usage.adjust(tx, self.target.row, -object_shown.size, -1)
+        self._place(tx, objects, noted)
+        if not self.keep_source and not self._lands_above():
+            keep_collection(tx, self.source.row, self.source.raw_key, self.now_us)
+        return replaces
+
+    def _lands_above(self) -> bool:
+        """Whether an object takes the place of a collection that held the source: a marker there would hide it."""
+        source, target = self.source, self.target
+        same_bucket = source.row.bucket_id == target.row.bucket_id
+        return same_bucket and not target.is_tree and source.raw_key.startswith(target.raw_key + b"/")
+
+    def _take(self, tx: Writing) -> tuple[_Rows, _Rows]:
+        """Rows of the objects and of the properties that go, by what stands behind the source's row key."""
+        source = self.source
+        row_key = source.row_key
+        cut = len(row_key)
+        noted: _Rows = []
+        if source.is_tree and self.recursive:
+            objects = [(key[cut:], raw) for key, raw in rows_below(tx, row_key)]
+            if source.row.properties:
+                noted = [(key[cut:], value) for key, value in properties.below(tx, row_key)]
+        else:
+            raw = tx.get(Table.OBJECTS, row_key)
+            if raw is None and source.is_tree and exists_below(tx, row_key):
+                raw = encode(publishing.marker_of(source.row, self.now_us))
+            objects = [] if raw is None else [(b"", raw)]
+            if source.row.properties:
+                noted = [(b"\0" + name, value) for name, value in properties.of_resource(tx, row_key)]
+        if not objects:
+            raise ObjectNotFound(source.bucket, source.key)
+        return objects, noted
+
+    def _check_lengths(self, objects: _Rows) -> None:
+        longest = len(self.target.raw_key) + max(len(rest) for rest, _ in objects)
+        if longest > KEY_BYTES_MAX:
+            raise KeyTooLong("key", f"{self.target.key[:64]}...", f"at most {KEY_BYTES_MAX} bytes, one has {longest}")
+
+    def _detach(self, tx: Writing, objects: _Rows, noted: _Rows) -> None:
+        """Remove the source's rows; the references they hold go along to the target."""
+        row_key = self.source.row_key
+        for rest, _ in objects:
+            tx.delete(Table.OBJECTS, row_key + rest)
+        for rest, _ in noted:
+            tx.delete(Table.PROPERTIES, row_key + rest)
+
+    def _shown(self, tx: Writing) -> tuple[bool, Version | None]:
+        """What has to go from the target: the collection of that name, and the object of that name unless the
+        collection hides it and stays in its place.
+        """
+        target = self.target
+        row_key = keyspace.u64(target.row.bucket_id) + target.bare_key
+        tree = exists_below(tx, row_key + b"/")
+        hidden = tree and target.is_tree
+        return tree, None if hidden else publishing.present(tx, row_key)
+
+    def _place(self, tx: Writing, objects: _Rows, noted: _Rows) -> None:
+        """Write the rows under their new keys, and keep the counters right."""
+        source, target = self.source, self.target
+        row_key = target.row_key
+        for rest, raw in objects:
+            tx.put(Table.OBJECTS, row_key + rest, self._relabelled(raw))
+        for rest, value in noted:
+            tx.put(Table.PROPERTIES, row_key + rest, value)
+        if noted:
+            properties.mark(tx, target.bucket, target.row)
+        if self.keep_source or source.row.bucket_id != target.row.bucket_id:
+            size = sum(decode(Listed, raw).size for _, raw in objects)
+            usage.adjust(tx, target.row, size, len(objects))
+            if not self.keep_source:
+                usage.adjust(tx, source.row, -size, -len(objects))
+
+    def _relabelled(self, raw: bytes) -> bytes:
+        """An object's row as it is at the target: mostly the same bytes."""
+        if self.keep_source:
+            return encode(publishing.with_attributes(decode(Version, raw), None, self.target.row, self.now_us))
+        if self.source.row.owner != self.target.row.owner:
+            return encode(msgspec.structs.replace(decode(Version, raw), owner=self.target.row.owner))
+        return raw
