@@ -41,7 +41,8 @@ class OpenPack(ABC):
     def reserve(self, blocks: int) -> memoryview:
         """A writable buffer of ``blocks * block_bytes`` bytes: the place of the next blocks. Fill it, then ``advance``.
 
-        The buffer is void after the next call of any method but ``block``. Saves the copy an ``append(bytes)`` would cost.
+        The buffer is void after the next call of any method but ``block`` and ``sync``. Saves the copy that an
+        ``append(bytes)`` would cost.
 
         Raises:
             PackPoisoned: A write or sync of this pack failed before.
@@ -60,6 +61,8 @@ class OpenPack(ABC):
     def sync(self) -> int:
         """Make everything appended so far durable; returns how many blocks are. Shared by many writers.
 
+        May be called from another thread than the writer's, which goes on appending meanwhile.
+
         Raises:
             PackPoisoned: The sync failed. It is never retried; the pack takes no more blocks.
         """
@@ -75,6 +78,14 @@ class OpenPack(ABC):
 
 class PackStore(ABC):
     """All packs of the store. Thread-safe."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the file of the next pack ahead, so that ``create`` is quick. Nothing happens where there is one.
+
+        Raises:
+            DiskFull, ReadOnlyStore: As ``create`` would; it may be tried again.
+        """
 
     @abstractmethod
     def create(self, pack_id: PackId) -> OpenPack:
