@@ -1,7 +1,8 @@
 """Which packs are worth cleaning: pure arithmetic on counters.
 
 Stored bytes are those of pack files; live bytes are cells and slices that something refers to. Cleaning begins when
-stored exceeds ``START`` times live, and goes on to hold ``HOLD``; beyond ``SLOW`` writers are slowed (DESIGN.md section 3).
+stored exceeds ``START`` times live, and goes on to hold ``HOLD``; beyond ``SLOW`` writers are slowed (DESIGN.md
+section 3).
 """
 
 from collections.abc import Iterable

@@ -25,10 +25,12 @@ from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
+from noisefs.core.services.maintenance.audit import Auditor
 from noisefs.core.services.maintenance.cleaner import Cleaner, next_generation
 from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
+from noisefs.core.services.maintenance.scrub import Scrubber
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.locks import Locks
@@ -207,6 +209,8 @@ class Store:
             presence=presence,
             geometry=geometry,
         )
+        self.auditor = Auditor(index, packs, self.manifests, keys, geometry)
+        self.scrubber = Scrubber(index, workers, telemetry, self.cells, self.manifests, keys, geometry)
         self.recovery = Recovery(
             index, packs, self.commits, workers, clock, entropy, keys, geometry, presence, self.manifests, self.seeds
         )

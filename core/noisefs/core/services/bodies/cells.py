@@ -58,15 +58,18 @@ class CellReader:
 
     # ------------------------------------------------------------------ runs
 
-    def cells(self, body_id: BodyId, segment: int, count: int, *, keep: bool) -> list[tuple[Run, memoryview, int]]:
+    def cells(
+        self, body_id: BodyId, segment: int, count: int, *, keep: bool, fresh: bool = False
+    ) -> list[tuple[Run, memoryview, int]]:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
+        ``fresh``: read from the store even what is in memory.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
         """
-        hot = self._from_hot(body_id, segment, count) if self._hot_bytes else None
+        hot = self._from_hot(body_id, segment, count) if self._hot_bytes and not fresh else None
         if hot is not None:
             return hot
         found: list[tuple[Run, memoryview, int]] = []

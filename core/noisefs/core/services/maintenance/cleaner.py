@@ -1,12 +1,13 @@
 """The cleaner: makes space come back after deletes.
 
-Promise: stored bytes return to at most 1.30 times live ones (:mod:`noisefs.core.domain.reclaim`), and writers are slowed
-at 1.33; nothing that anybody refers to or reads is lost; cleaning never lowers durability, because a pack goes only after
-everything that lived in it is durable in a sealed pack and the keys of its dead bodies are overwritten.
+Promise: stored bytes return to at most 1.30 times live ones (:mod:`noisefs.core.domain.reclaim`), and writers are
+slowed at 1.33; nothing that anybody refers to or reads is lost; cleaning never lowers durability, because a pack
+goes only after everything that lived in it is durable in a sealed pack and the keys of its dead bodies are
+overwritten.
 
-A drop is two commits around the removal: ``DROPPING`` (only if nothing lives there any more), remove, forget. A crash
-between them is finished by :mod:`~noisefs.core.services.packs.recovery`. Cost: see :mod:`.moving`; one step runs at most
-``STEP_S``, so that other background work gets its turn.
+A drop is two commits around the removal: ``DROPPING`` (only if nothing lives there any more), remove, forget. A
+crash between them is finished by :mod:`~noisefs.core.services.packs.recovery`. Cost: see :mod:`.moving`; one step
+runs at most ``STEP_S``, so that other background work gets its turn.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """The packer: copies slices that wait inline in the index into cells they share.
 
-Promise: a slice is in the index until its copy is durable in a pack and the commit that says so; only then its inline
-bytes go. What is deleted or replaced meanwhile stays deleted. Slices are copied as they were sealed (this first time
-only). Less than a cell's worth waits, unless asked to flush: cells are filled to the brim, a slice may go on in the next one.
-Cost: about one append a 128 KiB and one index commit a batch of up to 4 MiB.
+Promise: a slice is in the index until its copy is durable in a pack and the commit that says so; only then its
+inline bytes go. What is deleted or replaced meanwhile stays deleted. Slices are copied as they were sealed (this
+first time only). Less than a cell's worth waits, unless asked to flush: cells are filled to the brim, a slice may
+go on in the next one. Cost: about one append a 128 KiB and one index commit a batch of up to 4 MiB.
 """
 
 import logging

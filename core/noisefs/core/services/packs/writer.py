@@ -183,9 +183,7 @@ class PackWriter:
         self._telemetry.count(Counter.CELLS_SEALED, 1, self._by)
         return SharedCell(filling.pack_id, plan.position, plan.seed)
 
-    def _mask(
-        self, filling: _Filling, make: MakeCells, segment: int, count: int, own: frozenset[int]
-    ) -> list[RunPlan]:
+    def _mask(self, filling: _Filling, make: MakeCells, segment: int, count: int, own: frozenset[int]) -> list[RunPlan]:
         """On the lane: mask as many cells as the pack takes, in runs of at most ``RUN_CELLS``."""
         done = 0
         plans: list[RunPlan] = []

@@ -1,0 +1,260 @@
+"""Audits: what the store promises, counted on the store itself.
+
+``space``: stored against live bytes. ``tuples``: whether every run leans on somebody else's block and every data block
+serves at least two tuples, and what reading costs. ``orphans``: packs without rows and rows without packs, bodies
+nothing refers to and references to bodies that are gone. All read-only; each takes the index in short transactions.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId, PackId
+from noisefs.core.domain.manifest import Manifest, RunEntry, SharedEntry
+from noisefs.core.domain.masking import Strategy, strategy_named
+from noisefs.core.domain.reclaim import space_of, total
+from noisefs.core.domain.records import (
+    Body,
+    BodyState,
+    LayoutChunk,
+    PackLive,
+    PackState,
+    Part,
+    Run,
+    SlicePlace,
+    Version,
+    decode,
+)
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import NoisefsError
+from noisefs.core.ports.index import Index, Reading, Table
+from noisefs.core.ports.packs import PackStore
+from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.packs.manifests import ManifestReader
+from noisefs.core.services.packs.recovery import live_of, pack_rows
+
+EXAMPLES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceAudit:
+    """Bytes of the store. ``packed_plaintext`` counts what live cells and slices can hold without their tags."""
+
+    packs: int
+    stored_bytes: int
+    live_bytes: int
+    packed_plaintext_bytes: int
+    inline_bytes: int
+    tiny_bytes: int
+    object_bytes: int
+    objects: int
+    index_bytes: int
+    stored_by_live: float
+    stored_by_plaintext: float
+
+
+@dataclass(slots=True)
+class TupleAudit:
+    """What the tuples of all sealed packs come to; per-cell figures are means."""
+
+    strategy: str
+    packs: int = 0
+    unreadable: int = 0
+    cells: int = 0
+    runs: int = 0
+    runs_on_own_seed: int = 0
+    """Runs whose seed is a copy of a block of the same body: 0 is promised for ``chain``."""
+    blocks: int = 0
+    tuples_per_block: float = 0.0
+    data_blocks_in_one_tuple: int = 0
+    """Data blocks that take part in fewer than two tuples: 0 is promised for ``chain``."""
+    pairs_used_twice: int = 0
+    reads_per_cell: float = 0.0
+    neutral_seeds: int = 0
+    copied_seeds: int = 0
+
+
+@dataclass(slots=True)
+class OrphanAudit:
+    """Things that refer to nothing, or to which nothing refers; counts, and a few examples of each."""
+
+    packs_without_row: list[str] = field(default_factory=list)
+    rows_without_pack: list[str] = field(default_factory=list)
+    runs_without_body: int = 0
+    runs_without_pack: int = 0
+    slices_without_body: int = 0
+    inline_without_body: int = 0
+    bodies_without_reference: int = 0
+    references_without_body: int = 0
+    wrong_reference_counts: int = 0
+    wrong_live_counts: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is none."""
+        return not any(getattr(self, name) for name in self.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Runs audits. All methods block: call them from a worker lane."""
+
+    index: Index
+    packs: PackStore
+    manifests: ManifestReader
+    keys: StoreKeys
+    geometry: Geometry
+
+    # ------------------------------------------------------------------ space
+
+    def space(self) -> SpaceAudit:
+        """Count the bytes."""
+
+        def look(tx: Reading) -> tuple[int, int, int, int, int]:
+            spaces = [
+                space_of(pack_id, row, live_of(tx, pack_id), self.geometry) for pack_id, row in pack_rows(tx).items()
+            ]
+            cells = slices = 0
+            for space in spaces:
+                live = live_of(tx, space.pack_id)
+                cells, slices = cells + live.cells, slices + live.slice_bytes
+            whole = total(spaces)
+            return len(spaces), whole.stored_bytes, whole.live_bytes, cells, slices
+
+        packs, stored, live, cells, slices = self.index.read(look)
+        plaintext = cells * self.geometry.segment_bytes + slices
+        inline = sum(len(raw) for _key, raw in walk(self.index, Table.INLINE))
+        tiny = sum(len(raw) for _key, raw in walk(self.index, Table.TINY))
+        size = count = 0
+        for _key, raw in walk(self.index, Table.OBJECTS):
+            count += 1
+            size += decode(Version, raw).size
+        return SpaceAudit(
+            packs,
+            stored,
+            live,
+            plaintext,
+            inline,
+            tiny,
+            size,
+            count,
+            self.index.size_bytes(),
+            stored / live if live else 1.0,
+            stored / plaintext if plaintext else 1.0,
+        )
+
+    # ------------------------------------------------------------------ tuples
+
+    def tuples(self) -> TupleAudit:
+        """Take every sealed pack's manifest apart."""
+        audit = TupleAudit(self.geometry.strategy)
+        uses = reads = 0
+        for pack_id, row in self.index.read(pack_rows).items():
+            if row.state != PackState.SEALED:
+                continue
+            try:
+                manifest = self.manifests.read(pack_id, row.blocks, row.strategy)
+            except NoisefsError:
+                audit.unreadable += 1
+                continue
+            strategy = strategy_named(row.strategy, pack_id=pack_id, prf_key=self.keys.prf)
+            pack_uses, pack_reads = _take_apart(manifest, strategy, audit)
+            uses, reads = uses + pack_uses, reads + pack_reads
+        audit.tuples_per_block = uses / audit.blocks if audit.blocks else 0.0
+        audit.reads_per_cell = reads / audit.cells if audit.cells else 0.0
+        return audit
+
+    # ------------------------------------------------------------------ orphans
+
+    def orphans(self) -> OrphanAudit:
+        """Compare packs, rows, bodies and references with each other. While writes go on, a few may be in flight."""
+        audit = OrphanAudit()
+        rows = self.index.read(pack_rows)
+        stored = {pack.pack_id for pack in self.packs.list()}
+        audit.packs_without_row = [pack_id.hex() for pack_id in sorted(stored - rows.keys())][:EXAMPLES]
+        audit.rows_without_pack = [pack_id.hex() for pack_id in sorted(rows.keys() - stored)][:EXAMPLES]
+        bodies: dict[bytes, Body] = {key: decode(Body, raw) for key, raw in walk(self.index, Table.BODIES)}
+        dead = {key for key, _raw in walk(self.index, Table.DEAD)}
+        counted = self._references()
+        for body_id, body in bodies.items():
+            found = counted.pop(body_id, 0)
+            if body.state == BodyState.WRITING:
+                continue
+            audit.bodies_without_reference += not found
+            audit.wrong_reference_counts += found != body.refs
+        audit.references_without_body = len(counted)
+        self._check_places(audit, bodies.keys() | dead, set(rows))
+        return audit
+
+    def _references(self) -> Counter[bytes]:
+        counted: Counter[bytes] = Counter()
+        for _key, raw in walk(self.index, Table.OBJECTS):
+            counted.update(extent.body_id for extent in decode(Version, raw).extents)
+        for _key, raw in walk(self.index, Table.PARTS):
+            counted.update(extent.body_id for extent in decode(Part, raw).extents)
+        for key, raw in walk(self.index, Table.LAYOUTS):
+            if len(key) > 16:
+                counted.update(extent.body_id for extent in decode(LayoutChunk, raw).extents)
+        return counted
+
+    def _check_places(self, audit: OrphanAudit, known: set[bytes], names: set[PackId]) -> None:
+        cells: Counter[bytes] = Counter()
+        slices: Counter[bytes] = Counter()
+        for key, raw in walk(self.index, Table.RUNS):
+            run = decode(Run, raw)
+            cells[run.pack_id] += run.count
+            audit.runs_without_body += key[:16] not in known
+            audit.runs_without_pack += run.pack_id not in names
+        for key, raw in walk(self.index, Table.SLICES):
+            audit.slices_without_body += key not in known
+            slices.update(piece.pack_id for piece in decode(SlicePlace, raw).pieces)
+        for table in (Table.INLINE, Table.TINY):
+            audit.inline_without_body += sum(key not in known for key, _raw in walk(self.index, table))
+        for pack_id in names:
+            live = self.index.read(partial(_live_of, pack_id))
+            audit.wrong_live_counts += (live.cells, live.slices) != (cells[pack_id], slices[pack_id])
+
+
+def _live_of(pack_id: PackId, tx: Reading) -> PackLive:
+    return live_of(tx, pack_id)
+
+
+def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tuple[int, int]:
+    """Add one pack to the audit; returns how often its blocks are used in tuples, and blocks read to read its runs."""
+    audit.packs += 1
+    audit.blocks += manifest.blocks
+    audit.neutral_seeds += sum(seed.source_pack is None or seed.body_id is None for seed in manifest.seeds)
+    audit.copied_seeds += sum(seed.source_pack is not None and seed.body_id is not None for seed in manifest.seeds)
+    uses: Counter[int] = Counter()
+    pairs: Counter[tuple[int, int]] = Counter()
+    data: list[int] = []
+    reads = 0
+
+    def tuple_of(position: int, masks: tuple[int, int]) -> None:
+        uses.update((position, *masks))
+        low, high = sorted(masks)
+        pairs[low, high] += 1
+
+    for entry in manifest.entries:
+        if isinstance(entry, RunEntry):
+            audit.runs += 1
+            body: BodyId | None = entry.body_id
+            if entry.seed < len(manifest.seeds):
+                audit.runs_on_own_seed += manifest.seeds[entry.seed].body_id == body
+            count, stride = entry.count, entry.stride
+        elif isinstance(entry, SharedEntry):
+            count, stride = 1, strategy.stride
+        else:
+            continue
+        reads += sum(n for _start, n in strategy.needed(entry.position, count, entry.seed))
+        for number in range(count):
+            position = entry.position + number * stride
+            data.append(position)
+            tuple_of(position, strategy.randomizers(position, entry.seed))
+    tuple_of(manifest.blocks - 1, strategy.manifest_randomizers(manifest.blocks - 1))
+    audit.cells += len(data)
+    audit.data_blocks_in_one_tuple += sum(uses[position] < 2 for position in data)
+    audit.pairs_used_twice += sum(n - 1 for n in pairs.values() if n > 1)
+    return uses.total(), reads

@@ -1,0 +1,147 @@
+"""The scrub: reads everything that lives and verifies it, so that rot is found while it can still be mended.
+
+Promise: every live segment and slice is opened once, every manifest too; nothing is changed. It reports what is damaged
+by pack and body, and separately by object name: never both in one record. Cost: one read of the store, at background
+priority.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId
+from noisefs.core.domain.records import (
+    TAIL_NONE,
+    Body,
+    BodyState,
+    Bucket,
+    LayoutChunk,
+    PackState,
+    Version,
+    decode,
+)
+from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import IntegrityError, NoisefsError
+from noisefs.core.ports.index import Index, Table
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.maintenance.rows import page, walk
+from noisefs.core.services.packs.manifests import ManifestReader
+from noisefs.core.services.packs.recovery import pack_rows
+
+SEGMENTS_AT_ONCE: Final = 8
+
+
+@dataclass(slots=True)
+class ScrubReport:
+    """What was read and what is wrong."""
+
+    packs: int = 0
+    bodies: int = 0
+    bytes_verified: int = 0
+    damaged_packs: list[str] = field(default_factory=list)
+    damaged_bodies: list[str] = field(default_factory=list)
+    damaged_objects: list[str] = field(default_factory=list)
+    """``bucket/key`` of objects that cannot be read whole."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything verifies."""
+        return not (self.damaged_packs or self.damaged_bodies)
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubber:
+    """Verifies the store."""
+
+    index: Index
+    workers: Workers
+    telemetry: Telemetry
+    cells: CellReader
+    manifests: ManifestReader
+    keys: StoreKeys
+    geometry: Geometry
+
+    async def run(self) -> ScrubReport:
+        """Read and verify everything once."""
+        report = ScrubReport()
+        await self.workers.run(Lane.BACKGROUND, self._check_manifests, report)
+        start = b""
+        bad: set[bytes] = set()
+        while True:
+            rows = await self.workers.run(Lane.BACKGROUND, self.index.read, partial(page, Table.BODIES, start))
+            if not rows:
+                break
+            for key, raw in rows:
+                body = decode(Body, raw)
+                if body.state == BodyState.WRITING:
+                    continue
+                report.bodies += 1
+                if not await self.workers.run(Lane.BACKGROUND, self._verify, BodyId(key), body, report):
+                    bad.add(key)
+            start = rows[-1][0] + b"\0"
+        if bad:
+            report.damaged_objects = await self.workers.run(Lane.BACKGROUND, self._names, bad)
+        return report
+
+    def _check_manifests(self, report: ScrubReport) -> None:
+        for pack_id, row in self.index.read(pack_rows).items():
+            if row.state != PackState.SEALED:
+                continue
+            report.packs += 1
+            try:
+                self.manifests.read(pack_id, row.blocks, row.strategy)
+            except NoisefsError as exc:
+                self.telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("manifest",))
+                report.damaged_packs.append(f"{pack_id.hex()}: {exc}")
+
+    def _verify(self, body_id: BodyId, body: Body, report: ScrubReport) -> bool:
+        """Open every segment and the slice of a body. One deleted meanwhile is not damaged."""
+        try:
+            self._open_all(body_id, body)
+        except NoisefsError as exc:
+            if self.index.read(lambda tx: tx.get(Table.BODIES, body_id)) is None:
+                return True
+            if isinstance(exc, IntegrityError):
+                self.telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("segment",))
+            report.damaged_bodies.append(f"{body_id.hex()}: {exc}")
+            return False
+        report.bytes_verified += body.size
+        return True
+
+    def _open_all(self, body_id: BodyId, body: Body) -> None:
+        size = self.geometry.segment_bytes
+        key = self.keys.wrap.unwrap_body_key(body.wrapped_key, body_id)
+        cipher = BodyCipher(key, self.keys.store_id, body_id, body.format)
+        whole = body.size // size
+        last = whole - 1 if body.size % size == 0 else -1
+        plain = memoryview(bytearray(SEGMENTS_AT_ONCE * size))
+        for first in range(0, whole, SEGMENTS_AT_ONCE):
+            count = min(SEGMENTS_AT_ONCE, whole - first)
+            for run, cells, segment in self.cells.cells(body_id, first, count, keep=False, fresh=True):
+                n = len(cells) // self.geometry.block_bytes
+                final = segment + n - 1 == last
+                cipher.open_segments(cells, segment, run.generation, size, plain[: n * size], final=final)
+        if body.tail != TAIL_NONE:
+            sealed = self.cells.slice(body_id)
+            if sealed is None:
+                raise IntegrityError(f"the slice of body {body_id.hex()} has no place")
+            cipher.open_slice(sealed[0], whole, sealed[1])
+
+    def _names(self, bad: set[bytes]) -> list[str]:
+        names = {decode(Bucket, raw).bucket_id: key.decode() for key, raw in walk(self.index, Table.BUCKETS)}
+        layouts = {
+            key[:16]
+            for key, raw in walk(self.index, Table.LAYOUTS)
+            if len(key) > 16 and any(extent.body_id in bad for extent in decode(LayoutChunk, raw).extents)
+        }
+        found: list[str] = []
+        for key, raw in walk(self.index, Table.OBJECTS):
+            version = decode(Version, raw)
+            if version.layout in layouts or any(extent.body_id in bad for extent in version.extents):
+                bucket = names.get(int.from_bytes(key[:8], "big"), "?")
+                found.append(f"{bucket}/{key[8:].decode()}")
+        return found
