@@ -1,0 +1,94 @@
+"""``python -m bench``: the command line of the benchmark."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import report
+from bench.ceiling import measure_ceiling
+from bench.cells import CELLS
+from bench.failures import BenchError
+from bench.peers import NoiseFS, Peer, all_peers
+from bench.rounds import Plan, run, workplace
+
+ROOT = Path(__file__).parents[1]
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False)
+
+
+def _chosen(text: str, known: list[str], what: str) -> list[str]:
+    wanted = [word.strip() for word in text.split(",") if word.strip()] or known
+    unknown = [word for word in wanted if word not in known]
+    if unknown:
+        raise typer.BadParameter(f"{what} {', '.join(unknown)}: known are {', '.join(known)}")
+    return wanted
+
+
+def _version(peer: Peer, program: str) -> str:
+    flag = {"apache2": "-v", "noisefs": "version", "weed": "version", "rclone": "version"}.get(
+        peer.program, "--version"
+    )
+    done = subprocess.run([program, flag], capture_output=True, text=True, check=False, timeout=60)
+    return " ".join((done.stdout or done.stderr).split("\n", 1)[0].split()) or program
+
+
+@app.command()
+def main(
+    *,
+    only: Annotated[str, typer.Option(help="Cells to run, with commas between them.")] = "",
+    peers: Annotated[str, typer.Option(help="Servers to run, with commas between them; default: all found.")] = "",
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Program of another noisefs to compare with; may be repeated.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of one cell.")] = 3.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the table shows medians.")] = 3,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Send UNSIGNED-PAYLOAD instead of the body's SHA-256, to every server.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where results go; the servers' data is kept below it for the run.")] = (
+        ROOT / "bench-results"
+    ),
+) -> None:
+    """Drive this server and every peer found, in turn, on one disk with one client; write a table."""
+    known = all_peers() + [NoiseFS(f"noisefs-{number + 2}", str(path)) for number, path in enumerate(against or [])]
+    names = _chosen(peers, [peer.name for peer in known], "server")
+    cells = _chosen(only, [cell.name for cell in CELLS], "cell")
+    found, versions = [], {}
+    for peer in known:
+        program = peer.find()
+        if peer.name not in names and not peer.name.startswith("noisefs-"):
+            continue
+        if program is None:
+            _say(f"{peer.name}: not installed, left out")
+            continue
+        found.append(peer)
+        versions[peer.name] = _version(peer, program)
+    if not found:
+        raise BenchError("none of the servers asked for is installed")
+    ceilings = measure_ceiling(min(seconds, 1.0))
+    for ceiling in ceilings:
+        _say(f"client alone: {ceiling.shape} {ceiling.ops_per_s:.0f} ops/s, {ceiling.client_cpu_us:.1f} µs CPU each")
+    plan = Plan(found, [cell for cell in CELLS if cell.name in cells], seconds, rounds, not unsigned)
+    with workplace(folder) as place:
+        measures = run(plan, place, _say)
+    if not measures:
+        raise BenchError("no cell gave a result")
+    page = report.write(folder, measures=measures, ceilings=ceilings, versions=versions, seconds=seconds, rounds=rounds)
+    sys.stdout.write(page.read_text())
+    _say(f"written: {page} and {page.with_suffix('.json').name}")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except BenchError as exc:
+        _say(f"bench: {exc}")
+        sys.exit(1)
