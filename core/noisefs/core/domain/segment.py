@@ -79,7 +79,7 @@ class BodyCipher:
         seal, aad = self._aead.encrypt_into, self._aad
         for i in range(count):
             seal(
-                _nonce(generation, first_segment + i, final=final and i == last),
+                nonce(generation, first_segment + i, final=final and i == last),
                 plain[i * segment_bytes : (i + 1) * segment_bytes],
                 aad,
                 into[i * cell_bytes : (i + 1) * cell_bytes],
@@ -108,7 +108,7 @@ class BodyCipher:
         for i in range(count):
             try:
                 open_(
-                    _nonce(generation, first_segment + i, final=final and i == last),
+                    nonce(generation, first_segment + i, final=final and i == last),
                     cells[i * cell_bytes : (i + 1) * cell_bytes],
                     aad,
                     into[i * segment_bytes : (i + 1) * segment_bytes],
@@ -125,7 +125,7 @@ class BodyCipher:
         Returns:
             The ciphertext and 16 bytes of tag.
         """
-        return self._aead.encrypt(_nonce(generation, segment, final=True), plain, self._aad)
+        return self._aead.encrypt(nonce(generation, segment, final=True), plain, self._aad)
 
     def open_slice(self, sealed: bytes | memoryview, segment: int, generation: int) -> bytes:
         """Verify and decrypt what :meth:`seal_slice` returned.
@@ -134,12 +134,17 @@ class BodyCipher:
             SegmentDamaged: It is shorter than a tag, or the tag does not verify.
         """
         try:
-            return self._aead.decrypt(_nonce(generation, segment, final=True), sealed, self._aad)
+            return self._aead.decrypt(nonce(generation, segment, final=True), sealed, self._aad)
         except InvalidTag as exc:
             raise SegmentDamaged(self.body_id, segment) from exc
 
 
-def _nonce(generation: int, segment: int, *, final: bool) -> bytes:
+def nonce(generation: int, segment: int, *, final: bool) -> bytes:
+    """The 12 bytes under which this segment is sealed: different for every combination.
+
+    Raises:
+        InvalidArgument: A number is out of its range.
+    """
     if not (0 <= generation <= GENERATION_MAX and 0 <= segment <= SEGMENT_MAX):
         raise InvalidArgument("generation, segment", (generation, segment), "below 2**32 and 2**56")
     return _NONCE.pack(generation, segment << 8 | final)
