@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from noisefs.core.domain.ids import BodyId, StoreId
+from noisefs.core.domain.ids import ID_BYTES, BodyId, StoreId
 from noisefs.core.errors import IndexDamaged, InvalidArgument, NewerFormat
 
 KEY_BYTES: Final = 32
@@ -75,7 +75,13 @@ class KeyWrap:
     """
 
     def __init__(self, store_key: bytes, store_id: StoreId, key_generation: int = 1) -> None:
-        """Derive the wrapping key of this generation of the store key."""
+        """Derive the wrapping key of this generation of the store key.
+
+        Raises:
+            InvalidArgument: The store key is not 32 bytes, or the id not 16.
+        """
+        if len(store_id) != ID_BYTES:
+            raise InvalidArgument("store id length", len(store_id), f"{ID_BYTES} bytes are needed")
         self._aead = AESGCMSIV(derive(store_key, Label.KEY_WRAP, struct.pack(">I", key_generation)))
         self._store_id = store_id
         self._head = _WRAP_HEAD.pack(_Algorithm.SIV, key_generation)
