@@ -1,0 +1,245 @@
+"""The schema: every setting, its type, its default and what it is for. The README's table is made from it.
+
+Only settings that something reads are here. Names carry their unit, except sizes, which may be written ``256MiB``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from noisefs.gateway.config.values import Address, Domain, Endpoint, Networks, Size, Url
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_TIB = 1 << 40
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown fields are refused, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class S3Config(Table):
+    """The S3 endpoint."""
+
+    listen: Endpoint = Field(
+        default=Address.parse("127.0.0.1:9000"), description="Where S3 listens. Port 0 picks a free one."
+    )
+    region: str = Field(default="us-east-1", min_length=1, description="Region that clients sign for.")
+    domain: Domain | None = Field(
+        default=None, description="Domain of virtual-host requests: `bucket.DOMAIN` names a bucket."
+    )
+    max_put_bytes: Size = Field(default=5 * _GIB, gt=0, description="Largest body of one PUT or one part.")
+    min_part_bytes: Size = Field(
+        default=5 * _MIB, gt=0, description="Smallest part of a multipart upload, the last one apart."
+    )
+    upload_expiry_s: Seconds = Field(
+        default=7 * 86_400, description="Age at which an unfinished multipart upload is removed."
+    )
+
+
+class WebdavConfig(Table):
+    """The WebDAV share."""
+
+    listen: Endpoint = Field(
+        default=Address.parse("127.0.0.1:9001"), description="Where WebDAV listens. Port 0 picks a free one."
+    )
+    realm: str = Field(default="NoiseFS", description="What a client shows when it asks for a password.")
+    max_xml_bytes: Size = Field(default=_MIB, gt=0, description="Largest XML request body.")
+    threads: Count = Field(default=8, description="Threads for WebDAV's rules; none of them ever waits for a client.")
+    infinity_members: int = Field(
+        default=1000,
+        ge=0,
+        description="PROPFIND with `Depth: infinity` answers trees of up to this many members; 0: never.",
+    )
+    max_lock_s: Count = Field(
+        default=86_400, description="Longest time a lock is granted for before it must be refreshed."
+    )
+
+
+class AdminConfig(Table):
+    """Health, metrics."""
+
+    listen: Endpoint = Field(
+        default=Address.parse("127.0.0.1:9002"), description="Where `/healthz`, `/readyz` and `/metrics` listen."
+    )
+    token: SecretStr | None = Field(
+        default=None, min_length=16, description="Bearer token for the admin port; needed when it listens off loopback."
+    )
+
+
+class TlsConfig(Table):
+    """TLS for S3 and WebDAV."""
+
+    certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate and its chain. Turns TLS on."
+    )
+    key: Path | None = Field(default=None, description="PEM file with the certificate's key.")
+
+    @model_validator(mode="after")
+    def _both(self) -> "TlsConfig":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+class PublicUrls(Table):
+    """How clients reach the server when something stands in front of it."""
+
+    s3: Url | None = Field(default=None, description="URL of the S3 endpoint as clients see it.")
+    webdav: Url | None = Field(default=None, description="URL of the WebDAV share as clients see it.")
+
+
+class StoreConfig(Table):
+    """How the store works; the first two are fixed when it is made."""
+
+    segment_bytes: Size = Field(
+        default=131_072,
+        description="Bytes sealed as one: 128KiB, 256KiB, 512KiB or 1MiB. Read only when the store is made.",
+    )
+    strategy: Literal["chain", "uniform", "fresh"] = Field(
+        default="chain",
+        description="How randomizers are chosen: chain, uniform, fresh. Read only when the store is made.",
+    )
+    sync: Literal["fsync", "os"] = Field(
+        default="fsync",
+        description="`fsync`: an answered write survives power loss. `os`: only the end of the process.",
+    )
+    hot_bytes: Size = Field(default=256 * _MIB, ge=0, description="Memory for cells that are read again.")
+    write_buffer_bytes: Size = Field(
+        default=16 * _MIB, gt=0, description="Plaintext of all uploads under way held in memory."
+    )
+    read_buffer_bytes: Size = Field(
+        default=16 * _MIB, gt=0, description="Plaintext of all downloads under way held in memory."
+    )
+    inline_max_bytes: Size = Field(
+        default=512 * _MIB, gt=0, description="Small objects that may wait in the index; writes slow down beyond."
+    )
+    reserve_bytes: Size = Field(
+        default=256 * _MIB,
+        ge=0,
+        description="Disk space kept free, so that start, DELETE and cleaning work on a full disk.",
+    )
+    max_object_bytes: Size = Field(
+        default=5 * _TIB, gt=0, description="Largest object, also of many parts or through WebDAV."
+    )
+    max_buckets: Count = Field(default=1000, description="Buckets a user may own.")
+
+
+class RootKeyConfig(Table):
+    """Where the root key comes from: a file, or a passphrase."""
+
+    file: Path | None = Field(
+        default=None, description="Root key file, of mode 0600. Default: `root.key` in the data folder."
+    )
+    passphrase: SecretStr | None = Field(
+        default=None, min_length=8, description="Passphrase that becomes the root key."
+    )
+    passphrase_file: Path | None = Field(default=None, description="File whose first line is the passphrase.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "RootKeyConfig":
+        if sum(one is not None for one in (self.file, self.passphrase, self.passphrase_file)) > 1:
+            raise ValueError("only one of file, passphrase and passphrase_file can be given")
+        return self
+
+
+class LimitsConfig(Table):
+    """Bounds on what clients may make the server hold."""
+
+    max_connections: Count = Field(
+        default=1024, description="Connections of S3 and of WebDAV, each; more wait to be accepted."
+    )
+    max_header_bytes: Size = Field(
+        default=32_768, ge=8192, description="Longest header line, and longest request line."
+    )
+    keepalive_s: Seconds = Field(default=75, description="An idle connection is closed after this.")
+    header_timeout_s: Seconds = Field(default=30, description="A client must have sent a request's headers by then.")
+    body_timeout_s: Seconds = Field(
+        default=60, description="A client that neither sends nor takes a byte for so long is cut off."
+    )
+    drain_s: Seconds = Field(default=30, description="After SIGTERM, requests under way have this long to end.")
+
+
+class KeyDeclaration(Table):
+    """An access key of a declared user."""
+
+    access_key: str = Field(description="Access key id.")
+    secret_key: SecretStr | None = Field(default=None, description="Its secret.")
+    secret_key_file: Path | None = Field(default=None, description="File whose first line is the secret.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "KeyDeclaration":
+        if (self.secret_key is None) == (self.secret_key_file is None):
+            raise ValueError("one of secret_key and secret_key_file is needed")
+        return self
+
+
+class UserDeclaration(Table):
+    """A user that is there after every start."""
+
+    name: str = Field(description="User name; also a WebDAV login.")
+    admin: bool = Field(default=False, description="Sees and uses every bucket, and may manage users.")
+    password: SecretStr | None = Field(
+        default=None, description="WebDAV password of the name; keys work as logins without it."
+    )
+    keys: tuple[KeyDeclaration, ...] = Field(default=(), description="Access keys.")
+
+
+class BucketDeclaration(Table):
+    """A bucket that is there after every start."""
+
+    name: str = Field(description="Bucket name.")
+    owner: str = Field(description="Name of the user who owns it.")
+
+
+class Config(Table):
+    """All settings."""
+
+    admin_access_key: str | None = Field(
+        default=None, description="Access key of the first user, taken when the store is made; also its WebDAV login."
+    )
+    admin_secret_key: SecretStr | None = Field(default=None, description="Secret of that key.")
+    allow_insecure: bool = Field(
+        default=False, description="Listen off loopback without TLS and without a trusted proxy all the same."
+    )
+    trusted_proxies: Networks = Field(
+        default=(), description="Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
+    )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that serve; more help only with many tiny requests."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    s3: S3Config = S3Config()
+    webdav: WebdavConfig = WebdavConfig()
+    admin: AdminConfig = AdminConfig()
+    tls: TlsConfig = TlsConfig()
+    public_urls: PublicUrls = PublicUrls()
+    store: StoreConfig = StoreConfig()
+    root_key: RootKeyConfig = RootKeyConfig()
+    limits: LimitsConfig = LimitsConfig()
+    users: tuple[UserDeclaration, ...] = Field(
+        default=(), description="Users that are made at start if they are not there."
+    )
+    buckets: tuple[BucketDeclaration, ...] = Field(default=(), description="Buckets that are made at start.")
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Config":
+        if (self.admin_access_key is None) != (self.admin_secret_key is None):
+            raise ValueError("admin_access_key and admin_secret_key go together")
+        return self
+
+
+def table_of(annotation: object) -> type[BaseModel] | None:
+    """The table in a field's type: the type itself, or what a tuple of it holds; ``None`` for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := table_of(part))), None)
