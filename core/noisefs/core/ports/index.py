@@ -129,6 +129,10 @@ class Index(ABC):
         """Number of the last commit; 0 for a new index."""
 
     @abstractmethod
+    def skip_to(self, sequence: int) -> None:
+        """Let the last commit's number be at least this, durably: once, after a restore, so that none is reused."""
+
+    @abstractmethod
     def changes(self, after: int, limit: int) -> list[Change]:
         """Changes of commits with a higher number, ascending, at most ``limit``."""
 

@@ -4,21 +4,47 @@ Promise: :meth:`CommitQueue.run` returns a value only after the commit that hold
 Functions run in the order they were queued; nothing a client asked for is retried visibly.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-from noisefs.core.ports.index import Index, Writing
-from noisefs.core.ports.telemetry import Telemetry
-from noisefs.core.ports.workers import Workers
+from noisefs.core.errors import Draining, OutcomeUnknown
+from noisefs.core.ports.index import Index, Outcome, Writing
+from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
+from noisefs.core.ports.workers import Lane, Workers
 
 T = TypeVar("T")
 
+BATCH: Final = 256
+"""Functions of one commit at most: more gain nothing and make the first one wait (DESIGN.md section 11)."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A function that waits for its commit, and who waits for it."""
+
+    work: Callable[[Writing], object]
+    wipe: bool
+    done: asyncio.Future[object]
+
 
 class CommitQueue:
-    """Groups waiting functions into batches of at most 256 and commits them, one batch at a time."""
+    """Groups waiting functions into batches of at most 256 and commits them, one batch at a time.
+
+    While one batch is being committed the next one gathers; a lone function never waits for company. Task-safe, belongs
+    to one event loop. Cost of a function on the loop: about 5 µs; of a batch: one hop to the commit lane and back.
+    """
 
     def __init__(self, index: Index, workers: Workers, telemetry: Telemetry) -> None:
-        raise NotImplementedError
+        """Commit to ``index`` on the commit lane of ``workers``."""
+        self._index = index
+        self._workers = workers
+        self._telemetry = telemetry
+        self._queue: deque[_Waiting] = deque()
+        self._drainer: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def run(self, work: Callable[[Writing], T], *, wipe: bool = True) -> T:
         """Commit ``work`` with others that wait, and return what it returned.
@@ -28,8 +54,66 @@ class CommitQueue:
         Raises:
             NoisefsError: What ``work`` raised (its writes were undone), or why the whole batch failed.
         """
-        raise NotImplementedError
+        if self._closing:
+            raise Draining("the server is shutting down: no more commits are taken")
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(work, wipe, done))
+        if self._drainer is None:
+            self._drainer = asyncio.create_task(self._drain())
+        return await done  # type: ignore[return-value]  # the future holds what `work` returned
 
     async def close(self) -> None:
         """Commit what waits; refuse what comes later with ``Draining``."""
-        raise NotImplementedError
+        self._closing = True
+        if self._drainer is not None:
+            await asyncio.wait([self._drainer])
+
+    async def _drain(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._commit(batch)
+        finally:
+            self._drainer = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The longest run of queued functions that agree on ``wipe``; those nobody waits for any more are dropped."""
+        batch: list[_Waiting] = []
+        queue = self._queue
+        while queue and len(batch) < BATCH:
+            if queue[0].done.done():
+                queue.popleft()
+            elif batch and queue[0].wipe is not batch[0].wipe:
+                break
+            else:
+                batch.append(queue.popleft())
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        works = [waiting.work for waiting in batch]
+        try:
+            outcomes = await self._workers.run(Lane.COMMIT, self._index.transact, works, wipe=batch[0].wipe)
+        except asyncio.CancelledError:
+            _fail(batch, OutcomeUnknown("the commit was cut off: the write may or may not be visible"))
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is handed to everybody who waits for this batch
+            _fail(batch, exc)
+            return
+        self._telemetry.count(Counter.COMMITS)
+        self._telemetry.observe(Histogram.COMMIT_GROUP, len(batch))
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            _settle(waiting.done, outcome)
+
+
+def _settle(done: asyncio.Future[object], outcome: Outcome[object]) -> None:
+    if done.done():  # cancelled meanwhile: its writes stay, nobody asks for the value
+        return
+    if outcome.error is None:
+        done.set_result(outcome.value)
+    else:
+        done.set_exception(outcome.error)
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

@@ -1,0 +1,105 @@
+"""The writes of one batch before their commit, as every index adapter keeps them.
+
+Functions of a batch write into memory and read through it; only what is left when all have run reaches the store:
+a row that thirty-two functions changed is written once, a failed function costs nothing but its own undo, and the
+keys of the commit are known without a second list.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from noisefs.core.ports.index import Outcome, Reading, Table, Writing
+
+_ABSENT: Final = object()
+"""Stands in the undo list for "nothing was pending under this key"."""
+
+_Rows = dict[bytes, bytes | None]
+
+
+class Pending(Writing):
+    """A view of ``base`` with the batch's own writes over it. Belongs to one thread, dies with the batch."""
+
+    def __init__(self, base: Reading, sequence: int) -> None:
+        """``sequence``: the number this batch's commit will have."""
+        self._base = base
+        self._sequence = sequence
+        self._tables: dict[str, _Rows] = {}
+        self._undo: list[tuple[_Rows, bytes, object]] = []
+
+    @property
+    def sequence(self) -> int:
+        """The number of the commit to come."""
+        return self._sequence
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The pending value, else that of the base."""
+        rows = self._tables.get(table._value_)
+        if rows is not None and key in rows:
+            return rows[key]
+        return self._base.get(table, key)
+
+    def scan(
+        self, table: Table, start: bytes, end: bytes, limit: int, *, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """The base's pairs with the pending ones merged in. Cost: also one look at each pending key of the table."""
+        rows = self._tables.get(table._value_)
+        mine = [key for key in rows if start <= key < end] if rows else []
+        if not rows or not mine:
+            return self._base.scan(table, start, end, limit, reverse=reverse)
+        # Each pending key hides at most one row of the base: with that many more, the first `limit` are complete.
+        merged = dict(self._base.scan(table, start, end, limit + len(mine), reverse=reverse))
+        for key in mine:
+            value = rows[key]
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = value
+        return sorted(merged.items(), reverse=reverse)[:limit]
+
+    def count(self, table: Table) -> int:
+        """The base's count, corrected by a look at each pending key of the table."""
+        total = self._base.count(table)
+        for key, value in self._tables.get(table._value_, {}).items():
+            total += (value is not None) - (self._base.get(table, key) is not None)
+        return total
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set the value under ``key`` in this batch."""
+        self._set(table, key, value)
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove ``key`` in this batch."""
+        self._set(table, key, None)
+
+    def _set(self, table: Table, key: bytes, value: bytes | None) -> None:
+        name = table._value_
+        rows = self._tables.get(name)
+        if rows is None:
+            rows = self._tables[name] = {}
+        self._undo.append((rows, key, rows.get(key, _ABSENT)))
+        rows[key] = value
+
+    def run(self, work: Callable[[Writing], object]) -> Outcome[object]:
+        """Run one function; undo what it wrote if it raises. What is no ``Exception`` ends the whole batch."""
+        try:
+            value = work(self)
+        except Exception as exc:  # noqa: BLE001 - it is handed to whoever queued the function
+            for rows, key, before in reversed(self._undo):
+                if before is _ABSENT:
+                    del rows[key]
+                else:
+                    rows[key] = before  # type: ignore[assignment]  # only _ABSENT or what was in rows is kept
+            self._undo.clear()
+            return Outcome(None, exc)
+        self._undo.clear()
+        return Outcome(value, None)
+
+    def writes(self) -> Iterator[tuple[str, list[tuple[bytes, bytes | None]]]]:
+        """What is to be committed: per table name its keys in order, each with its value, or ``None`` for none."""
+        for name, rows in self._tables.items():
+            if rows:
+                yield name, sorted(rows.items())
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be committed."""
+        return any(self._tables.values())

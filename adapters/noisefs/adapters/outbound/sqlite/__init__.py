@@ -1,0 +1,1 @@
+"""The index in one encrypted SQLite file: the embedded default."""
