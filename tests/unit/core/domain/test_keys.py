@@ -106,9 +106,7 @@ def test_a_salt_of_another_length_is_refused() -> None:
         hash_password("x", b"short", CHEAP)
 
 
-@pytest.mark.parametrize(
-    ("memory", "iterations", "lanes"), [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (2**23, 1, 1)]
-)
+@pytest.mark.parametrize(("memory", "passes", "lanes"), [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (2**23, 1, 1)])
 def test_costs_out_of_range_are_refused(memory: int, passes: int, lanes: int) -> None:
     with pytest.raises(InvalidArgument):
         SlowHash(memory, passes, lanes)
