@@ -20,6 +20,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
@@ -108,6 +109,7 @@ class Store:
         self.manifests = ManifestReader(packs, keys, geometry)
         self.seeds = SeedPool(packs, entropy, geometry)
         self.backlog = Backlog(telemetry, max_bytes=settings.inline_max_bytes, wake_bytes=settings.inline_wake_bytes)
+        self.gate = SpaceGate()
         self.writer = PackWriter(
             packs=packs,
             commits=self.commits,
@@ -139,6 +141,7 @@ class Store:
             geometry=geometry,
             instance_id=presence.instance_id,
             backlog=self.backlog,
+            gate=self.gate,
             buffer_bytes=settings.write_buffer_bytes,
         )
         self.body_reader = BodyReader(
@@ -200,6 +203,7 @@ class Store:
                 geometry,
                 presence.instance_id,
             ),
+            gate=self.gate,
         )
         self.reaper = Reaper(
             index=index,
@@ -234,11 +238,12 @@ class Store:
             workers=workers,
             clock=clock,
             entropy=entropy,
+            telemetry=telemetry,
             body_writer=self.body_writer,
             body_reader=self.body_reader,
             limits=limits,
         )
-        self.trees = Trees(index=index, commits=self.commits, workers=workers, clock=clock, limits=limits)
+        self.trees = Trees(commits=self.commits, clock=clock)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
@@ -264,7 +269,7 @@ class Store:
         settings = self.settings
         return [
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
-            Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.cleaner.wake),
+            Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
             Job("reaper", settings.reaper_every_s, self.reaper.run),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("expiry", settings.expiry_every_s, self.uploads.expire),

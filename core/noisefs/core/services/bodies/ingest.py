@@ -27,6 +27,7 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.bodies.buffers import Budget, BufferPool
+from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.staged import StagedBody, discard
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.packs.staging import Staging
@@ -58,6 +59,7 @@ class BodyWriter:
         geometry: Geometry,
         instance_id: InstanceId,
         backlog: Backlog,
+        gate: SpaceGate,
         buffer_bytes: int,
     ) -> None:
         """``buffer_bytes``: plaintext of all bodies under way."""
@@ -71,6 +73,7 @@ class BodyWriter:
         self._geometry = geometry
         self._instance_id = instance_id
         self._backlog = backlog
+        self._gate = gate
         self._budget = Budget(buffer_bytes, geometry.segment_bytes, WINDOWS_A_BODY)
         self._plain = BufferPool(buffer_bytes)
         self._cells = BufferPool(SEALING_AT_ONCE * 8 * geometry.block_bytes)
@@ -93,6 +96,7 @@ class BodyWriter:
             group: The upload this body is a part of: bytes of one upload do not mask each other.
         """
         await self._backlog.admit()
+        await self._gate.admit()
         body_id = BodyId(self._entropy.secret(ID_BYTES))
         key = self._entropy.secret(KEY_BYTES)
         staging = Staging(

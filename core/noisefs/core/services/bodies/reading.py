@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
 from noisefs.core.domain.geometry import TAG_BYTES, Geometry
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
 from noisefs.core.domain.segment import BodyCipher

@@ -10,7 +10,6 @@ crash between them is finished by :mod:`~noisefs.core.services.packs.recovery`. 
 runs at most ``STEP_S``, so that other background work gets its turn.
 """
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +24,7 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.telemetry import Counter, Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.packs.recovery import live_of, pack_rows
@@ -35,8 +35,6 @@ from noisefs.core.services.packs.writer import PackWriter
 log = logging.getLogger(__name__)
 
 STEP_S: Final = 2.0
-PATIENCE_S: Final = 5.0
-"""The longest a writer is held back at a time; it goes on then, however full the store is."""
 
 GENERATION_KEY: Final = b"generation"
 
@@ -68,6 +66,7 @@ class Cleaner:
         seeds: SeedPool,
         writer: PackWriter,
         mover: Mover,
+        gate: SpaceGate,
     ) -> None:
         """``writer`` fills the destination packs; it is the mover's."""
         self._index = index
@@ -81,20 +80,7 @@ class Cleaner:
         self._writer = writer
         self._mover = mover
         self._emptied: dict[PackId, PackId] = {}
-        self._relaxed = asyncio.Event()
-        self._relaxed.set()
-        self.wake = asyncio.Event()
-
-    async def admit(self) -> None:
-        """Called before bytes are taken in: returns at once, or a little later while too many dead bytes are stored."""
-        if self._relaxed.is_set():
-            return
-        self.wake.set()
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._relaxed.wait()
-        except TimeoutError:
-            return
+        self._gate = gate
 
     async def run(self, *, everything: bool = False) -> Cleaned:
         """One step: drop what is dead, then move and drop while the ratio calls for it.
@@ -116,7 +102,7 @@ class Cleaner:
             self._slow(space)
             choice = next((p for p in victims(packs, self._clock.now_us()) if p.pack_id not in tried), None)
             if choice is None and self._emptied:
-                await self._writer.seal()
+                await self._writer.rest()
                 continue
             wanted = choice is not None and (over or everything or choice.state == PackState.POISONED)
             late = not everything and self._clock.monotonic_s() - begun > STEP_S
@@ -130,7 +116,9 @@ class Cleaner:
                 self._emptied[choice.pack_id] = goal
             moved, left = moved + outcome.moved_bytes, left + outcome.left
         if late and wanted:
-            self.wake.set()
+            self._gate.wake.set()
+        if everything:
+            await self._writer.rest()
         return Cleaned(dropped, freed, moved, left, space)
 
     # ------------------------------------------------------------------ looking
@@ -150,9 +138,9 @@ class Cleaner:
 
     def _slow(self, space: Space) -> None:
         if space.exceeds(SLOW, self._geometry.pack_bytes):
-            self._relaxed.clear()
+            self._gate.set(relaxed=False)
         elif not space.exceeds(HOLD, self._geometry.pack_bytes):
-            self._relaxed.set()
+            self._gate.set(relaxed=True)
 
     # ------------------------------------------------------------------ dropping
 

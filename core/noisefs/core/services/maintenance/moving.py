@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import run_key

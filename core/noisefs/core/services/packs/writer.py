@@ -407,8 +407,12 @@ class PackWriter:
 
     async def close(self) -> None:
         """Seal what is open and drop what was prepared. Appending afterwards raises ``Draining``."""
+        self._closed = True
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Seal what is open and drop what was prepared: nothing more is to come for a while."""
         async with self._lock:
-            self._closed = True
             task, self._next = self._next, None
             if task is not None:
                 try:
@@ -421,6 +425,7 @@ class PackWriter:
                 await self._seal(self._current)
             elif self._current is not None:
                 current, self._current = self._current, None
+                self._fillings.pop(current.pack_id, None)
                 await self._discard(current)
 
     async def _discard(self, filling: _Filling) -> None:
