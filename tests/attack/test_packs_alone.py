@@ -4,8 +4,8 @@ import random
 import zlib
 
 import pytest
-from noisefs.core.domain.geometry import STRATEGIES
 
+from noisefs.core.domain.geometry import STRATEGIES
 from tests.support.adversary import chi_square, pair_advantage, shared_windows, undone, xor
 from tests.support.packs import Fault, Pack, Store
 

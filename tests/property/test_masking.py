@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from noisefs.core.domain.geometry import PACK_BLOCKS, STRATEGIES
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.masking import Chain, RunPlan, Strategy, strategy_named

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from noisefs.core.domain import segment as sealing
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
 from noisefs.core.domain.manifest import (

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from noisefs.core.domain.masking import Strategy
 
 Words = npt.NDArray[np.uint64]

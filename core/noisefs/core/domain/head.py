@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, StoreId
 from noisefs.core.domain.keyring import Keyring, Passphrase

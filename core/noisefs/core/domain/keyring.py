@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+
 from noisefs.core.domain.ids import ID_BYTES, StoreId
 from noisefs.core.domain.keys import KEY_BYTES, SALT_BYTES, SlowHash
 from noisefs.core.errors import InvalidArgument, WrongRootKey

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from noisefs.core.domain.ids import ID_BYTES, BodyId, StoreId
 from noisefs.core.errors import IndexDamaged, InvalidArgument, NewerFormat
 
@@ -34,8 +35,6 @@ class Label(StrEnum):
     """The pseudo-random function of the strategy ``uniform``."""
     INDEX = "index"
     """The index's page key."""
-    ROOT_MAC = "root-mac"
-    """The MAC of pack roots on a network."""
     HEAD = "head"
     HEAD_CHECK = "head-check"
 

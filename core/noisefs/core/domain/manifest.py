@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from noisefs.core.domain.geometry import PACK_BLOCKS, STRATEGIES, TAG_BYTES
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
 from noisefs.core.domain.keys import Label, derive

@@ -10,6 +10,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from noisefs.core.domain.geometry import TAG_BYTES
 from noisefs.core.domain.ids import ID_BYTES, BodyId, StoreId
 from noisefs.core.errors import InvalidArgument, SegmentDamaged

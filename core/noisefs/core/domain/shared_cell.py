@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from noisefs.core.domain.geometry import TAG_BYTES
 from noisefs.core.domain.ids import ID_BYTES, BodyId, PackId, StoreId
 from noisefs.core.domain.keys import Label, derive
@@ -84,7 +85,7 @@ class SharedCellBuilder:
         used = self._data_bytes + self._row_bytes
         return max(0, len(self._cell) - used - FIXED_BYTES - ENTRY_BYTES_MAX)
 
-    def add(  # noqa: PLR0917 - the fields of a directory entry, in its order
+    def add(
         self,
         body_id: BodyId,
         segment: int,

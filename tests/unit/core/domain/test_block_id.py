@@ -1,6 +1,7 @@
 """Names of blocks."""
 
 import pytest
+
 from noisefs.core.domain.block_id import block_id_text, compute_block_id, parse_block_id
 from noisefs.core.errors import InvalidArgument
 

@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
+
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, decode_head, encode_head, read_passphrase
 from noisefs.core.domain.ids import InstanceId, StoreId

@@ -1,6 +1,7 @@
 """Derived keys, envelopes, slow hashes."""
 
 import pytest
+
 from noisefs.core.domain.ids import BodyId, StoreId
 from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password, verify_password
 from noisefs.core.errors import IndexDamaged, InvalidArgument, NewerFormat

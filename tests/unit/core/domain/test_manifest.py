@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
 from noisefs.core.domain.keys import Label, derive
 from noisefs.core.domain.manifest import (

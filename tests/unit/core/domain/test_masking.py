@@ -1,6 +1,7 @@
 """Mask strategies: the fixed choices of DESIGN.md section 3, and what is refused."""
 
 import pytest
+
 from noisefs.core.domain.geometry import STRATEGIES
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.masking import Chain, Fresh, RunPlan, Strategy, Uniform, strategy_named

@@ -1,6 +1,7 @@
 """Sealing of segments: what is refused."""
 
 import pytest
+
 from noisefs.core.domain.ids import BodyId, StoreId
 from noisefs.core.domain.segment import BodyCipher, nonce
 from noisefs.core.errors import InvalidArgument, SegmentDamaged

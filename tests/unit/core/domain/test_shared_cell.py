@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
 from noisefs.core.domain.shared_cell import SharedCellBuilder, SliceEntry, open_directory

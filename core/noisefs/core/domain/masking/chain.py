@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import ClassVar, Final
 
 import numpy as np
+
 from noisefs.core.domain.geometry import PACK_BLOCKS
 from noisefs.core.domain.masking.strategy import BlockAt, Noise, RunPlan, Strategy, block_bytes, merged
 from noisefs.core.domain.masking.xor import lanes, require_distinct

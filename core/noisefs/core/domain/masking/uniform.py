@@ -11,6 +11,7 @@ from threading import Lock
 from typing import ClassVar, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 from noisefs.core.domain.geometry import PACK_BLOCKS
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.masking.strategy import RunPlan, Strategy

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from noisefs.core.errors import InvalidArgument, RandomizerReuse
 
 Lanes: TypeAlias = npt.NDArray[np.uint64]

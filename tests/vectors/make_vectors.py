@@ -1,0 +1,356 @@
+"""Adds golden vectors for formats that have none yet: ``python -m tests.vectors.make_vectors``.
+
+A vector that is there is never touched: it stands for bytes that lie on somebody's disk. A changed format gets a new
+version and a vector under a new name. The tests beside this file never call it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from noisefs.core.domain import records
+from noisefs.core.domain.block_id import block_id_text, compute_block_id
+from noisefs.core.domain.geometry import STRATEGIES, Geometry
+from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
+from noisefs.core.domain.ids import BodyId, InstanceId, PackId, StoreId
+from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
+from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password
+from noisefs.core.domain.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
+from noisefs.core.domain.masking import strategy_named
+from noisefs.core.domain.records import SeedInfo
+from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.shared_cell import SharedCellBuilder
+
+HERE = Path(__file__).parent
+
+Vector = dict[str, Any]  # JSON: a tree of strings and numbers
+Vectors = dict[str, Vector]
+
+
+def pattern(label: str, size: int) -> bytes:
+    """Bytes that look random and are the same for ever: SHAKE-128 of the label."""
+    return hashlib.shake_128(label.encode()).digest(size)
+
+
+STORE = StoreId(pattern("store id", 16))
+STORE_KEY = pattern("store key", 32)
+PACK = PackId(pattern("pack id", 16))
+BODY = BodyId(pattern("body id", 16))
+
+
+def padding(into: memoryview) -> None:
+    """Padding that is the same for ever."""
+    into[:] = pattern("padding", len(into))
+
+
+def segments() -> Vectors:
+    """Sealed segments and slices."""
+    key = pattern("body key", 32)
+    cipher = BodyCipher(key, STORE, BODY)
+    common = {"key": key.hex(), "store_id": STORE.hex(), "body_id": BODY.hex(), "body_format": 1}
+    found: Vectors = {}
+    for name, first, generation, final in (
+        ("two segments", 0, 0, False),
+        ("the last two segments", 5, 0, True),
+        ("two segments that were moved", 2**55, 2**32 - 1, False),
+    ):
+        plain, cells = pattern("plaintext", 64), bytearray(96)
+        cipher.seal_segments(memoryview(plain), first, generation, 32, memoryview(cells), final=final)
+        found[name] = common | {
+            "segment_bytes": 32,
+            "first_segment": first,
+            "generation": generation,
+            "final": final,
+            "plain": plain.hex(),
+            "cells": cells.hex(),
+        }
+    for name, segment, generation in (("a slice", 0, 0), ("a tail that was moved", 12, 7)):
+        plain = pattern(name, 21)
+        found[name] = common | {
+            "segment": segment,
+            "generation": generation,
+            "plain": plain.hex(),
+            "sealed": cipher.seal_slice(plain, segment, generation).hex(),
+        }
+    return found
+
+
+def masks() -> Vectors:
+    """Which blocks mask which, for whole packs of each strategy, and one masked run each."""
+    found: Vectors = {}
+    for name in STRATEGIES:
+        key = derive(STORE_KEY, Label.RANDOMIZERS)
+        strategy = strategy_named(name, pack_id=PACK, prf_key=key)
+        table = [[position, 0, *strategy.randomizers(position, 0)] for position in range(max(strategy.seeds, 2), 511)]
+        manifests = [[at, *strategy.manifest_randomizers(at)] for at in range(max(strategy.seeds, 3), 512)]
+        plan = strategy.plan(max(strategy.seeds, 6), 3)
+        assert plan is not None
+        before = pattern("blocks before", plan.start * 16)
+        cells, out, noise = pattern("cells", 48), bytearray(plan.total_blocks * 16), iter(range(plan.count))
+
+        def block_at(at: int, before: bytes = before) -> memoryview:
+            return memoryview(before)[at * 16 : (at + 1) * 16]
+
+        def fill(into: memoryview, noise: Any = noise) -> None:  # Any: an iterator shared by the calls
+            into[:] = pattern(f"noise {next(noise)}", len(into))
+
+        strategy.mask_run(plan, memoryview(cells), memoryview(out), block_at, fill)
+        found[name] = {
+            "pack_id": PACK.hex(),
+            "prf_key": key.hex(),
+            "some_randomizers": table[:12] + table[120:130] + table[-8:],
+            "all_randomizers_sha256": digest_of(table),
+            "some_manifests": manifests[:4] + manifests[-4:],
+            "all_manifests_sha256": digest_of(manifests),
+            "run": [plan.position, plan.count, plan.seed, plan.stride, plan.total_blocks],
+            "blocks_before": before.hex(),
+            "cells": cells.hex(),
+            "blocks": out.hex(),
+        }
+    return found
+
+
+def digest_of(table: list[list[int]]) -> str:
+    """SHA-256 over the numbers as big-endian u16."""
+    return hashlib.sha256(b"".join(struct.pack(f">{len(row)}H", *row) for row in table)).hexdigest()
+
+
+def manifests() -> Vectors:
+    """A manifest with an entry of each kind."""
+    manifest = Manifest(
+        PACK,
+        "chain",
+        3,
+        (SeedInfo(PackId(pattern("source", 16)), 77, BODY), SeedInfo(None), SeedInfo(None), SeedInfo(None)),
+        101,
+        (
+            RunEntry(4, 8, 1, BODY, 2**40, 0, 3),
+            SharedEntry(12, 0, 3),
+            FillerEntry(13, 20),
+            LogEntry(33, 2**33, 1),
+            RunEntry(34, 66, 1, BODY, 0, 3, 0),
+        ),
+    )
+    salt = pattern("salt", 24)
+    cell = seal_manifest(manifest, store_key=STORE_KEY, store_id=STORE, segment_bytes=512, salt=salt, padding=padding)
+    return {
+        "format 1": {
+            "store_key": STORE_KEY.hex(),
+            "store_id": STORE.hex(),
+            "pack_id": PACK.hex(),
+            "salt": salt.hex(),
+            "segment_bytes": 512,
+            "blocks": manifest.blocks,
+            "strategy": manifest.strategy,
+            "generation": manifest.generation,
+            "seeds": plain(manifest.seeds),
+            "entries": plain(manifest.entries),
+            "cell": cell.hex(),
+        }
+    }
+
+
+def shared_cells() -> Vectors:
+    """A cell with a whole slice and both ends of split ones."""
+    builder = SharedCellBuilder(528)
+    slices = []
+    for segment, generation, offset, total, size in ((3, 1, 60, 100, 40), (0, 1, 0, 50, 50), (2**50, 1, 0, 90, 30)):
+        data = pattern(f"slice {segment}", size)
+        at = builder.add(BODY, segment, generation, offset, total, data)
+        slices.append([BODY.hex(), segment, generation, at, size, offset, total, data.hex()])
+    cell = builder.seal(store_key=STORE_KEY, store_id=STORE, pack_id=PACK, cell_number=42, padding=padding)
+    return {
+        "format 1": {
+            "store_key": STORE_KEY.hex(),
+            "store_id": STORE.hex(),
+            "pack_id": PACK.hex(),
+            "cell_number": 42,
+            "slices": slices,
+            "cell": cell.hex(),
+        }
+    }
+
+
+def keys() -> Vectors:
+    """Derived keys, envelopes, password hashes."""
+    found: Vectors = {
+        f"derived: {label.value}": {
+            "key": STORE_KEY.hex(),
+            "label": label.value,
+            "context": b"context".hex(),
+            "derived": derive(STORE_KEY, label, b"context").hex(),
+        }
+        for label in Label
+    }
+    wrap, key = KeyWrap(STORE_KEY, STORE, 5), pattern("body key", 32)
+    found["wrapped body key"] = {
+        "store_key": STORE_KEY.hex(),
+        "store_id": STORE.hex(),
+        "key_generation": 5,
+        "body_id": BODY.hex(),
+        "key": key.hex(),
+        "envelope": wrap.wrap_body_key(key, BODY).hex(),
+    }
+    found["wrapped secret"] = {
+        "store_key": STORE_KEY.hex(),
+        "store_id": STORE.hex(),
+        "key_generation": 5,
+        "access_key_id": "AKIAEXAMPLE",
+        "secret": "wJalrXUtnFEMI/K7MDENG",
+        "envelope": wrap.wrap_secret("wJalrXUtnFEMI/K7MDENG", "AKIAEXAMPLE").hex(),
+    }
+    found["password"] = {
+        "password": "pass\u00e9 \U0001f511",
+        "envelope": hash_password("pass\u00e9 \U0001f511", pattern("salt", 16), SlowHash(64, 2, 2)).hex(),
+    }
+    return found
+
+
+def heads() -> Vectors:
+    """Heads with and without a passphrase, and a root key file."""
+    root, salt = pattern("root key", 32), pattern("head salt", 32)
+    keyring = Keyring(
+        STORE,
+        STORE_KEY,
+        2,
+        (SnapshotKey(pattern("key id", 16), pattern("snapshot key", 32), 1_700_000_000_000_000, 0),),
+    )
+    head = Head(
+        Geometry(262144, "uniform"),
+        keyring,
+        Epoch(3, pattern("epoch", 16)),
+        2**40,
+        SnapshotPointer(pattern("snapshot", 16), pattern("key id", 16), 99, 1_700_000_000_000_001, b"where"),
+        None,
+        InstanceId(pattern("instance", 16)),
+    )
+    phrase = Passphrase(pattern("phrase salt", 16), SlowHash(64, 2, 2))
+    stretched = phrase.stretch("open sesame")
+    locked = msgspec.structs.replace(head, passphrase=phrase, snapshot=None)
+    return {
+        "root key file": {"key": root.hex(), "text": format_root_key(root)},
+        "format 1, root key": {
+            "root_key": root.hex(),
+            "salt": salt.hex(),
+            "fields": plain(head),
+            "head": encode_head(head, root, salt=salt).hex(),
+        },
+        "format 1, passphrase": {
+            "passphrase": "open sesame",
+            "root_key": stretched.hex(),
+            "salt": salt.hex(),
+            "fields": plain(locked),
+            "head": encode_head(locked, stretched, salt=salt).hex(),
+        },
+    }
+
+
+def block_ids() -> Vectors:
+    """Names of blocks."""
+    return {
+        name: {
+            "block": block.hex(),
+            "id": compute_block_id(block).hex(),
+            "text": block_id_text(compute_block_id(block)),
+        }
+        for name, block in (("empty", b""), ("hello", b"hello world"))
+    }
+
+
+def rows() -> Vectors:
+    """One row of each record class, every field set."""
+    return {
+        kind.__name__: {"fields": plain_fields(row), "row": records.encode(row).hex()}
+        for kind in sorted(record_classes(), key=lambda kind: kind.__name__)
+        for row in [example(kind)]
+    }
+
+
+def record_classes() -> list[type[records.Record]]:
+    """Every class of row."""
+    return records.Record.__subclasses__()
+
+
+def example(kind: type[records.Record]) -> records.Record:
+    """A row of this class with a telling value in every field, from the field's type."""
+    fields = msgspec.structs.fields(kind)
+    return kind(**{field.name: _value(field.type, f"{kind.__name__}.{field.name}") for field in fields})
+
+
+def _value(kind: Any, label: str) -> Any:  # Any: types and values of every field there is
+    origin: Any = getattr(kind, "__origin__", None)
+    arguments: tuple[Any, ...] = getattr(kind, "__args__", ())
+    if hasattr(kind, "__supertype__"):
+        return _value(kind.__supertype__, label)
+    if kind is bool:
+        return True
+    if kind is int:
+        return int.from_bytes(pattern(label, 5), "big")
+    if kind is str:
+        return f"{label} \u00e9"
+    if kind is bytes:
+        return pattern(label, 16)
+    if origin is tuple:
+        return tuple(_value(arguments[0], f"{label}.{at}") for at in range(2))
+    if origin is dict:
+        return {"one": _value(arguments[1], label)}
+    if isinstance(kind, type) and issubclass(kind, records.Record):
+        return example(kind)
+    (present,) = (one for one in arguments if one is not type(None))
+    return _value(present, label)
+
+
+def plain(value: object) -> Any:  # Any: JSON
+    """A value as JSON: bytes as hex, values as lists of their class name and fields."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return [type(value).__name__, *(plain(getattr(value, name)) for name in value.__struct_fields__)]
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return [type(value).__name__, *(plain(getattr(value, field.name)) for field in fields)]
+    assert value is None or isinstance(value, str | int)
+    return value
+
+
+def plain_fields(row: msgspec.Struct) -> dict[str, Any]:  # Any: JSON
+    """A row's fields by name, as JSON."""
+    return {field: plain(getattr(row, field)) for field in row.__struct_fields__}
+
+
+SUITES: dict[str, Callable[[], Vectors]] = {
+    "segments": segments,
+    "masks": masks,
+    "manifests": manifests,
+    "shared_cells": shared_cells,
+    "keys": keys,
+    "heads": heads,
+    "block_ids": block_ids,
+    "records": rows,
+}
+
+
+def main() -> None:
+    """Add what is missing."""
+    for suite, make in SUITES.items():
+        path = HERE / f"{suite}.json"
+        there: Vectors = json.loads(path.read_text()) if path.exists() else {}
+        missing = {name: vector for name, vector in make().items() if name not in there}
+        if missing:
+            path.write_text(json.dumps(there | missing, indent=1, ensure_ascii=True) + "\n")
+        sys.stdout.write(f"{suite}: {len(there)} kept, {len(missing)} added\n")
+
+
+if __name__ == "__main__":
+    main()
