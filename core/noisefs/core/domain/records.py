@@ -229,6 +229,8 @@ class Dead(Record, frozen=True, array_like=True):
     """A body that nothing refers to; its runs and slices still wait to be released."""
 
     since_us: int
+    deleted: bool = False
+    """Its object was deleted (not replaced): reads of it are cut soon."""
 
 
 class Bucket(Record, frozen=True, array_like=True):

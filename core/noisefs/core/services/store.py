@@ -24,6 +24,7 @@ from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
+from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.maintenance.audit import Auditor
@@ -61,6 +62,7 @@ class StoreSettings:
         inline_wake_bytes: The packer starts at once when this much waits.
         packer_every_s, reaper_every_s, cleaner_every_s, checkpoint_every_s, expiry_every_s: Pauses of the
             background jobs.
+        several_processes: Other processes serve the same store.
         limits: Of the namespace.
     """
 
@@ -74,6 +76,7 @@ class StoreSettings:
     cleaner_every_s: float = 3.0
     checkpoint_every_s: float = 20.0
     expiry_every_s: float = 300.0
+    several_processes: bool = False
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
 
 
@@ -211,8 +214,10 @@ class Store:
             workers=workers,
             readers=self.readers,
             presence=presence,
+            clock=clock,
             geometry=geometry,
         )
+        self.watch = ReaderWatch(index=index, workers=workers, clock=clock, presence=presence, readers=self.readers)
         self.auditor = Auditor(index, packs, self.manifests, keys, geometry)
         self.scrubber = Scrubber(index, workers, telemetry, self.cells, self.manifests, keys, geometry)
         self.recovery = Recovery(
@@ -267,10 +272,12 @@ class Store:
 
     def _all_jobs(self) -> list[Job]:
         settings = self.settings
+        young_us = int(PUBLISHED_WITHIN_S * 1e6) if settings.several_processes else 0
         return [
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
             Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
-            Job("reaper", settings.reaper_every_s, self.reaper.run),
+            Job("reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us)),
+            Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("expiry", settings.expiry_every_s, self.uploads.expire),
         ]

@@ -14,6 +14,7 @@ class Readers:
 
     def __init__(self) -> None:
         self._bodies: Counter[BodyId] = Counter()
+        self._cut: set[BodyId] = set()
 
     def enter(self, bodies: Iterable[BodyId]) -> None:
         """A reader of these bodies begins."""
@@ -28,7 +29,17 @@ class Readers:
                 self._bodies[body_id] = left
             else:
                 del self._bodies[body_id]
+                self._cut.discard(body_id)
 
     def reads(self) -> frozenset[BodyId]:
         """Bodies with a reader now."""
         return frozenset(self._bodies)
+
+    def cut(self, body_id: BodyId) -> None:
+        """End every read of this body: it was deleted."""
+        if body_id in self._bodies:
+            self._cut.add(body_id)
+
+    def is_cut(self, body_id: BodyId) -> bool:
+        """Whether reads of it must end now."""
+        return body_id in self._cut

@@ -17,7 +17,7 @@ from noisefs.core.domain.geometry import TAG_BYTES, Geometry
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged
+from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged, Unavailable
 from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
@@ -89,6 +89,8 @@ class OpenBodies:
                             yield quick
                             position = stop
                             continue
+                        if reader.readers.is_cut(opened.extent.body_id):
+                            raise Unavailable("the object was deleted while it was read")
                         upto = reader.window_end(opened, position, stop)
                         following = asyncio.create_task(reader.fetch(opened, position, upto, keep=keep))
                         following.add_done_callback(_seen)

@@ -34,8 +34,11 @@ def acquire(tx: Writing, extents: Iterable[Extent]) -> None:
         tx.put(Table.BODIES, body_id, encode(_with_refs(decode(Body, raw), added)))
 
 
-def release(tx: Writing, extents: Iterable[Extent], now_us: int) -> None:
-    """One reference less for the body of each extent; see the module for what follows at none left."""
+def release(tx: Writing, extents: Iterable[Extent], now_us: int, *, deleted: bool = False) -> None:
+    """One reference less for the body of each extent; see the module for what follows at none left.
+
+    ``deleted``: the object was deleted, not replaced: whoever reads it now is cut within a minute.
+    """
     for body_id, removed in _counted(extents).items():
         raw = tx.get(Table.BODIES, body_id)
         if raw is None:
@@ -44,10 +47,10 @@ def release(tx: Writing, extents: Iterable[Extent], now_us: int) -> None:
         if body.refs > removed:
             tx.put(Table.BODIES, body_id, encode(_with_refs(body, -removed)))
         else:
-            forget_body(tx, body_id, body, now_us)
+            forget_body(tx, body_id, body, now_us, deleted=deleted)
 
 
-def forget_body(tx: Writing, body_id: BodyId, body: Body, now_us: int) -> None:
+def forget_body(tx: Writing, body_id: BodyId, body: Body, now_us: int, *, deleted: bool = False) -> None:
     """Delete the body's row and inline bytes, and leave the rest to the reaper."""
     tx.delete(Table.BODIES, body_id)
     if body.tail == TAIL_TINY:
@@ -59,7 +62,7 @@ def forget_body(tx: Writing, body_id: BodyId, body: Body, now_us: int) -> None:
             tx.delete(Table.INLINE, body_id)
             small = body.size < SLICE_ALONE_BYTES
     if not small:
-        tx.put(Table.DEAD, body_id, encode(Dead(now_us)))
+        tx.put(Table.DEAD, body_id, encode(Dead(now_us, deleted)))
 
 
 def _counted(extents: Iterable[Extent]) -> dict[BodyId, int]:

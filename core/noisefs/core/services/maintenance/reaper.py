@@ -9,7 +9,8 @@ from functools import partial
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import prefix_end
-from noisefs.core.domain.records import Run, SlicePlace, decode
+from noisefs.core.domain.records import Dead, Run, SlicePlace, decode
+from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
@@ -32,6 +33,7 @@ class Reaper:
         workers: Workers,
         readers: Readers,
         presence: Presence,
+        clock: Clock,
         geometry: Geometry,
     ) -> None:
         self._index = index
@@ -39,10 +41,16 @@ class Reaper:
         self._workers = workers
         self._readers = readers
         self._presence = presence
+        self._clock = clock
         self._geometry = geometry
 
-    async def run(self) -> int:
-        """Release every dead body that nobody reads; returns how many."""
+    async def run(self, *, min_age_us: int = 0) -> int:
+        """Release every dead body that nobody reads; returns how many.
+
+        Args:
+            min_age_us: Leave younger ones: with several processes, their readers may not be known yet.
+        """
+        before_us = self._clock.now_us() - min_age_us
         done = 0
         start = b""
         while True:
@@ -51,7 +59,7 @@ class Reaper:
                 return done
             others, _packs = await self._workers.run(Lane.BACKGROUND, self._presence.others_read)
             read = self._readers.reads() | others
-            bodies = [BodyId(key) for key, _raw in rows if key not in read]
+            bodies = [BodyId(key) for key, raw in rows if key not in read and decode(Dead, raw).since_us <= before_us]
             left = bodies
             while left:
                 left = await self._commits.run(partial(_release, left))

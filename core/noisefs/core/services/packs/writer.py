@@ -435,7 +435,7 @@ class PackWriter:
         await self._workers.run(self._lane, self._packs.drop, filling.pack_id)
 
 
-def append_manifest(  # noqa: PLR0917 - one call, six collaborators
+def append_manifest(
     pack: OpenPack, strategy: Strategy, manifest: Manifest, keys: StoreKeys, geometry: Geometry, entropy: Entropy
 ) -> None:
     """Seal and mask the manifest and append it as the pack's last block."""
