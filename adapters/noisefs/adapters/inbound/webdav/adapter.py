@@ -1,0 +1,165 @@
+"""WebDAV class 1 and 2 over the namespace: the one entry for every request."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.basic import Doorman
+from noisefs.adapters.inbound.webdav.bridge import Bridge
+from noisefs.adapters.inbound.webdav.errand import Services
+from noisefs.adapters.inbound.webdav.guard import Caller, Guard
+from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.listing import Listing
+from noisefs.adapters.inbound.webdav.nodes import Nodes
+from noisefs.adapters.inbound.webdav.place import place_of, plain_host
+from noisefs.adapters.inbound.webdav.reading import Reading
+from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
+from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.adapters.inbound.webdav.writing import Writing
+from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
+from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.properties import Properties
+from noisefs.core.services.namespace.trees import Trees
+
+log = logging.getLogger(__name__)
+
+DRAIN_BYTES: Final = 1 << 20
+"""A refused body of up to this size is read and dropped, and the connection lives on; with a larger one the client is
+told that the connection ends, so that it stops sending."""
+
+
+class WebdavAdapter:
+    """Answers WebDAV requests of an ``aiohttp.web.Server``. Task-safe between ``start`` and ``close``."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        buckets: Buckets,
+        objects: Objects,
+        trees: Trees,
+        properties: Properties,
+        locks: Locks,
+        telemetry: Telemetry,
+        clock: Clock,
+        settings: WebdavSettings,
+    ) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._settings = settings
+        self._open = 0
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="webdav")
+        nodes = Nodes(buckets, objects, telemetry, settings.list_page)
+        guard = Guard(nodes, locks)
+        self._doorman = Doorman(accounts, telemetry)
+        self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
+        self._writing = Writing(nodes=nodes, guard=guard, objects=objects)
+        self._listing = Listing(
+            nodes=nodes,
+            guard=guard,
+            buckets=buckets,
+            locks=locks,
+            properties=properties,
+            clock=clock,
+            settings=settings,
+            pool=self._pool,
+        )
+        services = Services(buckets, objects, trees, properties, locks, clock, settings)
+        self._bridge = Bridge(nodes=nodes, guard=guard, services=services, pool=self._pool)
+        self._hosts = frozenset(map(plain_host, settings.public_hosts))
+        self._challenge = {"WWW-Authenticate": f'Basic realm="{settings.realm}", charset="UTF-8"'}
+
+    async def start(self) -> None:
+        """Be ready for requests. Threads are made when they are needed."""
+
+    async def close(self) -> None:
+        """Give the threads back. Call it when no request is under way any more."""
+        await asyncio.to_thread(self._pool.shutdown)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Never raises but ``CancelledError``."""
+        started_s = self._clock.monotonic_s()
+        operation = request.method if request.method in answers.METHODS else "OTHER"
+        incoming = Incoming(request, self._settings.body_timeout_s)
+        self._count_open(1)
+        sent = 0
+        try:
+            response, sent = await self._answer(request, incoming)
+        except Refused as exc:
+            response = answers.refusal(exc)
+        except NoisefsError as exc:
+            response = answers.refusal(refusal_of(exc))
+            _log_failure(operation, exc)
+        except ConnectionError:
+            response = answers.refusal(Refused(408, "the client is gone"))
+        except Exception:
+            log.exception("webdav.bug", extra={"operation": operation})
+            response = answers.refusal(Refused(503, "the request met a fault of the server; its log says more"))
+        finally:
+            self._count_open(-1)
+        self._settle_body(request, incoming, response)
+        if isinstance(response, web.Response):
+            sent = response.content_length or 0
+        self._telemetry.count(Counter.REQUESTS, labels=("webdav", operation, str(response.status)))
+        self._telemetry.count(Counter.BYTES_IN, incoming.received_bytes, ("webdav",))
+        self._telemetry.count(Counter.BYTES_OUT, sent, ("webdav",))
+        self._telemetry.observe(Histogram.LATENCY, self._clock.monotonic_s() - started_s, ("webdav", operation))
+        return response
+
+    async def _answer(self, request: web.BaseRequest, incoming: Incoming) -> tuple[web.StreamResponse, int]:
+        client = str(request.get("client") or request.remote or "")
+        who = await self._doorman.principal(request.headers.get("Authorization"), client)
+        if who is None:
+            raise Refused(401, "a name and a password are needed", headers=self._challenge)
+        method = request.method
+        if method == "OPTIONS":
+            return _options(), 0
+        if method not in answers.METHODS:
+            raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
+        place = place_of(request.raw_path)
+        caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))})
+        if method in ("GET", "HEAD"):
+            return await self._reading.answer(request, caller, place)
+        if method == "PUT":
+            return await self._writing.answer(caller, place, incoming), 0
+        if method == "PROPFIND":
+            return await self._listing.answer(request, caller, place, incoming)
+        return await self._bridge.answer(request, caller, place, incoming), 0
+
+    def _settle_body(self, request: web.BaseRequest, incoming: Incoming, response: web.StreamResponse) -> None:
+        """Decide what becomes of a connection whose request body was not read to its end.
+
+        aiohttp reads and drops the rest for some seconds, so that a client that sends first and reads later gets to
+        see the answer. Where the client waits for ``100 Continue`` nobody can tell whether a body still follows: then,
+        and for a large rest, the connection ends.
+        """
+        if response.prepared or request.content.is_eof():
+            return
+        if incoming.waits_for_invitation or incoming.remaining_bytes > DRAIN_BYTES:
+            response.force_close()
+
+    def _count_open(self, change: int) -> None:
+        self._open += change
+        self._telemetry.gauge(Gauge.OPEN_REQUESTS, self._open, ("webdav",))
+
+
+def _log_failure(operation: str, error: NoisefsError) -> None:
+    """A line for errors that are the server's, with what is broken and never with the name of what it belongs to."""
+    if isinstance(error, IntegrityError):
+        log.error("webdav.failed", extra={"operation": operation}, exc_info=error)
+    elif isinstance(error, Unavailable | CapacityExceeded):
+        log.warning("webdav.failed", extra={"operation": operation, "error": type(error).__name__})
+
+
+def _options() -> web.Response:
+    fields = {"DAV": "1, 2", "MS-Author-Via": "DAV", "Allow": answers.ALLOW, "Accept-Ranges": "bytes"}
+    return answers.whole(200, "", b"", fields)

@@ -1,0 +1,75 @@
+"""Basic authentication (RFC 7617): who sends this request."""
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from noisefs.core.domain.requests import Principal
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.accounts import Accounts
+
+log = logging.getLogger(__name__)
+
+MAX_CREDENTIALS_CHARS: Final = 4096
+"""Longest ``Authorization`` value that is looked at: names and secrets are far shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a client says it is. ``password`` is never logged."""
+
+    name: str
+    password: str
+
+
+def parse_basic(header: str) -> Login | None:
+    """Name and password of an ``Authorization`` header; ``None`` where it is another scheme or malformed.
+
+    UTF-8 as announced in the challenge, ISO 8859-1 from clients that ignore it.
+    """
+    scheme, _, encoded = header.strip().partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > MAX_CREDENTIALS_CHARS:
+        return None
+    try:
+        raw = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    name, separator, password = text.partition(":")
+    if not separator or not name or not text.isprintable():
+        return None
+    return Login(name, password)
+
+
+class Doorman:
+    """Lets requests in. Task-safe."""
+
+    def __init__(self, accounts: Accounts, telemetry: Telemetry) -> None:
+        self._accounts = accounts
+        self._telemetry = telemetry
+
+    async def principal(self, authorization: str | None, client: str) -> Principal | None:
+        """Who it is, or ``None``: answer 401.
+
+        A request without credentials is how most clients begin, so it is no failed login. A failed one is counted and
+        logged as one ``auth.failed`` line that never changes its shape, for tools that ban addresses.
+        """
+        if authorization is None:
+            return None
+        login = parse_basic(authorization)
+        if login is None:
+            self._failed("malformed", client, "")
+            return None
+        principal = await self._accounts.principal_of_password(login.name, login.password)
+        if principal is None:
+            self._failed("refused", client, login.name)
+        return principal
+
+    def _failed(self, reason: str, client: str, name: str) -> None:
+        self._telemetry.count(Counter.AUTH_FAILURES, labels=("webdav", reason))
+        log.warning("auth.failed", extra={"protocol": "webdav", "client": client, "login": name, "reason": reason})

@@ -1,0 +1,238 @@
+"""From a request on the loop to WsgiDAV in a worker thread, and back.
+
+A thread is held only while WsgiDAV computes: request bodies (XML, bounded) are in before it is taken, answers go out
+after it is given back, and what has no bound (files, listings) never comes here. So a stalled client holds no thread.
+What can be found out on the loop is: places, the If header, locks in the way. WsgiDAV keeps the protocol's order,
+its status codes and its XML.
+"""
+
+import asyncio
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import web
+from lxml import etree
+from wsgidav.dav_error import DAVError
+from wsgidav.request_server import RequestServer
+
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.errand import Errand, Services, refused_of, wsgi_path
+from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard, check_conditions
+from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.provider import Environ, RequestProvider
+from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
+from noisefs.core.domain.requests import Principal
+
+METHODS: Final = frozenset(("MKCOL", "DELETE", "COPY", "MOVE", "PROPPATCH", "LOCK", "UNLOCK"))
+"""What WsgiDAV answers."""
+_XML: Final = frozenset(("PROPPATCH", "LOCK"))
+"""Methods whose body is XML. One of MKCOL is refused, since it would mean something; of others it means nothing."""
+_PASSED: Final = ("Depth", "Overwrite", "Timeout", "Lock-Token")
+"""Headers that WsgiDAV reads."""
+_KNOWN: Final = {
+    "{DAV:}lockinfo": frozenset(("{DAV:}lockscope", "{DAV:}locktype", "{DAV:}owner")),
+    "{DAV:}propertyupdate": frozenset(("{DAV:}set", "{DAV:}remove")),
+    "{DAV:}set": frozenset(("{DAV:}prop",)),
+    "{DAV:}remove": frozenset(("{DAV:}prop",)),
+}
+"""Elements that WsgiDAV expects in others: it refuses unknown ones, which RFC 4918 section 17 says to ignore."""
+
+
+StartResponse = Callable[[str, list[tuple[str, str]]], None]
+
+
+class Bridge:
+    """Answers the methods of :data:`METHODS`. Task-safe."""
+
+    def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, pool: Executor) -> None:
+        self._nodes = nodes
+        self._guard = guard
+        self._services = services
+        self._pool = pool
+        self._threads = asyncio.Semaphore(services.settings.threads)
+
+    async def answer(self, request: web.BaseRequest, caller: Caller, place: Place, incoming: Incoming) -> web.Response:
+        """The answer.
+
+        Raises:
+            Refused: Whatever refuses the request, WsgiDAV included.
+            NoisefsError: What the services raise.
+        """
+        method = request.method
+        if place.is_root and method != "UNLOCK":
+            raise Refused(405 if method == "MKCOL" else 403, "the root is always there, and holds buckets only")
+        body = await incoming.whole(self._services.settings.max_xml_bytes)
+        if method == "MKCOL":
+            if body:
+                raise Refused(415, "the body of a MKCOL is not understood")
+            place = Place(place.bucket, place.key)  # clients end it in a slash: a file of that name is in the way too
+        errand = Errand(
+            loop=asyncio.get_running_loop(),
+            services=self._services,
+            who=caller.who,
+            place=place,
+            target=_destination(caller) if method in ("COPY", "MOVE") else None,
+            overwrite=caller.headers.get("Overwrite", "T").strip().upper() != "F",
+            ghost=method == "UNLOCK",
+        )
+        await self._prepare(errand, caller, method)
+        environ = _environ(errand, caller, method, _cleaned(body) if method in _XML else b"")
+        async with self._threads:
+            return await errand.loop.run_in_executor(self._pool, _run, errand, environ)
+
+    async def _prepare(self, errand: Errand, caller: Caller, method: str) -> None:
+        """Find out what WsgiDAV will ask for, and whether conditions and locks let the request pass."""
+        place, target, who = errand.place, errand.target, caller.who
+        node = errand.found[place.path] = await self._nodes.find(who, place)
+        await self._find_parent(errand, who, place)
+        errand.tokens = await self._guard.check_if(caller, place, node)
+        check_conditions(caller.headers, node)
+        for change in _changes(method, place, node):
+            errand.doomed += await self._guard.check_locks(who, errand.tokens, change)
+        if method not in ("DELETE", "MOVE"):
+            errand.doomed.clear()
+        if target is None:
+            return
+        there = errand.found[target.path] = await self._nodes.find(who, target)
+        await self._find_parent(errand, who, target)
+        if node is not None:
+            over = Change(target, membership=there is None, tree=there is not None and there.is_collection)
+            locks = await self._guard.check_locks(who, errand.tokens, over)
+            errand.doomed += [lock for lock in locks if lock.path != target.path]
+
+    async def _find_parent(self, errand: Errand, who: Principal, place: Place) -> None:
+        parent = place.parent
+        if parent.path not in errand.found:
+            exists = await self._nodes.has_collection(who, parent)
+            errand.found[parent.path] = Node(parent) if exists else None
+
+
+def _changes(method: str, place: Place, node: Node | None) -> list[Change]:
+    """What the request changes at the Request-URI."""
+    if method == "PROPPATCH":
+        return [Change(place, membership=False, tree=False)]
+    if method in ("DELETE", "MOVE") and node is not None:
+        return [Change(place, membership=True, tree=node.is_collection)]
+    if method in ("MKCOL", "LOCK") and node is None:
+        return [Change(place, membership=True, tree=False)]
+    return []
+
+
+def _destination(caller: Caller) -> Place:
+    url = caller.headers.get("Destination")
+    if url is None:
+        raise Refused(400, "a Destination is missing")
+    place = caller.place_of(url.strip())
+    if place is None:
+        raise Refused(502, "the Destination is on another server")
+    return Place(place.bucket, place.key)
+
+
+def _cleaned(body: bytes) -> bytes:
+    """The XML document without what must be ignored; nothing where there is none."""
+    if not body.strip():
+        return b""
+    root = parse_xml(body)
+    _drop_unknown(root)
+    return xml_bytes(root)
+
+
+def _drop_unknown(element: "etree._Element") -> None:
+    known = _KNOWN.get(str(element.tag))
+    if known is None:
+        return
+    for child in list(element):
+        child.tail = None
+        if str(child.tag) in known:
+            _drop_unknown(child)
+        else:
+            element.remove(child)
+
+
+def _environ(errand: Errand, caller: Caller, method: str, body: bytes) -> Environ:
+    """What WsgiDAV may know of the request, and no more: no header but those it needs reaches it."""
+    environ: Environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": wsgi_path(errand.place),
+        "HTTP_HOST": "",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgidav.auth.user_name": errand.who.user_id,
+        "wsgidav.conditions.if": {},
+        "wsgidav.ifLockTokenList": sorted(errand.tokens),
+        "wsgidav.config": {},
+        "wsgidav.verbose": 0,
+    }
+    for name in _PASSED:
+        if name in caller.headers:
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = caller.headers[name].strip()
+    if errand.target is not None:
+        environ["HTTP_DESTINATION"] = quote(wsgi_path(errand.target))  # WsgiDAV decodes it once
+    return environ
+
+
+class _Mount:
+    """What WsgiDAV asks where a path belongs to: all of them to one provider."""
+
+    def __init__(self, provider: RequestProvider) -> None:
+        self._provider = provider
+
+    def resolve_provider(self, _path: str) -> tuple[str, RequestProvider]:
+        """Share and provider of a path."""
+        return "/", self._provider
+
+
+class _Rules(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
+    """WsgiDAV's request handling, with conditions and locks left to :mod:`.guard`, which saw to them before."""
+
+    def _evaluate_if_headers(self, _res: object, _environ: Environ) -> None:
+        pass
+
+    def _check_write_permission(self, _res: object, _depth: str, _environ: Environ) -> None:
+        pass
+
+    def _send_response(
+        self,
+        _environ: Environ,
+        start_response: StartResponse,
+        _root_res: object,
+        _success_code: int,
+        error_list: list[tuple[str, DAVError]],
+    ) -> Iterable[bytes]:
+        """The answer of DELETE, COPY and MOVE. Each happened whole or not at all, so there is at most one error."""
+        if error_list:
+            error = error_list[0][1]
+            raise error.src_exception or error
+        start_response("201 Created" if self._davProvider.errand.created else "204 No Content", [])
+        return [b""]
+
+
+def _run(errand: Errand, environ: Environ) -> web.Response:
+    """Let WsgiDAV answer the request. Runs in a worker thread."""
+    provider = RequestProvider(errand)
+    environ["wsgidav.provider"] = provider
+    environ["wsgidav.app"] = _Mount(provider)
+    status, headers = "", dict[str, str]()
+
+    def start_response(line: str, fields: list[tuple[str, str]], _exc_info: object = None) -> None:
+        nonlocal status
+        status = line
+        headers.update(fields)
+
+    try:
+        body = b"".join(_Rules(provider)(environ, start_response))
+    except DAVError as exc:
+        raise refused_of(exc) from exc
+    content_type = headers.get("Content-Type", "")
+    if content_type.startswith("text/html"):  # WsgiDAV's page about itself
+        content_type, body = "text/plain; charset=utf-8", b"Created\n"
+    kept = {"Lock-Token": headers["Lock-Token"]} if "Lock-Token" in headers else {}
+    return answers.whole(int(status.split(" ", 1)[0]), content_type, body, kept)

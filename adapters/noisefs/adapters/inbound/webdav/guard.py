@@ -1,0 +1,139 @@
+"""Whether a request may go ahead: its ``If`` header, its HTTP conditions and the locks in its way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from noisefs.adapters.inbound.webdav.if_header import IfHeader, Test, parse_if
+from noisefs.adapters.inbound.webdav.locking import covering, in_the_way
+from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.place import Place, host_of, place_of
+from noisefs.adapters.inbound.webdav.preconditions import write_condition
+from noisefs.adapters.inbound.webdav.refusal import TOKEN_SUBMITTED, Refused
+from noisefs.core.domain.conditions import check_write
+from noisefs.core.domain.records import Lock
+from noisefs.core.domain.requests import Principal
+from noisefs.core.errors import InvalidArgument, ObjectNotFound, PreconditionFailed
+from noisefs.core.services.namespace.locks import Locks
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request, with which headers, and which hosts are this server."""
+
+    who: Principal
+    headers: Mapping[str, str]
+    hosts: frozenset[str]
+
+    @property
+    def condition(self) -> IfHeader:
+        """The parsed ``If`` header.
+
+        Raises:
+            InvalidArgument: It is malformed.
+        """
+        text = self.headers.get("If")
+        return IfHeader() if text is None else parse_if(text)
+
+    def place_of(self, url: str) -> Place | None:
+        """The place that a URL in a header names; ``None`` where it is on another host.
+
+        Raises:
+            InvalidArgument: It is no URL.
+        """
+        host = host_of(url)
+        return place_of(url) if host is None or host in self.hosts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A place that a request changes: see :func:`.locking.in_the_way`."""
+
+    place: Place
+    membership: bool
+    tree: bool
+
+
+class Guard:
+    """Evaluates conditions and locks. Task-safe; asks the index, changes nothing."""
+
+    def __init__(self, nodes: Nodes, locks: Locks) -> None:
+        self._nodes = nodes
+        self._locks = locks
+
+    async def check_if(self, caller: Caller, place: Place, node: Node | None) -> frozenset[str]:
+        """Evaluate the ``If`` header of a request for ``place``, where ``node`` is; returns the submitted tokens.
+
+        Raises:
+            Refused: 412; no list of the header holds.
+            InvalidArgument: It is malformed.
+        """
+        header = caller.condition
+        if not header.lists:
+            return frozenset()
+        states = {"": await self._state(place, node)}
+        for resource in header.resources - {""}:
+            states[resource] = await self._state_of(caller, resource, place, states[""])
+
+        def has(resource: str, test: Test) -> bool:
+            etag, tokens = states[resource]
+            return test.value == etag if test.is_etag else test.value in tokens
+
+        if not header.holds(has):
+            raise Refused(412, "no list of the If header holds")
+        return header.tokens
+
+    async def _state_of(
+        self, caller: Caller, resource: str, place: Place, own: tuple[str | None, frozenset[str]]
+    ) -> tuple[str | None, frozenset[str]]:
+        try:
+            other = caller.place_of(resource)
+        except InvalidArgument as exc:
+            raise Refused(400, f"the If header names a resource that is no URL: {exc}") from exc
+        if other is None:
+            return None, frozenset()
+        if other.path == place.path:
+            return own
+        return await self._state(other, await self._nodes.find(caller.who, other))
+
+    async def _state(self, place: Place, node: Node | None) -> tuple[str | None, frozenset[str]]:
+        locks = covering(await self._locks.find(place.path), place.path)
+        return None if node is None else node.etag, frozenset(lock.token for lock in locks)
+
+    async def check_locks(self, who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:
+        """Refuse a change that a lock forbids; returns the locks on and below the place, which go away with it.
+
+        Raises:
+            Refused: 423 with the locked resources.
+        """
+        place = change.place
+        locks = await self._locks.find(place.path, below=change.tree)
+        blocking = in_the_way(locks, place, who.user_id, tokens, membership=change.membership, tree=change.tree)
+        if blocking:
+            hrefs = sorted({place_of_path(lock.path).href(collection=False) for lock in blocking})
+            raise Refused(
+                423, "a lock forbids it, and its token was not submitted", condition=TOKEN_SUBMITTED, hrefs=hrefs
+            )
+        return [lock for lock in locks if len(lock.path) >= len(place.path)]
+
+
+def check_conditions(headers: Mapping[str, str], node: Node | None) -> None:
+    """Evaluate ``If-Match`` and its kin for a request that changes ``node`` in a way that has no atomic condition.
+
+    Raises:
+        Refused: 412.
+    """
+    condition = write_condition(headers)
+    if node is not None and node.version is None:
+        if (condition.if_match and "*" not in condition.if_match) or "*" in condition.if_none_match:
+            raise Refused(412, "a collection has no entity tag that could match")
+        return
+    try:
+        check_write(condition, None if node is None else node.version, "", "")
+    except (PreconditionFailed, ObjectNotFound) as exc:
+        raise Refused(412, str(exc) if isinstance(exc, PreconditionFailed) else "If-Match does not hold") from exc
+
+
+def place_of_path(path: str) -> Place:
+    """The place of a lock's path, which is decoded."""
+    bucket, _, key = path[1:].partition("/")
+    return Place(bucket, key)

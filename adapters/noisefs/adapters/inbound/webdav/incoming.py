@@ -1,0 +1,119 @@
+"""The body of a request, on its way in: bounded, with a time limit, and never short without an error."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
+
+from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.core.errors import IncompleteBody, RequestTimeout
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CUT: Final = (OSError, ClientError, HttpProcessingError, web.RequestPayloadError, web.PayloadAccessError)
+"""What aiohttp raises from a body that breaks off."""
+
+
+class Incoming:
+    """The body of one request. Not task-safe: one reader."""
+
+    def __init__(self, request: web.BaseRequest, timeout_s: float) -> None:
+        self._request = request
+        self._timeout_s = timeout_s
+        self._invited = False
+        self.received_bytes = 0
+        """Bytes read so far."""
+
+    @property
+    def declared_bytes(self) -> int | None:
+        """``Content-Length``; ``None`` for a chunked body.
+
+        Raises:
+            Refused: 400; it is no number.
+        """
+        text = self._request.headers.get("Content-Length")
+        if text is None or "Transfer-Encoding" in self._request.headers:
+            return None if "Transfer-Encoding" in self._request.headers else 0
+        if _DIGITS.fullmatch(text) is None:
+            raise Refused(400, f"Content-Length is {text[:40]!r}: a number of bytes")
+        return int(text)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the request says that it has no body."""
+        return self.declared_bytes == 0
+
+    @property
+    def waits_for_invitation(self) -> bool:
+        """Whether the client waits for a ``100 Continue`` that it did not get."""
+        return not self._invited and self._request.headers.get("Expect", "").lower() == "100-continue"
+
+    @property
+    def remaining_bytes(self) -> float:
+        """Bytes that are still to come; infinite where nobody knows."""
+        try:
+            declared = self.declared_bytes
+        except Refused:
+            declared = None
+        return float("inf") if declared is None else declared - self.received_bytes
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes in. Ends only when all of it was received.
+
+        A client that waits for ``100 Continue`` gets it at the first call, so ask after every check that can refuse.
+
+        Raises:
+            IncompleteBody: The connection was cut, the chunked framing is broken or unfinished, or the number of bytes
+                is not ``Content-Length``.
+            RequestTimeout: Nothing came for ``timeout_s``.
+        """
+        declared = self.declared_bytes
+        await self._invite()
+        content = self._request.content
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    piece = await content.readany()
+            except TimeoutError as exc:
+                raise RequestTimeout(f"the client sent nothing for {self._timeout_s:g} s") from exc
+            except _CUT as exc:
+                raise IncompleteBody(f"the body ended after {self.received_bytes} bytes: {type(exc).__name__}") from exc
+            if not piece:
+                break
+            self.received_bytes += len(piece)
+            if declared is not None and self.received_bytes > declared:
+                raise IncompleteBody(f"more than the {declared} bytes declared were received")
+            yield piece
+        if not content.is_eof() or (declared is not None and self.received_bytes != declared):
+            raise IncompleteBody(f"{self.received_bytes} bytes were received, {declared} declared")
+
+    async def whole(self, limit_bytes: int) -> bytes:
+        """The body in one piece.
+
+        Raises:
+            Refused: 413; it has more than ``limit_bytes``. Nothing more than that is read.
+            IncompleteBody, RequestTimeout: As :meth:`pieces`.
+        """
+        declared = self.declared_bytes
+        if declared is not None and declared > limit_bytes:
+            raise Refused(413, f"the body has {declared} bytes: at most {limit_bytes} are allowed")
+        if declared == 0:
+            return b""
+        collected = bytearray()
+        async for piece in self.pieces():
+            collected += piece
+            if len(collected) > limit_bytes:
+                raise Refused(413, f"the body is larger than the {limit_bytes} bytes allowed")
+        return bytes(collected)
+
+    async def _invite(self) -> None:
+        if not self.waits_for_invitation:
+            return
+        self._invited = True
+        writer = self._request.writer
+        await writer.write(_CONTINUE)
+        writer.output_size = 0  # what a response counts from

@@ -1,0 +1,148 @@
+"""PROPFIND: what is there, streamed page by page from one listing query a page (RFC 4918 section 9.1).
+
+It runs on the loop and hands only the rendering of long pages to a thread, so a slow client holds none.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+from typing import Final
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.webdav import answers, multistatus
+from noisefs.adapters.inbound.webdav.guard import Caller, Guard
+from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.multistatus import Dead, Renderer, Scene
+from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.refusal import FINITE_DEPTH, Refused
+from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted, parse_propfind
+from noisefs.core.domain.records import Lock
+from noisefs.core.domain.requests import Principal
+from noisefs.core.ports.clock import Clock
+from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.properties import Properties
+
+INLINE_NODES: Final = 24
+"""Resources that are rendered on the loop: more would hold it for over a third of a millisecond."""
+DEAD_SLICE: Final = 16
+"""Resources whose dead properties are read before the loop gets a turn."""
+
+
+class Listing:
+    """Answers PROPFIND. Task-safe."""
+
+    def __init__(
+        self,
+        *,
+        nodes: Nodes,
+        guard: Guard,
+        buckets: Buckets,
+        locks: Locks,
+        properties: Properties,
+        clock: Clock,
+        settings: WebdavSettings,
+        pool: Executor,
+    ) -> None:
+        self._nodes = nodes
+        self._guard = guard
+        self._buckets = buckets
+        self._locks = locks
+        self._properties = properties
+        self._clock = clock
+        self._settings = settings
+        self._pool = pool
+
+    async def answer(
+        self, request: web.BaseRequest, caller: Caller, place: Place, incoming: Incoming
+    ) -> tuple[web.StreamResponse, int]:
+        """The 207 answer, and how many bytes of it were sent already.
+
+        Raises:
+            Refused: 400, 403 (``Depth: infinity`` on too large a tree), 404, 412, 413.
+        """
+        depth = caller.headers.get("Depth", "infinity").strip().lower()
+        if depth not in ("0", "1", "infinity"):
+            raise Refused(400, f"Depth is {depth[:20]!r}: 0, 1 or infinity")
+        wanted = parse_propfind(await incoming.whole(self._settings.max_xml_bytes))
+        node = await self._nodes.find(caller.who, place)
+        if node is None:
+            raise Refused(404, f"{place.path!r} does not exist")
+        await self._guard.check_if(caller, place, node)
+        renderer = Renderer(wanted, await self._scene(caller.who, wanted, node, deep=depth != "0"))
+        pages = self._pages(caller.who, node, depth)
+        first = await anext(pages)
+        body = await self._rendered(caller.who, renderer, wanted, first)
+        following = await anext(pages, None)
+        if following is None:
+            xml = f"{multistatus.HEAD}{body}{multistatus.TAIL}".encode()
+            return answers.whole(207, multistatus.CONTENT_TYPE, xml), 0
+        response = web.StreamResponse(status=207, headers={**answers.COMMON, "Content-Type": multistatus.CONTENT_TYPE})
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield f"{multistatus.HEAD}{body}".encode()
+            page: list[Node] | None = following
+            while page is not None:
+                yield (await self._rendered(caller.who, renderer, wanted, page)).encode()
+                page = await anext(pages, None)
+            yield multistatus.TAIL.encode()
+
+        return response, await answers.stream(request, response, pieces(), self._settings.body_timeout_s)
+
+    async def _pages(self, who: Principal, node: Node, depth: str) -> AsyncIterator[list[Node]]:
+        """The resources of the answer; the first page is the resource itself, with all its members if they are few."""
+        if depth == "0" or not node.is_collection:
+            yield [node]
+        elif depth == "1":
+            members = self._nodes.members(who, node)
+            yield [node, *await anext(members, [])]
+            async for page in members:
+                if page:
+                    yield page
+        else:
+            limit = self._settings.infinity_members
+            below = await self._nodes.descendants(who, node, limit) if limit else None
+            if below is None:
+                raise Refused(403, "Depth: infinity is refused here: ask for Depth: 1", condition=FINITE_DEPTH)
+            yield [node, *below]
+
+    async def _scene(self, who: Principal, wanted: Wanted, node: Node, *, deep: bool) -> Scene:
+        locks: Sequence[Lock] = ()
+        if wanted.mode is Mode.ALL or multistatus.LOCKDISCOVERY in wanted.names:
+            locks = await self._locks.find(node.place.path, below=deep and node.is_collection)
+            if len(locks) > self._settings.max_locks_listed:
+                raise Refused(503, "too many locks are below this collection", headers={"Retry-After": "60"})
+        used_bytes = None
+        if node.bucket is not None and multistatus.QUOTA_USED in wanted.names:
+            used_bytes = (await self._buckets.usage(who, node.place.bucket)).bytes
+        return Scene(locks, self._clock.now_us(), used_bytes)
+
+    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
+        dead = await self._dead(who, wanted, nodes)
+        if len(nodes) <= INLINE_NODES:
+            return renderer.page(nodes, dead)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, renderer.page, nodes, dead)
+
+    async def _dead(self, who: Principal, wanted: Wanted, nodes: list[Node]) -> dict[str, Dead]:
+        """Dead properties by path; asked for only where the bucket has any and the request could want them."""
+        if wanted.mode is Mode.SOME and not _wants_dead(wanted):
+            return {}
+        found: dict[str, Dead] = {}
+        looked = 0
+        for node in nodes:
+            if node.bucket is None or not node.bucket.properties:
+                continue
+            properties = await self._properties.get_all(who, node.place.bucket, node.key)
+            if properties:
+                found[node.place.path] = properties
+            looked += 1
+            if looked % DEAD_SLICE == 0:
+                await asyncio.sleep(0)
+        return found
+
+
+def _wants_dead(wanted: Wanted) -> bool:
+    return any(name == multistatus.DISPLAYNAME or name not in multistatus.LIVE for name in wanted.names)

@@ -1,0 +1,212 @@
+"""What is at a place: root, bucket, collection or file, and what a collection's members are.
+
+A collection exists where its marker or any key below it does. Where both ``a`` and ``a/x`` exist, the collection is
+shown and the object ``a`` is not.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from noisefs.adapters.inbound.webdav.place import ROOT, Place, is_expressible
+from noisefs.core.domain.records import Bucket, Version
+from noisefs.core.domain.requests import Principal
+from noisefs.core.errors import BucketNotFound, ObjectNotFound
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.objects import Objects
+
+FLAT_PAGE: Final = 1000
+"""Keys that a deep listing takes from the index at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Something that exists.
+
+    Attributes:
+        place: Where it is.
+        version: The object's row, of a file; ``None`` for every collection.
+        bucket: The bucket's row; ``None`` for the root.
+    """
+
+    place: Place
+    version: Version | None = None
+    bucket: Bucket | None = None
+
+    @property
+    def is_collection(self) -> bool:
+        """Root, bucket or folder."""
+        return self.version is None
+
+    @property
+    def href(self) -> str:
+        """Its URL path."""
+        return self.place.href(collection=self.is_collection)
+
+    @property
+    def etag(self) -> str | None:
+        """The quoted entity tag of a file."""
+        return None if self.version is None else f'"{self.version.etag}"'
+
+    @property
+    def key(self) -> str:
+        """The object key, or the prefix of a collection: what its dead properties belong to."""
+        return self.place.prefix if self.is_collection else self.place.key
+
+
+class Nodes:
+    """Looks places up. Task-safe. Everything raises ``AccessDenied`` where the bucket is somebody else's."""
+
+    def __init__(self, buckets: Buckets, objects: Objects, telemetry: Telemetry, page: int) -> None:
+        self._buckets = buckets
+        self._objects = objects
+        self._telemetry = telemetry
+        self._page = page
+
+    async def find(self, who: Principal, place: Place) -> Node | None:
+        """What is there, or ``None``. Cost: the bucket's row, a seek, and for a file its row."""
+        if place.is_root:
+            return Node(ROOT)
+        try:
+            bucket = await self._buckets.get(who, place.bucket)
+        except BucketNotFound:
+            return None
+        if place.is_bucket or await self._has_members(who, place):
+            return Node(place, bucket=bucket)
+        if place.slash:
+            return None
+        try:
+            version = await self._objects.head(who, place.bucket, place.key)
+        except ObjectNotFound:
+            return None
+        return Node(place, version, bucket)
+
+    async def has_collection(self, who: Principal, place: Place) -> bool:
+        """Whether a collection is there. Cost: the bucket's row and a seek."""
+        if place.is_root:
+            return True
+        try:
+            if place.is_bucket:
+                await self._buckets.get(who, place.bucket)
+                return True
+            return await self._has_members(who, place)
+        except BucketNotFound:
+            return False
+
+    async def _has_members(self, who: Principal, place: Place) -> bool:
+        page = await self._objects.list(who, place.bucket, prefix=place.prefix, limit=1)
+        return bool(page.entries)
+
+    async def members(self, who: Principal, node: Node) -> AsyncIterator[list[Node]]:
+        """The direct members of a collection, page by page, each page from one listing query, in no special order.
+
+        Names without a URL are left out and counted. Memory: one page, and files that may turn out to be hidden by a
+        collection of the same name on a later page: their names are each a prefix of the next one's.
+        """
+        if node.place.is_root:
+            async for page in self._bucket_pages(who):
+                yield page
+            return
+        prefix = node.place.prefix
+        held: list[tuple[str, Version]] = []
+        after: str | None = ""
+        while after is not None:
+            listing = await self._objects.list_versions(
+                who, node.place.bucket, prefix=prefix, delimiter="/", after=after, limit=self._page
+            )
+            after = listing.next_after
+            collections = set(listing.prefixes)
+            files = [found for found in (*held, *listing.entries) if f"{found[0]}/" not in collections]
+            held = [found for found in files if after is not None and f"{found[0]}/" > after]
+            ready = [found for found in files if after is None or f"{found[0]}/" <= after]
+            yield self._shown(node, listing.prefixes, ready)
+
+    def _shown(self, node: Node, prefixes: Sequence[str], files: Sequence[tuple[str, Version]]) -> list[Node]:
+        start = len(node.place.prefix)
+        shown: list[Node] = []
+        hidden = 0
+        for prefix in prefixes:
+            name = prefix[start:-1]
+            if is_expressible(name):
+                shown.append(Node(node.place.child(name), bucket=node.bucket))
+            else:
+                hidden += 1
+        for key, version in files:
+            name = key[start:]
+            if is_expressible(name):
+                shown.append(Node(node.place.child(name), version, node.bucket))
+            elif name:  # an empty one is the collection's own marker
+                hidden += 1
+        if hidden:
+            self._telemetry.count(Counter.HIDDEN_NAMES, hidden)
+        return shown
+
+    async def _bucket_pages(self, who: Principal) -> AsyncIterator[list[Node]]:
+        after = ""
+        while True:
+            found = await self._buckets.list(who, after=after, limit=self._page)
+            yield [Node(Place(name, ""), bucket=row) for name, row in found]
+            if len(found) < self._page:
+                return
+            after = found[-1][0]
+
+    async def descendants(self, who: Principal, node: Node, limit: int) -> list[Node] | None:
+        """Everything below a collection, or ``None`` where that is more than ``limit``. Memory: ``limit`` nodes."""
+        if not node.place.is_root:
+            return await self._below(who, node, limit)
+        found: list[Node] = []
+        async for page in self._bucket_pages(who):
+            for bucket in page:
+                below = await self._below(who, bucket, limit - len(found) - 1)
+                if below is None:
+                    return None
+                found += [bucket, *below]
+        return found
+
+    async def _below(self, who: Principal, node: Node, limit: int) -> list[Node] | None:
+        prefix = node.place.prefix
+        collections: dict[str, None] = {}
+        files: list[tuple[str, Version]] = []
+        hidden = 0
+        after: str | None = ""
+        while after is not None:
+            page = await self._objects.list_versions(
+                who, node.place.bucket, prefix=prefix, after=after, limit=min(FLAT_PAGE, max(limit, 0) + 1)
+            )
+            after = page.next_after
+            for key, version in page.entries:
+                *above, name = key[len(prefix) :].split("/")
+                shown = _expressible_part(above)
+                for depth in range(len(shown)):
+                    collections.setdefault("/".join(shown[: depth + 1]))
+                if len(shown) < len(above) or (name and not is_expressible(name)):
+                    hidden += 1
+                elif name:
+                    files.append((key[len(prefix) :], version))
+            if len(collections) + len(files) > limit:
+                return None
+        if hidden:
+            self._telemetry.count(Counter.HIDDEN_NAMES, hidden)
+        return [
+            *(Node(_below_place(node.place, path), bucket=node.bucket) for path in collections),
+            *(
+                Node(_below_place(node.place, path), version, node.bucket)
+                for path, version in files
+                if path not in collections
+            ),
+        ]
+
+
+def _expressible_part(names: Sequence[str]) -> list[str]:
+    """The names before the first one that has no URL."""
+    part: list[str] = []
+    for name in names:
+        if not is_expressible(name):
+            break
+        part.append(name)
+    return part
+
+
+def _below_place(place: Place, path: str) -> Place:
+    return Place(place.bucket, f"{place.prefix}{path}")

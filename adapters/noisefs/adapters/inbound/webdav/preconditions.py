@@ -1,0 +1,95 @@
+"""Conditions and ranges of HTTP (RFC 9110 sections 13 and 14), from header text to values."""
+
+import calendar
+import re
+from collections.abc import Mapping
+from email.utils import formatdate, parsedate
+from typing import Final
+
+from noisefs.core.domain.records import Version
+from noisefs.core.domain.requests import ReadCondition, WriteCondition
+from noisefs.core.errors import RangeNotSatisfiable
+
+_ETAG: Final = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)|\s*(\*)\s*$|\s*([^",\s]+)\s*(?:,|$)')
+"""A quoted tag, ``*``, or what sloppy clients send: a bare tag."""
+_RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{0,19})|-\s*(\d{1,19}))\s*", re.IGNORECASE)
+_SECOND_US: Final = 1_000_000
+
+
+def etags_of(header: str | None) -> tuple[str, ...]:
+    """Tags of an ``If-Match`` or ``If-None-Match`` header, without quotes; a value without any matches nothing."""
+    if header is None:
+        return ()
+    found = tuple("".join(groups) for groups in _ETAG.findall(header))
+    return tuple(filter(None, found)) or ("\0",)
+
+
+def date_us(header: str | None) -> int | None:
+    """Microseconds of an HTTP date; ``None`` where there is none or it is no date, which means: ignore it."""
+    parsed = parsedate(header) if header else None
+    if parsed is None:
+        return None
+    try:
+        return calendar.timegm(parsed) * _SECOND_US
+    except (ValueError, OverflowError):
+        return None
+
+
+def http_date(modified_us: int) -> str:
+    """``Last-Modified`` and ``getlastmodified``: whole seconds, GMT."""
+    return formatdate(modified_us // _SECOND_US, usegmt=True)
+
+
+def read_condition(headers: Mapping[str, str]) -> ReadCondition:
+    """What a GET or HEAD asks for."""
+    return ReadCondition(
+        if_match=etags_of(headers.get("If-Match")),
+        if_none_match=etags_of(headers.get("If-None-Match")),
+        if_modified_since_us=date_us(headers.get("If-Modified-Since")),
+        if_unmodified_since_us=date_us(headers.get("If-Unmodified-Since")),
+    )
+
+
+def write_condition(headers: Mapping[str, str]) -> WriteCondition:
+    """What a request that changes a resource asks for."""
+    return WriteCondition(
+        if_match=etags_of(headers.get("If-Match")),
+        if_none_match=etags_of(headers.get("If-None-Match")),
+        if_unmodified_since_us=date_us(headers.get("If-Unmodified-Since")),
+    )
+
+
+def byte_range(headers: Mapping[str, str], version: Version) -> tuple[int, int] | None:
+    """First byte and the one after the last that a GET wants; ``None``: all of them.
+
+    Several ranges, another unit and a malformed value are ignored, as RFC 9110 section 14.2 allows; so is a range whose
+    ``If-Range`` names another state of the resource.
+
+    Raises:
+        RangeNotSatisfiable: The range lies behind the end, or is empty.
+    """
+    match = _RANGE.fullmatch(headers.get("Range", ""))
+    if match is None or not _range_applies(headers.get("If-Range"), version):
+        return None
+    first, last, suffix = match.groups()
+    size = version.size
+    if suffix is not None:
+        if int(suffix) == 0 or size == 0:
+            raise RangeNotSatisfiable(size)
+        return max(0, size - int(suffix)), size
+    start, end = int(first), min(int(last) + 1, size) if last else size
+    if last and int(last) < start:
+        return None
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return start, end
+
+
+def _range_applies(if_range: str | None, version: Version) -> bool:
+    if if_range is None:
+        return True
+    value = if_range.strip()
+    if value.startswith('"'):
+        return value == f'"{version.etag}"'
+    since_us = date_us(value)
+    return since_us is not None and since_us // _SECOND_US == version.modified_us // _SECOND_US

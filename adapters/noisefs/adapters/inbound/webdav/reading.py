@@ -1,0 +1,154 @@
+"""GET and HEAD: files as they are, collections as a plain page for browsers."""
+
+import html
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.guard import Caller, Guard
+from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.preconditions import byte_range, http_date, read_condition
+from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.core.domain.records import Version
+from noisefs.core.errors import NotModified, ObjectNotFound
+from noisefs.core.services.namespace.objects import Objects
+
+_PAGE_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEAD: Final = (
+    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+    "<style>body{{font-family:sans-serif}}td{{padding-right:2em}}</style></head>\n"
+    "<body><h1>{title}</h1>\n<table>\n"
+)
+_PAGE_TAIL: Final = "</table></body></html>\n"
+_FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+"""A user's file opened in a browser runs no script with the login of whoever opens it."""
+
+
+class Reading:
+    """Answers GET and HEAD. Task-safe."""
+
+    def __init__(self, *, nodes: Nodes, guard: Guard, objects: Objects, settings: WebdavSettings) -> None:
+        self._nodes = nodes
+        self._guard = guard
+        self._objects = objects
+        self._settings = settings
+
+    async def answer(self, request: web.BaseRequest, caller: Caller, place: Place) -> tuple[web.StreamResponse, int]:
+        """The answer, and how many bytes of it were sent already. A file costs one index transaction.
+
+        Raises:
+            Refused: 304, 404, 412.
+            NoisefsError: Whatever the services raise, also after the answer began: then the connection is cut.
+        """
+        if place.key and not place.slash and "If" not in caller.headers:
+            try:
+                return await self._file(request, caller, place)
+            except ObjectNotFound:
+                pass  # perhaps a collection
+        node = await self._nodes.find(caller.who, place)
+        if node is None:
+            raise Refused(404, f"{place.path!r} does not exist")
+        await self._guard.check_if(caller, place, node)
+        if node.is_collection:
+            return await self._collection(request, caller, node)
+        return await self._file(request, caller, place)
+
+    async def _file(self, request: web.BaseRequest, caller: Caller, place: Place) -> tuple[web.StreamResponse, int]:
+        headers = caller.headers
+        condition = read_condition(headers)
+        try:
+            if request.method == "HEAD":
+                version = await self._objects.head(caller.who, place.bucket, place.key, condition=condition)
+                return await self._sent(request, headers, version, _nothing())
+            opening = await self._objects.open(
+                caller.who,
+                place.bucket,
+                place.key,
+                condition=condition,
+                wanted=lambda version: byte_range(headers, version) or (0, version.size),
+            )
+        except NotModified as exc:
+            fields = {"ETag": f'"{exc.etag}"', "Last-Modified": http_date(exc.modified_us)}
+            raise Refused(304, "", headers=fields) from exc
+        async with opening as opened:
+            pieces = opened.chunks() if opened.end > opened.start else _nothing()
+            return await self._sent(request, headers, opened.version, pieces)
+
+    async def _sent(
+        self,
+        request: web.BaseRequest,
+        headers: Mapping[str, str],
+        version: Version,
+        pieces: AsyncIterator[bytes | memoryview],
+    ) -> tuple[web.StreamResponse, int]:
+        wanted = byte_range(headers, version)
+        start, end = wanted or (0, version.size)
+        response = web.StreamResponse(status=206 if wanted else 200, headers=_file_headers(version))
+        response.content_length = end - start
+        if wanted:
+            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{version.size}"
+        return response, await answers.stream(request, response, pieces, self._settings.body_timeout_s)
+
+    async def _collection(self, request: web.BaseRequest, caller: Caller, node: Node) -> tuple[web.StreamResponse, int]:
+        response = web.StreamResponse(
+            headers={
+                **answers.COMMON,
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Security-Policy": _PAGE_POLICY,
+                "Cache-Control": "no-store",
+            }
+        )
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield _PAGE_HEAD.format(title=html.escape(node.place.path)).encode("utf-8", "replace")
+            if not node.place.is_root:
+                yield _row(node.place.parent.href(collection=True), "..", None)
+            async for page in self._nodes.members(caller.who, node):
+                yield b"".join(_row(member.href, _label(member), member.version) for member in page)
+            yield _PAGE_TAIL.encode()
+
+        return response, await answers.stream(request, response, _filled(pieces()), self._settings.body_timeout_s)
+
+
+def _file_headers(version: Version) -> dict[str, str]:
+    return {
+        **answers.COMMON,
+        **{name: value for name, value in version.headers.items() if _is_field_value(value)},
+        "Content-Type": version.content_type if _is_field_value(version.content_type) else "application/octet-stream",
+        "Content-Security-Policy": _FILE_POLICY,
+        "Last-Modified": http_date(version.modified_us),
+        "ETag": f'"{version.etag}"',
+        "Accept-Ranges": "bytes",
+    }
+
+
+def _is_field_value(value: str) -> bool:
+    """Whether a stored text, which another protocol may have put there, can be sent as a header."""
+    return bool(value) and value.isprintable()
+
+
+def _label(member: Node) -> str:
+    return f"{member.place.name}/" if member.is_collection else member.place.name
+
+
+def _row(href: str, label: str, version: Version | None) -> bytes:
+    size, date = ("", "") if version is None else (f"{version.size:,}", http_date(version.modified_us))
+    link = f'<a href="{html.escape(href)}">{html.escape(label)}</a>'
+    return f"<tr><td>{link}</td><td>{size}</td><td>{date}</td></tr>\n".encode("utf-8", "replace")
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""  # what makes it a generator
+
+
+async def _filled(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if piece:
+            yield piece

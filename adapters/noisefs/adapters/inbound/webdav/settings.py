@@ -1,0 +1,46 @@
+"""What can be set about the WebDAV protocol."""
+
+from dataclasses import dataclass
+
+from noisefs.core.errors import InvalidArgument
+
+
+@dataclass(frozen=True, slots=True)
+class WebdavSettings:
+    """Limits and names of the WebDAV adapter.
+
+    Attributes:
+        realm: What a client shows when it asks for a password.
+        public_hosts: Names (with port, where it is not the scheme's own) under which clients reach the server through a
+            proxy that rewrites ``Host``: a ``Destination`` on one of them is ours.
+        max_xml_bytes: The largest XML request body that is read; a larger one is answered 413.
+        body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
+        threads: Worker threads for WsgiDAV and for rendering listings. None of them ever waits for a client.
+        infinity_members: ``PROPFIND`` with ``Depth: infinity`` is answered for trees of up to this many members,
+            refused with ``propfind-finite-depth`` above; 0 refuses it always.
+        max_lock_s: The longest time a lock is granted for before it must be refreshed.
+        default_lock_s: The time a lock is granted for when the client names none.
+        max_locks_listed: Locks that are looked at for one collection; a request that meets more is answered 503.
+        list_page: Members that a collection's listing takes from the index at a time.
+    """
+
+    realm: str = "NoiseFS"
+    public_hosts: tuple[str, ...] = ()
+    max_xml_bytes: int = 1 << 20
+    body_timeout_s: float = 60.0
+    threads: int = 8
+    infinity_members: int = 1000
+    max_lock_s: int = 86_400
+    default_lock_s: int = 3600
+    max_locks_listed: int = 1000
+    list_page: int = 500
+
+    def __post_init__(self) -> None:
+        """Refuse values that would make no server."""
+        for name in ("max_xml_bytes", "body_timeout_s", "threads", "max_lock_s", "default_lock_s", "list_page"):
+            if getattr(self, name) <= 0:
+                raise InvalidArgument(f"webdav.{name}", getattr(self, name), "more than 0")
+        if self.infinity_members < 0:
+            raise InvalidArgument("webdav.infinity_members", self.infinity_members, "0 or more")
+        if '"' in self.realm or "\\" in self.realm or not self.realm.isprintable() or not self.realm.isascii():
+            raise InvalidArgument("webdav.realm", self.realm, "printable ASCII without quotes and backslashes")

@@ -1,0 +1,115 @@
+"""A WebDAV server in this process, over services in memory, on a free port of the loopback."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import yarl
+from aiohttp import web
+
+from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
+from noisefs.core.domain.requests import Principal
+from noisefs.core.services.namespace.limits import NamespaceLimits
+from tests.support.namespace import World
+
+USER = "alice"
+PASSWORD = "open sesame"
+OTHER = "bob"
+OTHER_PASSWORD = "swordfish"
+BUCKET = "bucket"
+
+
+def basic(user: str, password: str) -> str:
+    """An ``Authorization`` header."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+
+@dataclass
+class WebdavServer:
+    """A server under test, and a client of it."""
+
+    world: World
+    who: Principal
+    port: int
+    session: aiohttp.ClientSession
+    adapter: WebdavAdapter
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | AsyncIterator[bytes] | None = None,
+        *,
+        auth: str | None = basic(USER, PASSWORD),
+        **headers: str,
+    ) -> Reply:
+        """One request. ``path`` is sent as it is; header names have ``_`` for ``-``."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        if auth is not None:
+            fields["Authorization"] = auth
+        url = yarl.URL(f"{self.url}{path}", encoded=True)
+        async with self.session.request(
+            method, url, data=body, headers=fields, skip_auto_headers=["Content-Type"], allow_redirects=False
+        ) as response:
+            return Reply(response.status, dict(response.headers), await response.read())
+
+
+@asynccontextmanager
+async def serve(
+    settings: WebdavSettings | None = None, *, world: World | None = None, bucket: str = BUCKET
+) -> AsyncIterator[WebdavServer]:
+    """Serve. With a ``world`` of an earlier server this is its restart."""
+    fresh = world is None
+    world = world or World(limits=NamespaceLimits(max_locks=100))
+    if fresh:
+        await world.accounts.add_user(USER, password=PASSWORD)
+        await world.accounts.add_user(OTHER, password=OTHER_PASSWORD)
+    who = await world.accounts.principal_of_password(USER, PASSWORD)
+    assert who is not None
+    if fresh and bucket:
+        await world.buckets.create(who, bucket)
+    adapter = WebdavAdapter(
+        accounts=world.accounts,
+        buckets=world.buckets,
+        objects=world.objects,
+        trees=world.trees,
+        properties=world.properties,
+        locks=world.locks,
+        telemetry=world.telemetry,
+        clock=world.clock,
+        settings=settings or WebdavSettings(),
+    )
+    server = web.Server(adapter.handle, access_log=None, auto_decompress=False, lingering_time=1.0)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    await adapter.start()
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        try:
+            yield WebdavServer(world, who, port, session, adapter)
+        finally:
+            await runner.cleanup()
+            await adapter.close()
