@@ -77,6 +77,16 @@ def test_masks(name: str) -> None:
     )
     assert opened == cells
 
+    again, noise = bytearray(len(blocks)), iter(range(plan.count))
+
+    def fill(into: memoryview) -> None:
+        into[:] = pattern(f"noise {next(noise)}", len(into))
+
+    strategy.mask_run(
+        plan, memoryview(cells), memoryview(again), lambda at: memoryview(before)[at * 16 : (at + 1) * 16], fill
+    )
+    assert again == blocks
+
 
 @pytest.mark.parametrize("name", suite("manifests"))
 def test_manifests(name: str) -> None:

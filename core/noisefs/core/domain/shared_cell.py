@@ -3,10 +3,10 @@
     slice | slice | … | noise | directory, sealed | its length, sealed
 
 Slices are read at (offset, length) without the directory; that is for rebuilding and cleaning. Both seals at the end
-are AES-256-GCM under HKDF(store key, "celldir", pack id); nonce: u64 cell number, u32 0 for the directory and 1 for its
-length; associated data: store id, pack id. The format stands beside the length. A cell number is sealed once per pack
-id, so no nonce repeats.
-Overhead: 16 bytes of tag and about 27 of directory a slice, 52 a cell.
+are AES-256-GCM-SIV under HKDF(store key, "celldir", pack id); nonce: u64 cell number, u32 0 for the directory and 1 for
+its length; associated data: store id, pack id. The format stands beside the length. A cell number is sealed once per
+pack id, and should a full disk make a writer seal one again, GCM-SIV keeps both secret.
+Overhead: 16 bytes of tag and about 27 of directory a slice, 43 a cell.
 """
 
 import struct
@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from noisefs.core.domain.geometry import TAG_BYTES
 from noisefs.core.domain.ids import ID_BYTES, BodyId, PackId, StoreId
@@ -141,7 +141,7 @@ class SharedCellBuilder:
             cell_number: Its block position there; sealed once per pack id.
             padding: Fills the gap with noise.
         """
-        aead, aad = AESGCM(derive(store_key, Label.CELL_DIRECTORY, pack_id)), store_id + pack_id
+        aead, aad = AESGCMSIV(derive(store_key, Label.CELL_DIRECTORY, pack_id)), store_id + pack_id
         directory = aead.encrypt(_NONCE.pack(cell_number, _DIRECTORY), msgspec.msgpack.encode(self._rows), aad)
         trailer = aead.encrypt(_NONCE.pack(cell_number, _LENGTH), _TRAILER.pack(FORMAT, len(directory)), aad)
         cell = memoryview(self._cell)
@@ -161,7 +161,7 @@ def open_directory(
         PackDamaged: This is not the directory of that cell of that pack.
         NewerFormat: A newer version wrote it.
     """
-    aead, aad = AESGCM(derive(store_key, Label.CELL_DIRECTORY, pack_id)), store_id + pack_id
+    aead, aad = AESGCMSIV(derive(store_key, Label.CELL_DIRECTORY, pack_id)), store_id + pack_id
     try:
         trailer = aead.decrypt(_NONCE.pack(cell_number, _LENGTH), cell[-_TRAILER_BYTES:], aad)
         version, length = _TRAILER.unpack(trailer)
