@@ -107,7 +107,7 @@ class SimulatedDisk(Disk):
         self.steps = 0
         """Operations so far that change something: each is a point where the power may fail."""
         self.crash_at: int | None = None
-        """Fail at this step."""
+        """Fail at this step, or at the next one if that step is refused for another reason."""
         self.crash_when: Callable[[str], bool] | None = None
         """Fail at the next step whose label satisfies this."""
         self.labels: Counter[str] = Counter()
@@ -213,7 +213,8 @@ class SimulatedDisk(Disk):
         label = f"{operation}:{self.label(path)}"
         self.labels[label] += 1
         self.steps += 1
-        hit = self.steps == self.crash_at or (self.crash_when is not None and self.crash_when(label))
+        hit = self.crash_at is not None and self.steps >= self.crash_at
+        hit = hit or (self.crash_when is not None and self.crash_when(label))
         if hit:
             self.crashed_at.append(label)
             if self._random.random() < 0.5:
@@ -253,10 +254,10 @@ class SimulatedDisk(Disk):
 
     def create(self, path: str, *, direct: bool = False) -> "SimulatedFile":
         """A new empty file."""
-        hit = self.enter("create", path)
         if path in self._names:
             raise FileExists(path)
         self._need_folder(path)
+        hit = self.enter("create", path)
         if self._occupied >= self.capacity_bytes:
             raise DiskFull("no space left on the simulated disk")
         inode = _Inode()
@@ -278,15 +279,15 @@ class SimulatedDisk(Disk):
     def rename(self, old: str, new: str) -> None:
         """Give a file another name: one change of one folder."""
         assert _folder(old) == _folder(new), "the product renames inside a folder only"
-        hit = self.enter("rename", new)
         inode = self._inode(old)
+        hit = self.enter("rename", new)
         self._change(new, {old: None, new: inode})
         self.leave(hit=hit)
 
     def unlink(self, path: str) -> None:
         """Remove a file's name."""
-        hit = self.enter("unlink", path)
         self._inode(path)
+        hit = self.enter("unlink", path)
         self._change(path, {path: None})
         self.leave(hit=hit)
 
@@ -330,6 +331,8 @@ class SimulatedDisk(Disk):
     # ------------------------------------------------------------------ names
 
     def _inode(self, path: str) -> _Inode:
+        if self.down:
+            raise SimulatedCrash
         inode = self._names.get(path)
         if inode is None:
             raise FileMissing(path)
@@ -370,7 +373,7 @@ class SimulatedFile(File):
         return self._direct
 
     def _alive(self) -> None:
-        if self._life != self._disk.life:
+        if self._life != self._disk.life or self._disk.down:
             raise SimulatedCrash
         assert not self._closed, f"{self.inode.path} is closed"
 
