@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -19,6 +20,7 @@ from noisefs.adapters.inbound.webdav.place import place_of, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
 from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.clock import Clock
@@ -52,7 +54,9 @@ class WebdavAdapter:
         telemetry: Telemetry,
         clock: Clock,
         settings: WebdavSettings,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
+        """``free_bytes``: asked (in a thread) for what clients show as free space; without it they show none."""
         self._telemetry = telemetry
         self._clock = clock
         self._settings = settings
@@ -60,9 +64,10 @@ class WebdavAdapter:
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="webdav")
         nodes = Nodes(buckets, objects, telemetry, settings.list_page)
         guard = Guard(nodes, locks)
+        turnstile = Turnstile()
         self._doorman = Doorman(accounts, telemetry)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
-        self._writing = Writing(nodes=nodes, guard=guard, objects=objects)
+        self._writing = Writing(nodes=nodes, guard=guard, objects=objects, turnstile=turnstile)
         self._listing = Listing(
             nodes=nodes,
             guard=guard,
@@ -72,9 +77,10 @@ class WebdavAdapter:
             clock=clock,
             settings=settings,
             pool=self._pool,
+            free_bytes=free_bytes,
         )
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
-        self._bridge = Bridge(nodes=nodes, guard=guard, services=services, pool=self._pool)
+        self._bridge = Bridge(nodes=nodes, guard=guard, services=services, turnstile=turnstile, pool=self._pool)
         self._hosts = frozenset(map(plain_host, settings.public_hosts))
         self._challenge = {"WWW-Authenticate": f'Basic realm="{settings.realm}", charset="UTF-8"'}
 
@@ -144,7 +150,7 @@ class WebdavAdapter:
         """
         if response.prepared or request.content.is_eof():
             return
-        if incoming.waits_for_invitation or incoming.remaining_bytes > DRAIN_BYTES:
+        if response.status == 408 or incoming.waits_for_invitation or incoming.remaining_bytes > DRAIN_BYTES:
             response.force_close()
 
     def _count_open(self, change: int) -> None:

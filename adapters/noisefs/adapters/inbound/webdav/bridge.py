@@ -10,6 +10,7 @@ import asyncio
 import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.provider import Environ, RequestProvider
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
 
@@ -50,10 +52,11 @@ StartResponse = Callable[[str, list[tuple[str, str]]], None]
 class Bridge:
     """Answers the methods of :data:`METHODS`. Task-safe."""
 
-    def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, pool: Executor) -> None:
+    def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, turnstile: Turnstile, pool: Executor) -> None:
         self._nodes = nodes
         self._guard = guard
         self._services = services
+        self._turnstile = turnstile
         self._pool = pool
         self._threads = asyncio.Semaphore(services.settings.threads)
 
@@ -81,30 +84,42 @@ class Bridge:
             overwrite=caller.headers.get("Overwrite", "T").strip().upper() != "F",
             ghost=method == "UNLOCK",
         )
-        await self._prepare(errand, caller, method)
-        environ = _environ(errand, caller, method, _cleaned(body) if method in _XML else b"")
-        async with self._threads:
-            return await errand.loop.run_in_executor(self._pool, _run, errand, environ)
+        environ = _environ(errand, caller, method, body if method in _XML else b"")
+        async with self._turn(method, place, errand.target):
+            environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
+            async with self._threads:
+                return await errand.loop.run_in_executor(self._pool, _run, errand, environ)
 
-    async def _prepare(self, errand: Errand, caller: Caller, method: str) -> None:
-        """Find out what WsgiDAV will ask for, and whether conditions and locks let the request pass."""
+    def _turn(self, method: str, place: Place, target: Place | None) -> AbstractAsyncContextManager[None]:
+        """The request's turn. It is taken before a thread is, by all, so that none waits in a thread for another."""
+        if method == "LOCK":
+            return self._turnstile.lock(place.path)
+        if method == "UNLOCK":
+            return nullcontext()
+        return self._turnstile.change(place.path, *([] if target is None else [target.path]))
+
+    async def _prepare(self, errand: Errand, caller: Caller, method: str) -> list[str]:
+        """Find out what WsgiDAV will ask for, and whether conditions and locks let the request pass.
+
+        Returns the submitted lock tokens.
+        """
         place, target, who = errand.place, errand.target, caller.who
         node = errand.found[place.path] = await self._nodes.find(who, place)
         await self._find_parent(errand, who, place)
-        errand.tokens = await self._guard.check_if(caller, place, node)
+        tokens = await self._guard.check_if(caller, place, node)
         check_conditions(caller.headers, node)
         for change in _changes(method, place, node):
-            errand.doomed += await self._guard.check_locks(who, errand.tokens, change)
-        if method not in ("DELETE", "MOVE"):
-            errand.doomed.clear()
-        if target is None:
-            return
-        there = errand.found[target.path] = await self._nodes.find(who, target)
-        await self._find_parent(errand, who, target)
-        if node is not None:
-            over = Change(target, membership=there is None, tree=there is not None and there.is_collection)
-            locks = await self._guard.check_locks(who, errand.tokens, over)
-            errand.doomed += [lock for lock in locks if lock.path != target.path]
+            locks = await self._guard.check_locks(who, tokens, change)
+            if method in ("DELETE", "MOVE"):
+                errand.doomed += locks
+        if target is not None:
+            there = errand.found[target.path] = await self._nodes.find(who, target)
+            await self._find_parent(errand, who, target)
+            if node is not None:
+                over = Change(target, membership=there is None, tree=there is not None and there.is_collection)
+                locks = await self._guard.check_locks(who, tokens, over)
+                errand.doomed += [lock for lock in locks if lock.path != target.path]
+        return sorted(tokens)
 
     async def _find_parent(self, errand: Errand, who: Principal, place: Place) -> None:
         parent = place.parent
@@ -115,7 +130,7 @@ class Bridge:
 
 def _changes(method: str, place: Place, node: Node | None) -> list[Change]:
     """What the request changes at the Request-URI."""
-    if method == "PROPPATCH":
+    if method == "PROPPATCH" and node is not None:
         return [Change(place, membership=False, tree=False)]
     if method in ("DELETE", "MOVE") and node is not None:
         return [Change(place, membership=True, tree=node.is_collection)]
@@ -167,7 +182,6 @@ def _environ(errand: Errand, caller: Caller, method: str, body: bytes) -> Enviro
         "wsgi.input": io.BytesIO(body),
         "wsgidav.auth.user_name": errand.who.user_id,
         "wsgidav.conditions.if": {},
-        "wsgidav.ifLockTokenList": sorted(errand.tokens),
         "wsgidav.config": {},
         "wsgidav.verbose": 0,
     }
@@ -218,6 +232,9 @@ class _Rules(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
 def _run(errand: Errand, environ: Environ) -> web.Response:
     """Let WsgiDAV answer the request. Runs in a worker thread."""
     provider = RequestProvider(errand)
+    if environ["REQUEST_METHOD"] in _XML:
+        body = _cleaned(environ["wsgi.input"].getvalue())
+        environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
     environ["wsgidav.provider"] = provider
     environ["wsgidav.app"] = _Mount(provider)
     status, headers = "", dict[str, str]()
@@ -228,11 +245,11 @@ def _run(errand: Errand, environ: Environ) -> web.Response:
         headers.update(fields)
 
     try:
-        body = b"".join(_Rules(provider)(environ, start_response))
+        answer = b"".join(_Rules(provider)(environ, start_response))
     except DAVError as exc:
         raise refused_of(exc) from exc
     content_type = headers.get("Content-Type", "")
     if content_type.startswith("text/html"):  # WsgiDAV's page about itself
-        content_type, body = "text/plain; charset=utf-8", b"Created\n"
+        content_type, answer = "text/plain; charset=utf-8", b"Created\n"
     kept = {"Lock-Token": headers["Lock-Token"]} if "Lock-Token" in headers else {}
-    return answers.whole(int(status.split(" ", 1)[0]), content_type, body, kept)
+    return answers.whole(int(status.split(" ", 1)[0]), content_type, answer, kept)

@@ -48,7 +48,6 @@ class Errand:
         who: Who asks.
         place: The Request-URI.
         target: The ``Destination`` of a COPY or MOVE.
-        tokens: The submitted lock tokens.
         overwrite: Whether a COPY or MOVE may replace something.
         found: What is at the places that matter, by path; ``None`` for nothing.
         doomed: Locks that go away with what the request removes.
@@ -61,7 +60,6 @@ class Errand:
     who: Principal
     place: Place
     target: Place | None = None
-    tokens: frozenset[str] = frozenset()
     overwrite: bool = True
     found: dict[str, Node | None] = field(default_factory=dict)
     doomed: list[Lock] = field(default_factory=list)

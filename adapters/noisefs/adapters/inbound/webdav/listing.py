@@ -4,7 +4,7 @@ It runs on the loop and hands only the rendering of long pages to a thread, so a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -28,6 +28,8 @@ from noisefs.core.services.namespace.properties import Properties
 
 INLINE_NODES: Final = 24
 """Resources that are rendered on the loop: more would hold it for over a third of a millisecond."""
+INLINE_XML_BYTES: Final = 4096
+"""Bodies that are parsed on the loop: clients' own have some hundred bytes."""
 DEAD_SLICE: Final = 16
 """Resources whose dead properties are read before the loop gets a turn."""
 
@@ -46,6 +48,7 @@ class Listing:
         clock: Clock,
         settings: WebdavSettings,
         pool: Executor,
+        free_bytes: Callable[[], int] | None,
     ) -> None:
         self._nodes = nodes
         self._guard = guard
@@ -55,6 +58,7 @@ class Listing:
         self._clock = clock
         self._settings = settings
         self._pool = pool
+        self._free_bytes = free_bytes
 
     async def answer(
         self, request: web.BaseRequest, caller: Caller, place: Place, incoming: Incoming
@@ -67,7 +71,7 @@ class Listing:
         depth = caller.headers.get("Depth", "infinity").strip().lower()
         if depth not in ("0", "1", "infinity"):
             raise Refused(400, f"Depth is {depth[:20]!r}: 0, 1 or infinity")
-        wanted = parse_propfind(await incoming.whole(self._settings.max_xml_bytes))
+        wanted = await self._wanted(await incoming.whole(self._settings.max_xml_bytes))
         node = await self._nodes.find(caller.who, place)
         if node is None:
             raise Refused(404, f"{place.path!r} does not exist")
@@ -92,6 +96,11 @@ class Listing:
 
         return response, await answers.stream(request, response, pieces(), self._settings.body_timeout_s)
 
+    async def _wanted(self, body: bytes) -> Wanted:
+        if len(body) <= INLINE_XML_BYTES:
+            return parse_propfind(body)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, parse_propfind, body)
+
     async def _pages(self, who: Principal, node: Node, depth: str) -> AsyncIterator[list[Node]]:
         """The resources of the answer; the first page is the resource itself, with all its members if they are few."""
         if depth == "0" or not node.is_collection:
@@ -115,10 +124,12 @@ class Listing:
             locks = await self._locks.find(node.place.path, below=deep and node.is_collection)
             if len(locks) > self._settings.max_locks_listed:
                 raise Refused(503, "too many locks are below this collection", headers={"Retry-After": "60"})
-        used_bytes = None
+        used_bytes = free_bytes = None
         if node.bucket is not None and multistatus.QUOTA_USED in wanted.names:
             used_bytes = (await self._buckets.usage(who, node.place.bucket)).bytes
-        return Scene(locks, self._clock.now_us(), used_bytes)
+        if self._free_bytes is not None and multistatus.QUOTA_FREE in wanted.names:
+            free_bytes = await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes)
+        return Scene(locks, self._clock.now_us(), used_bytes, free_bytes)
 
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
         dead = await self._dead(who, wanted, nodes)

@@ -25,6 +25,7 @@ CONTENT_TYPE: Final = "application/xml; charset=utf-8"
 DISPLAYNAME: Final = "{DAV:}displayname"
 LOCKDISCOVERY: Final = "{DAV:}lockdiscovery"
 QUOTA_USED: Final = "{DAV:}quota-used-bytes"
+QUOTA_FREE: Final = "{DAV:}quota-available-bytes"
 
 _SECOND_US: Final = 1_000_000
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -42,11 +43,12 @@ NO_DEAD: Final[Dead] = {}
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What is known about all resources of one answer: locks on, above and below them, the time, and how many bytes
-    their bucket holds."""
+    their bucket holds and may still take."""
 
     locks: Sequence[Lock] = ()
     now_us: int = 0
     used_bytes: int | None = None
+    free_bytes: int | None = None
 
 
 _Live = Callable[[Node, Scene], str | None]
@@ -115,6 +117,10 @@ def _quota_used(node: Node, scene: Scene) -> str | None:
     return None if scene.used_bytes is None or not node.is_collection else str(scene.used_bytes)
 
 
+def _quota_free(node: Node, scene: Scene) -> str | None:
+    return None if scene.free_bytes is None or not node.is_collection else str(max(0, scene.free_bytes))
+
+
 LIVE: Final[Mapping[str, _Live]] = {
     "{DAV:}creationdate": _creationdate,
     DISPLAYNAME: _displayname,
@@ -127,9 +133,10 @@ LIVE: Final[Mapping[str, _Live]] = {
     "{DAV:}resourcetype": _resource_type,
     "{DAV:}supportedlock": _supported_lock,
     QUOTA_USED: _quota_used,
+    QUOTA_FREE: _quota_free,
 }
-"""Every live property. The quota is answered only by name: RFC 4331 section 3 keeps it out of ``allprop``."""
-_ALLPROP: Final = tuple(name for name in LIVE if name != QUOTA_USED)
+"""Every live property. Quotas are answered only by name: RFC 4331 section 3 keeps them out of ``allprop``."""
+_ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE))
 
 
 def active_lock(lock: Lock, now_us: int) -> str:

@@ -33,7 +33,7 @@ class WebdavSettings:
     max_lock_s: int = 86_400
     default_lock_s: int = 3600
     max_locks_listed: int = 1000
-    list_page: int = 500
+    list_page: int = 250
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""

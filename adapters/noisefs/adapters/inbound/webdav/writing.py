@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import http_date, write_condition
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.errors import ObjectNotFound
 from noisefs.core.services.namespace.objects import Objects
@@ -37,10 +39,11 @@ async def _no_pieces() -> AsyncIterator[bytes]:
 class Writing:
     """Answers PUT. Task-safe."""
 
-    def __init__(self, *, nodes: Nodes, guard: Guard, objects: Objects) -> None:
+    def __init__(self, *, nodes: Nodes, guard: Guard, objects: Objects, turnstile: Turnstile) -> None:
         self._nodes = nodes
         self._guard = guard
         self._objects = objects
+        self._turnstile = turnstile
 
     async def answer(self, caller: Caller, place: Place, incoming: Incoming) -> web.Response:
         """Store the body and answer 201 or 204. On any error the old version stays.
@@ -62,22 +65,25 @@ class Writing:
         change = Change(place, membership=node is None, tree=False)
         await self._guard.check_locks(caller.who, tokens, change)
 
-        async def source() -> AsyncIterator[bytes]:
-            async for piece in incoming.pieces():
-                yield piece
-            await self._guard.check_locks(caller.who, tokens, change)
+        async with AsyncExitStack() as until_commit:
 
-        try:
-            version = await self._objects.put(
-                caller.who,
-                place.bucket,
-                place.key,
-                source(),
-                _attributes(caller.headers, place, node, modified_us),
-                condition=condition,
-            )
-        except ObjectNotFound as exc:
-            raise Refused(412, "If-Match does not hold: there is no such file") from exc
+            async def source() -> AsyncIterator[bytes]:
+                async for piece in incoming.pieces():
+                    yield piece
+                await until_commit.enter_async_context(self._turnstile.change(place.path))
+                await self._guard.check_locks(caller.who, tokens, change)
+
+            try:
+                version = await self._objects.put(
+                    caller.who,
+                    place.bucket,
+                    place.key,
+                    source(),
+                    _attributes(caller.headers, place, node, modified_us),
+                    condition=condition,
+                )
+            except ObjectNotFound as exc:
+                raise Refused(412, "If-Match does not hold: there is no such file") from exc
         headers = {"ETag": f'"{version.etag}"', "Last-Modified": http_date(version.modified_us)}
         if modified_us is not None:
             headers["X-OC-MTime"] = "accepted"
