@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
 from noisefs.core.errors import IndexClosed, ObjectNotFound
@@ -38,6 +39,11 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
 def put(key: bytes, value: bytes, table: Table = Table.OBJECTS) -> Callable[[Writing], None]:
     """A function that sets one row."""
     return lambda tx: tx.put(table, key, value)
+
+
+def remove(key: bytes, table: Table = Table.OBJECTS) -> Callable[[Writing], None]:
+    """A function that removes one row."""
+    return lambda tx: tx.delete(table, key)
 
 
 def get(index: Index, key: bytes, table: Table = Table.OBJECTS) -> bytes | None:
@@ -186,7 +192,7 @@ def test_a_large_batch_is_one_commit(index: Index, wipe: bool) -> None:
     outcomes = index.transact([put(b"%03d" % n, b"v", Table.INLINE) for n in range(256)], wipe=wipe)
     assert len(outcomes) == 256
     assert index.sequence() == 1
-    index.transact([lambda tx, n=n: tx.delete(Table.INLINE, b"%03d" % n) for n in range(256)], wipe=wipe)
+    index.transact([remove(b"%03d" % n, Table.INLINE) for n in range(256)], wipe=wipe)
     assert everything(index, Table.INLINE) == []
     assert index.sequence() == 2
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -39,6 +39,10 @@ class Table(Enum):
     USAGE = "usage"
     LOCKS = "locks"
     PROPERTIES = "properties"
+
+
+SECRETS: Final = frozenset({Table.BODIES, Table.ACCESS_KEYS, Table.USERS})
+"""Tables whose rows hold keys: what is deleted there leaves no copy behind, see :meth:`Index.checkpoint`."""
 
 
 class Reading(ABC):
@@ -142,7 +146,10 @@ class Index(ABC):
 
     @abstractmethod
     def checkpoint(self) -> None:
-        """Make deletions physical: afterwards no deleted value is left in the file or its log."""
+        """Make deletions physical: afterwards no deleted or replaced value of ``SECRETS`` is in the file or its log.
+
+        Of other tables it is overwritten where it lay; a copy that the store once moved may outlive it for a while.
+        """
 
     @abstractmethod
     def verify(self) -> None:

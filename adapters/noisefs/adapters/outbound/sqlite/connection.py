@@ -20,7 +20,7 @@ APPLICATION_ID: Final = 0x4E464958
 _STATEMENTS_CACHED: Final = 256
 _BUSY_MS: Final = 10_000
 """Only another process's checkpoint can keep a statement waiting."""
-_READ_CACHE_KIB: Final = 4096
+_READ_CACHE_KIB: Final = 8192
 _WRITE_CACHE_KIB: Final = 32_768
 _MC_PREFIX: Final = "multipleciphers-"
 """SQLite3 Multiple Ciphers makes an encrypting layer over the VFS whose name follows this."""

@@ -6,6 +6,7 @@ processes take a blocking file lock around a commit: SQLite's own waiting starve
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -27,6 +28,7 @@ from noisefs.core.errors import (
     IndexDamaged,
     InvalidArgument,
     NewerFormat,
+    ReadOnlyStore,
     StorageFailed,
     StoreNotFound,
     WrongRootKey,
@@ -109,6 +111,8 @@ class SqliteIndex(Index):
             if not exclusive:
                 lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock_fd, fcntl.LOCK_EX)
+            if create and vfs is None:
+                _make_file(path)
             try:
                 writer = connect(str(path), key, sync=sync, vfs=vfs, exclusive=exclusive, writer=True)
                 _prepare(writer, create=create)
@@ -116,7 +120,8 @@ class SqliteIndex(Index):
                 if lock_fd >= 0:
                     fcntl.flock(lock_fd, fcntl.LOCK_UN)
         except OSError as exc:
-            raise StorageFailed(f"the index at {path} cannot be opened: {exc}") from exc
+            kind = ReadOnlyStore if exc.errno in (errno.EROFS, errno.EACCES) else StorageFailed
+            raise kind(f"the index at {path} cannot be opened: {exc}") from exc
         except apsw.NotADBError as exc:
             raise WrongRootKey(f"the key does not open the index at {path}, or its first page is damaged") from exc
         except apsw.Error as exc:
@@ -198,7 +203,7 @@ class SqliteIndex(Index):
         conn = self._writer
         touched: dict[str, list[bytes]] = {}
         for name, writes in pending.writes():
-            if not wipe and Table(name) in LARGE:
+            if not wipe and name in LARGE:
                 conn.pragma("secure_delete", "fast")
                 try:
                     write_rows(conn, name, writes)
@@ -244,7 +249,8 @@ class SqliteIndex(Index):
             except apsw.Error as exc:
                 if is_sync_failure(exc):
                     self._fail()
-                raise translate(exc, doing) from exc
+                failed = isinstance(exc, apsw.IOError | apsw.CantOpenError)
+                raise translate(exc, doing, self._writer.system_errno if failed else 0) from exc
             finally:
                 if self._lock_fd >= 0:
                     fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
@@ -346,6 +352,16 @@ class SqliteIndex(Index):
     def _check_open(self) -> None:
         if self._closed:
             raise IndexClosed("the index is closed")
+
+
+def _make_file(path: Path) -> None:
+    """An empty file that only its owner may read, durable in its folder. SQLite gives its log the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _prepare(conn: apsw.Connection, *, create: bool) -> None:
