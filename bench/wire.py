@@ -245,6 +245,9 @@ class Driver:
         data = connection.tail + self._buffer[:received].tobytes()
         if connection.left == -1:
             end = data.find(b"\r\n\r\n")
+            while end >= 0 and data[9:12] == b"100":
+                data = data[end + 4 :]
+                end = data.find(b"\r\n\r\n")
             if end < 0:
                 connection.tail = data
                 return None
@@ -256,9 +259,6 @@ class Driver:
     def _headed(self, connection: _Connection, data: bytes, end: int, outcome: Outcome) -> bool | None:
         request = connection.request
         assert request is not None
-        if data[9:12] == b"100":
-            connection.tail = data[end + 4 :]
-            return None
         head = data[: end + 2]
         length = _length_of(head)
         if data[9:12] not in request.statuses or request.answer_bytes not in (None, length):
