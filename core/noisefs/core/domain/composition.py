@@ -5,12 +5,12 @@ bytes, which only CRCs can be combined to. Source: S3 user guide, *Checking obje
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from awscrt import checksums as crt
+
 from noisefs.core.domain.digests import Digests
 from noisefs.core.errors import InvalidArgument
 
@@ -23,7 +23,7 @@ _COMBINE: Final[Mapping[str, _Combine]] = {
     "CRC32C": crt.combine_crc32c,
     "CRC64NVME": crt.combine_crc64nvme,
 }
-_WIDTH: Final[Mapping[str, int]] = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
+_CRC_BYTES: Final[Mapping[str, int]] = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8}
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "CRC32": (COMPOSITE, FULL_OBJECT),
     "CRC32C": (COMPOSITE, FULL_OBJECT),
@@ -73,20 +73,12 @@ def checksum_of_parts(algorithm: str, kind: str, parts: Iterable[tuple[str, int]
     total = 0
     for raw, length in raws:
         total = combine(total, int.from_bytes(raw, "big"), length)
-    return _base64(total.to_bytes(_WIDTH[algorithm], "big"))
+    return _base64(total.to_bytes(_CRC_BYTES[algorithm], "big"))
 
 
 def same_checksum(declared: str, computed: str) -> bool:
     """Whether a client's declared checksum is the computed one; it may leave the ``-N`` of a composite away."""
     return declared == computed or ("-" not in declared and declared == computed.partition("-")[0])
-
-
-def is_checksum(algorithm: str, text: str) -> bool:
-    """Whether ``text`` is base64 of as many bytes as the algorithm gives."""
-    try:
-        return len(base64.b64decode(text, validate=True)) == _WIDTH.get(algorithm, -1)
-    except (binascii.Error, ValueError):
-        return False
 
 
 def _base64(raw: bytes) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
+
 from noisefs.core.domain.ids import ID_BYTES, UserId
 from noisefs.core.domain.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
 from noisefs.core.domain.records import AccessKey, User, decode, encode
@@ -31,10 +32,6 @@ T = TypeVar("T")
 
 FRESH_S: Final = 1.0
 """How long a login is believed without another look at its rows."""
-_REMEMBERED: Final = 10_000
-"""Entries of each of the two caches."""
-_WAITING_MOST: Final = 256
-"""Slow hashes that may wait for their turn: one runs at a time, so that logins cannot starve sealing."""
 _PASSWORD_LENGTH: Final = (8, 1024)
 _SECRET_LENGTH: Final = (8, 256)
 _NAME: Final = re.compile(r"[A-Za-z0-9_.+@-]{1,64}", re.ASCII)
@@ -61,6 +58,19 @@ class Credential:
     def __repr__(self) -> str:
         """Without the secret."""
         return f"Credential({self.access_key_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLimits:
+    """Bounds of what logins may take.
+
+    Attributes:
+        remembered: Entries of each of the two caches.
+        waiting: Slow hashes that may wait for their turn: one runs at a time, so that logins cannot starve sealing.
+    """
+
+    remembered: int = 10_000
+    waiting: int = 256
 
 
 @dataclass(slots=True)
@@ -95,6 +105,7 @@ class Accounts:
         entropy: Entropy,
         wrap: KeyWrap,
         cost: SlowHash = LOGIN_COST,
+        limits: LoginLimits | None = None,
     ) -> None:
         """``wrap``: of the store; ``cost``: of password hashes made from now on."""
         self._index = index
@@ -104,6 +115,7 @@ class Accounts:
         self._entropy = entropy
         self._wrap = wrap
         self._cost = cost
+        self._limits = limits or LoginLimits()
         self._keys: OrderedDict[str, _KnownKey] = OrderedDict()
         self._passwords: OrderedDict[bytes, _KnownPassword] = OrderedDict()
         self._pepper = entropy.secret(32)
@@ -232,7 +244,7 @@ class Accounts:
             known.checked_s = now_s
             return known.credential
         credential = self._usable(access_key_id, rows)
-        _remember(self._keys, access_key_id, _KnownKey(now_s, rows, credential))
+        _remember(self._keys, access_key_id, _KnownKey(now_s, rows, credential), self._limits.remembered)
         return credential
 
     async def principal_of_password(self, login: str, password: str) -> Principal | None:
@@ -254,8 +266,8 @@ class Accounts:
         known = self._remembered(tag)
         if known is not None:
             return known
-        if self._waiting >= _WAITING_MOST:
-            raise SlowDown(f"{_WAITING_MOST} logins are being checked")
+        if self._waiting >= self._limits.waiting:
+            raise SlowDown(f"{self._waiting} logins are being checked")
         self._waiting += 1
         try:
             async with self._hashing:
@@ -288,7 +300,8 @@ class Accounts:
             return None
         principal = Principal(user_id, user.name, user.admin)
         now_s = self._clock.monotonic_s()
-        _remember(self._passwords, tag, _KnownPassword(now_s, user_id, user.revision, principal))
+        known = _KnownPassword(now_s, user_id, user.revision, principal)
+        _remember(self._passwords, tag, known, self._limits.remembered)
         return principal
 
     async def _decoy_envelope(self) -> bytes:
@@ -333,10 +346,10 @@ def _key_rows(tx: Reading, access_key_id: str) -> tuple[bytes, bytes] | None:
     return None if key is None or user is None else (key, user)
 
 
-def _remember(cache: "OrderedDict[K, T]", key: K, value: T) -> None:
+def _remember(cache: "OrderedDict[K, T]", key: K, value: T, most: int) -> None:
     """Keep an entry; the one that was made first goes when there are too many."""
     cache[key] = value
-    if len(cache) > _REMEMBERED:
+    if len(cache) > most:
         cache.popitem(last=False)
 
 

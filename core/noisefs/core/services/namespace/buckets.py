@@ -3,6 +3,7 @@
 from typing import Final
 
 import msgspec
+
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.records import Bucket, Usage, decode, encode
 from noisefs.core.domain.requests import Principal

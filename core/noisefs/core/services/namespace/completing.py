@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.conditions import check_write
 from noisefs.core.domain.ids import LayoutId, UploadId

@@ -7,6 +7,7 @@ reference each, whoever shares the layout.
 from collections.abc import Iterable, Sequence
 
 import msgspec
+
 from noisefs.core.domain.ids import LayoutId
 from noisefs.core.domain.keyspace import layout_chunk_key, prefix_end
 from noisefs.core.domain.records import (

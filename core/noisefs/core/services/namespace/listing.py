@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+
 from noisefs.core.domain.keyspace import prefix_end
 from noisefs.core.domain.records import Listed, Version, decode
 from noisefs.core.domain.requests import FullPage, Page
@@ -130,8 +131,10 @@ def _gather_groups(tx: Reading, table: Table, span: Span, limit: int) -> Gathere
             return found
         if position <= batch[-1][0]:
             position = batch[-1][0] + b"\0"
-        wanted = ahead * 2 if (left_before - left) * _WORTH >= count else ahead // 4
-        ahead = max(_LEAST, min(wanted, _MOST, left + 1))
+        gained = left_before - left
+        wanted = ahead * 2 if gained * _WORTH >= count else ahead // 4
+        needed = (left + 1) * count // max(1, gained)
+        ahead = max(_LEAST, min(wanted, needed, _MOST))
 
 
 def page_of(found: Gathered) -> Page:

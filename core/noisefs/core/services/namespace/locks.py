@@ -8,6 +8,7 @@ itself is the root of all.
 from functools import partial
 
 import msgspec
+
 from noisefs.core.domain.records import Lock, decode, encode
 from noisefs.core.errors import InvalidArgument, ResourceLocked, TooMany
 from noisefs.core.ports.clock import Clock

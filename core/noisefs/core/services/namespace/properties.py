@@ -7,6 +7,7 @@ object is overwritten, and go, move and are copied with objects and trees.
 from collections.abc import Mapping
 
 import msgspec
+
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.records import Bucket, encode
 from noisefs.core.domain.requests import Principal

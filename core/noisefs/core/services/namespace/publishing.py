@@ -1,6 +1,7 @@
 """How a version becomes, and ceases to be, what a key names: rows, references and counters in one commit."""
 
 import msgspec
+
 from noisefs.core.domain.records import Bucket, Extent, Version, decode, encode
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.ports.index import Reading, Table, Writing

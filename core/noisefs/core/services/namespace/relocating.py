@@ -7,6 +7,7 @@ keys. So a target above its source works too, and nothing is read that this func
 from dataclasses import dataclass
 
 import msgspec
+
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.naming import KEY_BYTES_MAX
 from noisefs.core.domain.records import Bucket, Listed, Version, decode, encode

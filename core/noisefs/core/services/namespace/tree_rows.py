@@ -1,24 +1,18 @@
 """Rows of a tree: the objects and dead properties below a prefix, gone over inside one commit."""
 
-from collections.abc import Iterator
-
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.records import Bucket, Version, decode
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace import layouts, properties, publishing, usage
 
-_SLICE = 1000
+_ROWS_MOST = 1 << 30
 
 
-def rows_below(tx: Reading, row_prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Object rows whose keys begin with ``row_prefix``, ascending. Rows behind the current one may change meanwhile."""
-    position, end = row_prefix, keyspace.prefix_end(row_prefix)
-    while True:
-        rows = tx.scan(Table.OBJECTS, position, end, _SLICE)
-        yield from rows
-        if len(rows) < _SLICE:
-            return
-        position = rows[-1][0] + b"\0"
+def rows_below(tx: Reading, row_prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """Object rows whose keys begin with ``row_prefix``, ascending: all at once, because a scan among many pending
+    writes looks at each of them.
+    """
+    return tx.scan(Table.OBJECTS, row_prefix, keyspace.prefix_end(row_prefix), _ROWS_MOST)
 
 
 def exists_below(tx: Reading, row_prefix: bytes) -> bool:
@@ -40,8 +34,10 @@ def remove_tree(tx: Writing, bucket: Bucket, raw_prefix: bytes, now_us: int) -> 
         size += version.size
         count += 1
     if bucket.properties:
-        for row_key, _ in properties.below(tx, row_prefix if raw_prefix else row_prefix + b"\1"):
-            tx.delete(Table.PROPERTIES, row_key)
+        of_bucket = row_prefix + b"\0"
+        for row_key, _ in properties.below(tx, row_prefix):
+            if raw_prefix or not row_key.startswith(of_bucket):
+                tx.delete(Table.PROPERTIES, row_key)
     usage.adjust(tx, bucket, -size, -count)
     return count
 

@@ -7,7 +7,7 @@ from noisefs.core.errors import UploadNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.bodies import references
 
-_SLICE = 1000
+_ROWS_MOST = 1 << 30
 
 
 def upload_id_of(text: str) -> UploadId:
@@ -47,7 +47,7 @@ def number_of(row_key: bytes) -> int:
 def discard(tx: Writing, upload_row_key: bytes, now_us: int) -> None:
     """Forget an upload and release its parts. Cost: a release and a delete a part."""
     upload_id = UploadId(upload_row_key[-ID_BYTES:])
-    for key, raw in part_rows(tx, upload_id, 1 << 16):
+    for key, raw in part_rows(tx, upload_id, _ROWS_MOST):
         references.release(tx, decode(Part, raw).extents, now_us)
         tx.delete(Table.PARTS, key)
     tx.delete(Table.UPLOADS, upload_row_key)
@@ -56,6 +56,5 @@ def discard(tx: Writing, upload_row_key: bytes, now_us: int) -> None:
 def discard_all(tx: Writing, bucket_id: int, now_us: int) -> None:
     """Forget all uploads of a bucket."""
     start, end = keyspace.bucket_range(bucket_id)
-    while rows := tx.scan(Table.UPLOADS, start, end, _SLICE):
-        for key, _ in rows:
-            discard(tx, key, now_us)
+    for key, _ in tx.scan(Table.UPLOADS, start, end, _ROWS_MOST):
+        discard(tx, key, now_us)
