@@ -6,7 +6,7 @@ Functions run in the order they were queued; nothing a client asked for is retri
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -72,6 +72,10 @@ class CommitQueue:
         try:
             while batch := self._next_batch():
                 await self._commit(batch)
+        except asyncio.CancelledError:
+            _fail(self._queue, Draining("the server is shutting down: the write was not begun"))
+            self._queue.clear()
+            raise
         finally:
             self._drainer = None
 
@@ -109,11 +113,13 @@ def _settle(done: asyncio.Future[object], outcome: Outcome[object]) -> None:
         return
     if outcome.error is None:
         done.set_result(outcome.value)
+    elif isinstance(outcome.error, StopIteration):  # the one exception a future cannot carry
+        done.set_exception(RuntimeError(f"a function to be committed raised StopIteration: {outcome.error}"))
     else:
         done.set_exception(outcome.error)
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _fail(batch: Iterable[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)
