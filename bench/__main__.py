@@ -8,12 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import report
+from bench import findings, report
 from bench.ceiling import measure_ceiling
-from bench.cells import CELLS
+from bench.cells import CELLS, Cell
+from bench.churn import measure_churn
 from bench.failures import BenchError
+from bench.memory import measure_memory
 from bench.peers import NoiseFS, Peer, all_peers
+from bench.profiling import profile_cells
+from bench.reads import measure_reads
 from bench.rounds import Plan, run, workplace
+from bench.space import measure_space
 
 ROOT = Path(__file__).parents[1]
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -32,12 +37,23 @@ def _chosen(text: str, known: list[str], what: str) -> list[str]:
     return wanted
 
 
+def _cells(only: str) -> list[Cell]:
+    names = _chosen(only, [cell.name for cell in CELLS], "cell")
+    return [cell for cell in CELLS if cell.name in names]
+
+
 def _version(peer: Peer, program: str) -> str:
     flag = {"apache2": "-v", "noisefs": "version", "weed": "version", "rclone": "version"}.get(
         peer.program, "--version"
     )
     done = subprocess.run([program, flag], capture_output=True, text=True, check=False, timeout=60)
     return " ".join((done.stdout or done.stderr).split("\n", 1)[0].split()) or program
+
+
+def _show(folder: Path, finding: findings.Finding) -> None:
+    page = findings.write(folder, finding)
+    sys.stdout.write(page.read_text())
+    _say(f"written: {page}")
 
 
 @app.command()
@@ -53,14 +69,39 @@ def main(
     unsigned: Annotated[
         bool, typer.Option("--unsigned", help="Send UNSIGNED-PAYLOAD instead of the body's SHA-256, to every server.")
     ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Instead: RSS growth while 5 GiB go in and out, both protocols.")
+    ] = False,
+    reads: Annotated[
+        bool, typer.Option("--reads", help="Instead: blocks read for one byte of a 1 GiB object.")
+    ] = False,
+    space: Annotated[bool, typer.Option("--space", help="Instead: storage overhead of three file mixes.")] = False,
+    churn: Annotated[
+        bool, typer.Option("--churn", help="Instead: space and write amplification under uniform overwrites.")
+    ] = False,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of those four, as a share of the full one.")] = 1.0,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Instead: profile this server under each cell chosen by --only.")
+    ] = False,
     folder: Annotated[Path, typer.Option(help="Where results go; the servers' data is kept below it for the run.")] = (
         ROOT / "bench-results"
     ),
 ) -> None:
     """Drive this server and every peer found, in turn, on one disk with one client; write a table."""
+    checks = {measure_memory: memory, measure_reads: reads, measure_space: space, measure_churn: churn}
+    if any(checks.values()):
+        for check in (check for check, wanted in checks.items() if wanted):
+            with workplace(folder) as place:
+                _show(folder, check(place, scale, _say))
+        return
+    if profile:
+        with workplace(folder) as place:
+            for finding in profile_cells(_cells(only), seconds, place, folder, _say):
+                _show(folder, finding)
+        return
     known = all_peers() + [NoiseFS(f"noisefs-{number + 2}", str(path)) for number, path in enumerate(against or [])]
     names = _chosen(peers, [peer.name for peer in known], "server")
-    cells = _chosen(only, [cell.name for cell in CELLS], "cell")
+    cells = _cells(only)
     found, versions = [], {}
     for peer in known:
         program = peer.find()
@@ -76,7 +117,7 @@ def main(
     ceilings = measure_ceiling(min(seconds, 1.0))
     for ceiling in ceilings:
         _say(f"client alone: {ceiling.shape} {ceiling.ops_per_s:.0f} ops/s, {ceiling.client_cpu_us:.1f} µs CPU each")
-    plan = Plan(found, [cell for cell in CELLS if cell.name in cells], seconds, rounds, not unsigned)
+    plan = Plan(found, cells, seconds, rounds, not unsigned)
     with workplace(folder) as place:
         measures = run(plan, place, _say)
     if not measures:
