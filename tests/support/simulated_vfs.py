@@ -1,20 +1,20 @@
 """SQLite on the simulated disk: a VFS whose files are those of a ``SimulatedDisk``.
 
-Only what a database in exclusive mode needs: no shared memory, locks that one connection always gets. Open it as
-``vfs=ENCRYPTED`` after ``mount``. Pages are 4096 bytes and the disk promises nothing beyond sectors,
-so SQLite uses all the care it has.
+Only what a database in exclusive mode needs: no shared memory, locks that one connection always gets. The disk promises
+nothing beyond sectors, so SQLite uses all the care it has.
 """
 
+import ctypes
 from functools import cache
 from typing import Final
 
 import apsw
 
 from noisefs.core.errors import DiskFull, FileMissing, NoisefsError
+from noisefs.core.ports.disk import name_exists
 from tests.support.simulated_disk import SimulatedDisk, SimulatedFile
 
 NAME: Final = "simulated"
-ENCRYPTED: Final = f"multipleciphers-{NAME}"
 
 _NO_CAPABILITIES = 0
 _JOURNALS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
@@ -30,7 +30,12 @@ def _raise(exc: NoisefsError, code: type[Exception], extended: int) -> None:
 
 
 class _SimulatedVfsFile:
-    """What SQLite calls for one open file; apsw accepts any object with these methods."""
+    """What SQLite calls for one open file; apsw accepts any object with these methods.
+
+    The call at which the power fails raises ``SimulatedCrash``. Later ones do nothing, quietly: they come from
+    connections that are thrown away, where nobody could catch anything. Whoever counts acknowledgements looks at
+    ``disk.down``.
+    """
 
     def __init__(
         self, disk: SimulatedDisk, path: str, file: SimulatedFile, *, new_journal: bool, delete_on_close: bool
@@ -41,8 +46,15 @@ class _SimulatedVfsFile:
         self._new_journal = new_journal
         self._delete_on_close = delete_on_close
         self._lock = apsw.SQLITE_LOCK_NONE
+        self._life = disk.life
+
+    @property
+    def _dead(self) -> bool:
+        return self._disk.down or self._disk.life != self._life
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's names
+        if self._dead:
+            return b""
         data = bytearray(amount)
         try:
             found = self._file.read([memoryview(data)], offset)
@@ -51,18 +63,24 @@ class _SimulatedVfsFile:
         return bytes(data[:found])
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        if self._dead:
+            return
         try:
             self._file.write([memoryview(data)], offset)
         except NoisefsError as exc:
             _raise(exc, apsw.IOError, apsw.SQLITE_IOERR_WRITE)
 
     def xTruncate(self, size: int) -> None:  # noqa: N802
+        if self._dead:
+            return
         try:
             self._file.truncate(size)
         except NoisefsError as exc:
             _raise(exc, apsw.IOError, apsw.SQLITE_IOERR_TRUNCATE)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
+        if self._dead:
+            return
         try:
             self._file.sync()
             if self._new_journal:  # as SQLite's own VFS for Unix does: a journal without a name is no journal
@@ -72,10 +90,10 @@ class _SimulatedVfsFile:
             _raise(exc, apsw.IOError, apsw.SQLITE_IOERR_FSYNC)
 
     def xFileSize(self) -> int:  # noqa: N802
-        return self._file.size()
+        return 0 if self._dead else self._file.size()
 
     def xLock(self, level: int) -> None:  # noqa: N802
-        if self._lock == apsw.SQLITE_LOCK_NONE and not self._file.try_lock():
+        if not self._dead and self._lock == apsw.SQLITE_LOCK_NONE and not self._file.try_lock():
             raise apsw.BusyError(f"{self._path} is locked")
         self._lock = level
 
@@ -88,6 +106,10 @@ class _SimulatedVfsFile:
         return self._lock >= apsw.SQLITE_LOCK_RESERVED
 
     def xFileControl(self, op: int, pointer: int) -> bool:  # noqa: N802
+        if op == apsw.SQLITE_FCNTL_PERSIST_WAL and self._dead:
+            # A connection that is thrown away must not delete the log by its name: a later life may have one.
+            ctypes.c_int.from_address(pointer).value = 1
+            return True
         return False
 
     def xSectorSize(self) -> int:  # noqa: N802
@@ -98,7 +120,7 @@ class _SimulatedVfsFile:
 
     def xClose(self) -> None:  # noqa: N802
         self._file.close()
-        if self._delete_on_close:
+        if self._delete_on_close and not self._dead:
             self._disk.unlink(self._path)
 
 
@@ -114,6 +136,10 @@ class SimulatedVfs(apsw.VFS):
     def mount(self, disk: SimulatedDisk) -> None:
         """Serve the files of this disk from now on."""
         self._disk = disk
+
+    def serves(self, path: str) -> bool:
+        """Whether that file is on the mounted disk."""
+        return not self._disk.down and name_exists(self._disk, path)
 
     def xOpen(  # type: ignore[override] # apsw takes any object with the methods of VFSFile  # noqa: N802
         self, name: str | apsw.URIFilename | None, flags: list[int]
@@ -143,6 +169,8 @@ class SimulatedVfs(apsw.VFS):
         )
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
+        if self._disk.down:
+            return
         try:
             self._disk.unlink(name)
             if syncdir:
@@ -154,7 +182,7 @@ class SimulatedVfs(apsw.VFS):
 
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
         try:
-            return self._disk.file_size(pathname) > 0
+            return not self._disk.down and self._disk.file_size(pathname) > 0
         except FileMissing:
             return False
 
@@ -176,10 +204,17 @@ class SimulatedVfs(apsw.VFS):
 
 @cache
 def _vfs() -> SimulatedVfs:
+    apsw.connection_hooks.append(_exclusive_at_once)
     return SimulatedVfs()
 
 
+def _exclusive_at_once(conn: apsw.Connection) -> None:
+    """Without shared memory a log can only be read in exclusive mode, so this comes before any other statement."""
+    if _vfs().serves(conn.filename):
+        conn.pragma("locking_mode", "exclusive")
+
+
 def mount(disk: SimulatedDisk) -> str:
-    """Let databases live on this disk from now on; returns the name of the VFS to open them with."""
+    """Let databases live on this disk from now on; returns the name of the VFS (``SqliteIndex`` encrypts over it)."""
     _vfs().mount(disk)
-    return ENCRYPTED
+    return NAME
