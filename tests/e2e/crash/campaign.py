@@ -12,8 +12,10 @@ from bench.peers import NoiseFS, Peer
 from bench.servers import Server
 from tests.e2e.crash.clients import S3, Dav, Unanswered, Unexpected
 from tests.e2e.crash.content import Pool
+from tests.e2e.crash.dav_steps import trees_of
+from tests.e2e.crash.desk import SHARED, Desk, Owned, Tally
 from tests.e2e.crash.inspection import Inspection, put_first
-from tests.e2e.crash.load import SHARED, Owned, Tally, Worker
+from tests.e2e.crash.load import Worker
 from tests.e2e.crash.model import Model
 
 _OWNERS = 5
@@ -94,7 +96,7 @@ class Campaign:
         ending = threading.Event()
         small = isinstance(self._peer, NoiseFS)
         workers = [
-            Worker(owned, self.server, self.model, self.pool, tally=self.tally, ending=ending, small_parts=small)
+            Worker(Desk(owned, self.server, self.model, self.pool, self.tally), ending, small_parts=small)
             for owned in [*self._owners, *self._fighters]
         ]
         threads = [threading.Thread(target=worker.run) for worker in workers]
@@ -135,7 +137,8 @@ class Campaign:
         dav = Dav(self.server.webdav) if self.server.webdav is not None else None
         inspection = Inspection(s3, dav, self.model, self.pool)
         try:
-            inspection.objects_and_folders([owned.folder for owned in self._owners] + [SHARED])
+            folders = [owned.folder for owned in self._owners]
+            inspection.objects_and_folders([*folders, SHARED, *(tree for one in folders for tree in trees_of(one))])
             inspection.uploads(self._owners)
             if self.server.admin is not None and self.server.metrics().get("noisefs_integrity_errors_total", 0.0):
                 inspection.faults.append("the server counted integrity errors")

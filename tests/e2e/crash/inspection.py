@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from tests.e2e.crash.clients import S3, Dav, Entry, Unexpected
 from tests.e2e.crash.content import Content, Piece, Pool
-from tests.e2e.crash.load import Owned, Upload, send_complete
+from tests.e2e.crash.desk import Owned, Upload
 from tests.e2e.crash.model import Model
+from tests.e2e.crash.uploads import send_complete
 
 
 class Inspection:
@@ -30,7 +31,7 @@ class Inspection:
         self.objects = len(seen)
         if self._dav is not None:
             for folder in folders:
-                below = {key: entry.size_bytes for key, entry in listed.items() if key.startswith(f"{folder}/")}
+                below = {key: entry.size_bytes for key, entry in listed.items() if key.rpartition("/")[0] == folder}
                 shown = self._dav.members(f"{folder}/")
                 if shown != below:
                     self.faults.append(f"{folder}/: WebDAV shows {sorted(shown.items() ^ below.items())} otherwise")
