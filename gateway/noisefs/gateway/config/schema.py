@@ -75,7 +75,7 @@ class AdminConfig(Table):
 
 
 class TlsConfig(Table):
-    """TLS for S3 and WebDAV."""
+    """TLS for S3 and WebDAV, and for the admin port where it is not on loopback."""
 
     certificate: Path | None = Field(
         default=None, description="PEM file with the certificate and its chain. Turns TLS on."
@@ -154,13 +154,14 @@ class LimitsConfig(Table):
     """Bounds on what clients may make the server hold."""
 
     max_connections: Count = Field(
-        default=1024, description="Connections of S3 and of WebDAV, each; more wait to be accepted."
+        default=1024, description="Connections of each listener; further ones are answered 503."
     )
     max_header_bytes: Size = Field(
         default=32_768, ge=8192, description="Longest header line, and longest request line."
     )
-    keepalive_s: Seconds = Field(default=75, description="An idle connection is closed after this.")
-    header_timeout_s: Seconds = Field(default=30, description="A client must have sent a request's headers by then.")
+    keepalive_s: Seconds = Field(
+        default=75, description="A connection that has not sent a whole request's headers for so long is closed."
+    )
     body_timeout_s: Seconds = Field(
         default=60, description="A client that neither sends nor takes a byte for so long is cut off."
     )

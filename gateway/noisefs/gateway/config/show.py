@@ -16,14 +16,25 @@ from noisefs.gateway.config.values import format_size
 _HIDDEN = "(hidden)"
 
 
-def markdown_table() -> str:
-    """Every setting with default and purpose, as one Markdown table."""
-    lines = ["| setting | environment | default | what it is for |", "| --- | --- | --- | --- |"]
+def setting_rows() -> Iterator[tuple[str, str, str, str]]:
+    """Every setting: its name, its variable of the environment, its default, its purpose."""
     for name, field in _fields(Config):
-        many = "[]" in name
-        environment = "" if many else f"`{PREFIX}{name.upper().replace('.', '__')}`"
-        lines.append(f"| `{name}` | {environment} | {_default(field)} | {field.description} |")
+        variable = "" if "[]" in name else f"{PREFIX}{name.upper().replace('.', '__')}"
+        yield name, variable, _default(field), field.description or ""
+
+
+def markdown_table() -> str:
+    """Every setting as one Markdown table."""
+    lines = ["| setting | environment | default | what it is for |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | {_code(variable)} | {_code(default)} | {text} |"
+        for name, variable, default, text in setting_rows()
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def as_json(loaded: Loaded) -> dict[str, object]:
@@ -92,7 +103,7 @@ def _default(field: FieldInfo) -> str:
     if value is None or value == ():
         return ""
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+        return str(value).lower()
     if isinstance(value, int) and value >= 1 << 16:
-        return f"`{format_size(value)}`"
-    return f"`{value}`"
+        return format_size(value)
+    return str(value)

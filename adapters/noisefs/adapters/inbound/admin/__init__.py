@@ -1,0 +1,1 @@
+"""Administration: health and metrics over HTTP, and commands over a socket in the data folder."""

@@ -1,0 +1,66 @@
+"""Buckets, on behalf of whoever owns them."""
+
+from typing import Any, Final
+
+from noisefs.adapters.inbound.admin.operations.operation import Operation, Parameters
+from noisefs.adapters.inbound.admin.operations.users import OfUser, timestamp
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.requests import Principal
+from noisefs.core.services.store import Store
+
+OPERATOR: Final = Principal(UserId(""), "operator", admin=True)
+"""Whoever may open the data folder may do everything."""
+
+
+class CreateBucket(Parameters, frozen=True):
+    """A new bucket and its owner."""
+
+    name: str
+    owner: str
+
+
+class BucketName(Parameters, frozen=True):
+    """One bucket."""
+
+    name: str
+
+
+async def list_buckets(store: Store, asked: OfUser) -> object:
+    """Buckets (of one user) with what they hold."""
+    who = OPERATOR if asked.user is None else await store.accounts.principal_of_name(asked.user)
+    names = {user_id: user.name for user_id, user in await store.accounts.list_users()}
+    found = []
+    for name, bucket in await store.buckets.list(OPERATOR):
+        if asked.user is not None and bucket.owner != who.user_id:
+            continue
+        usage = await store.buckets.usage(OPERATOR, name)
+        found.append(
+            {
+                "bucket": name,
+                "owner": names.get(bucket.owner, bucket.owner),
+                "objects": usage.objects,
+                "bytes": usage.bytes,
+                "created": timestamp(bucket.created_us),
+            }
+        )
+    return found
+
+
+async def create_bucket(store: Store, asked: CreateBucket) -> object:
+    """Make a bucket for a user."""
+    owner = await store.accounts.principal_of_name(asked.owner)
+    await store.buckets.create(owner, asked.name)
+    return {"bucket": asked.name, "owner": owner.name}
+
+
+async def delete_bucket(store: Store, asked: BucketName) -> object:
+    """Remove an empty bucket."""
+    await store.buckets.delete(OPERATOR, asked.name)
+    return {"bucket": asked.name, "deleted": True}
+
+
+BUCKET_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has parameters of its own
+    "bucket.list": Operation(OfUser, list_buckets),
+    "bucket.create": Operation(CreateBucket, create_bucket),
+    "bucket.delete": Operation(BucketName, delete_bucket),
+}

@@ -1,0 +1,14 @@
+"""All operations by name."""
+
+from typing import Any, Final
+
+from noisefs.adapters.inbound.admin.operations.buckets import BUCKET_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.operation import Operation
+from noisefs.adapters.inbound.admin.operations.upkeep import UPKEEP_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.users import USER_OPERATIONS
+
+OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has parameters of its own
+    **USER_OPERATIONS,
+    **BUCKET_OPERATIONS,
+    **UPKEEP_OPERATIONS,
+}

@@ -1,0 +1,135 @@
+"""Users and access keys."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from noisefs.adapters.inbound.admin.operations.operation import Operation, Parameters
+from noisefs.core.services.store import Store
+
+
+class AddUser(Parameters, frozen=True):
+    """A new user; with ``key`` also an access key for it."""
+
+    name: str
+    admin: bool = False
+    password: str | None = None
+    key: bool = False
+
+
+class DisableUser(Parameters, frozen=True):
+    """One user, to be refused or accepted again."""
+
+    name: str
+    disabled: bool = True
+
+
+class SetPassword(Parameters, frozen=True):
+    """One user's new WebDAV password; ``None`` removes it."""
+
+    name: str
+    password: str | None
+
+
+class NoParameters(Parameters, frozen=True):
+    """Nothing."""
+
+
+class AddKey(Parameters, frozen=True):
+    """A new access key, or one that is imported."""
+
+    user: str
+    access_key: str | None = None
+    secret_key: str | None = None
+
+
+class OfUser(Parameters, frozen=True):
+    """Everybody, or one user."""
+
+    user: str | None = None
+
+
+class AccessKeyId(Parameters, frozen=True):
+    """One access key."""
+
+    access_key: str
+
+
+def timestamp(time_us: int) -> str:
+    """A time as people and programs read it."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+async def add_user(store: Store, asked: AddUser) -> object:
+    """Make a user."""
+    user_id = await store.accounts.add_user(asked.name, admin=asked.admin, password=asked.password)
+    made: dict[str, object] = {"user": asked.name, "id": user_id, "admin": asked.admin}
+    if asked.key:
+        credential = await store.accounts.add_key(asked.name)
+        made |= {"access_key": credential.access_key_id, "secret_key": credential.secret}
+    return made
+
+
+async def list_users(store: Store, _: NoParameters) -> object:
+    """All users, with how many keys each has."""
+    keys = [key.user_id for _, key in await store.accounts.list_keys() if not key.revoked]
+    return [
+        {
+            "user": user.name,
+            "id": user_id,
+            "admin": user.admin,
+            "disabled": user.disabled,
+            "password": bool(user.password),
+            "keys": keys.count(user_id),
+            "created": timestamp(user.created_us),
+        }
+        for user_id, user in await store.accounts.list_users()
+    ]
+
+
+async def disable_user(store: Store, asked: DisableUser) -> object:
+    """Refuse or accept a user's logins."""
+    await store.accounts.disable_user(asked.name, disabled=asked.disabled)
+    return {"user": asked.name, "disabled": asked.disabled}
+
+
+async def set_password(store: Store, asked: SetPassword) -> object:
+    """Set or remove a WebDAV password."""
+    await store.accounts.set_password(asked.name, asked.password)
+    return {"user": asked.name, "password": asked.password is not None}
+
+
+async def add_key(store: Store, asked: AddKey) -> object:
+    """Make or import an access key."""
+    credential = await store.accounts.add_key(asked.user, access_key_id=asked.access_key, secret=asked.secret_key)
+    return {"user": asked.user, "access_key": credential.access_key_id, "secret_key": credential.secret}
+
+
+async def list_keys(store: Store, asked: OfUser) -> object:
+    """Access keys, without their secrets."""
+    names = {user_id: user.name for user_id, user in await store.accounts.list_users()}
+    return [
+        {
+            "access_key": key_id,
+            "user": names.get(key.user_id, key.user_id),
+            "revoked": key.revoked,
+            "created": timestamp(key.created_us),
+        }
+        for key_id, key in await store.accounts.list_keys(asked.user)
+    ]
+
+
+async def revoke_key(store: Store, asked: AccessKeyId) -> object:
+    """Refuse an access key for ever."""
+    await store.accounts.revoke_key(asked.access_key)
+    return {"access_key": asked.access_key, "revoked": True}
+
+
+USER_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has parameters of its own
+    "user.add": Operation(AddUser, add_user),
+    "user.list": Operation(NoParameters, list_users),
+    "user.disable": Operation(DisableUser, disable_user),
+    "user.password": Operation(SetPassword, set_password),
+    "key.add": Operation(AddKey, add_key),
+    "key.list": Operation(OfUser, list_keys),
+    "key.revoke": Operation(AccessKeyId, revoke_key),
+}

@@ -1,0 +1,5 @@
+"""The program ``noisefs``."""
+
+from noisefs.gateway.cli.program import main
+
+__all__ = ["main"]

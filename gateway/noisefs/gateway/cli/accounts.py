@@ -1,0 +1,153 @@
+"""``noisefs user`` and ``noisefs key``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from noisefs.core.errors import InvalidArgument
+from noisefs.gateway.cli.asking import answer
+from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+
+users: Final = typer.Typer(no_args_is_help=True, help="People and programs that may use the store.")
+keys: Final = typer.Typer(no_args_is_help=True, help="Access keys: what S3 clients sign with, and WebDAV logins.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="User name.")]
+
+
+@users.command("add")
+def add_user(
+    name: Name,
+    *,
+    admin: Annotated[bool, typer.Option("--admin", help="Sees and uses every bucket.")] = False,
+    key: Annotated[bool, typer.Option("--key", help="Make an access key too, and show its secret once.")] = False,
+    password_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="WebDAV password from the first line of FILE, or of stdin with `-`."),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a user.
+
+    A user owns buckets and sees only their own. Access keys also work as WebDAV logins (key and secret); a password is
+    needed only to log in there by name.
+
+        noisefs user add alice --key
+    """
+    password = None if password_file is None else _secret("--password-file", password_file)
+    asked = {"name": name, "admin": admin, "password": password, "key": key}
+    answer(data, config, "user.add", asked, as_json=as_json)
+
+
+@users.command("list")
+def list_users(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """List the users."""
+    answer(data, config, "user.list", {}, as_json=as_json)
+
+
+@users.command("disable")
+def disable_user(
+    name: Name,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Accept the user again.")] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Refuse every login of a user, within a second. What they own stays."""
+    answer(data, config, "user.disable", {"name": name, "disabled": not undo}, as_json=as_json)
+
+
+@users.command("password")
+def set_password(
+    name: Name,
+    *,
+    file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Password from the first line of FILE, or of stdin with `-`.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="No password: only access keys log in.")] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Set or remove a user's WebDAV password; asks for it on a terminal."""
+    if remove:
+        password = None
+    elif file is not None:
+        password = _secret("--file", file)
+    else:
+        password = str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
+    answer(data, config, "user.password", {"name": name, "password": password}, as_json=as_json)
+
+
+@keys.command("add")
+def add_key(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose key it will be.")],
+    *,
+    access_key: Annotated[str | None, typer.Option(metavar="ID", help="Import a pair: its access key id.")] = None,
+    secret_key: Annotated[
+        str | None,
+        typer.Option(metavar="SECRET", help="Its secret; `-` reads it from stdin, which no process list shows."),
+    ] = None,
+    secret_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its secret, from the first line of FILE.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make an access key and show its secret, once; or import a pair that exists already.
+
+    noisefs key add alice
+
+    noisefs key add alice --access-key AKIA... --secret-key -
+    """
+    if (access_key is None) != (secret_key is None and secret_key_file is None):
+        raise InvalidArgument("--access-key", access_key, "it goes with --secret-key or --secret-key-file")
+    if secret_key is not None and secret_key_file is not None:
+        raise InvalidArgument("--secret-key-file", str(secret_key_file), "only one of it and --secret-key")
+    if secret_key_file is not None:
+        secret_key = _secret("--secret-key-file", str(secret_key_file))
+    elif secret_key == "-":  # noqa: S105 - the name of stdin
+        secret_key = _secret("--secret-key", "-")
+    asked = {"user": user, "access_key": access_key, "secret_key": secret_key}
+    answer(data, config, "key.add", asked, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(
+    user: Annotated[str | None, typer.Argument(metavar="[USER]", help="Only this user's.")] = None,
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List access keys, without their secrets."""
+    answer(data, config, "key.list", {"user": user}, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    access_key: Annotated[str, typer.Argument(metavar="ID", help="Access key id.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Refuse an access key, within a second and for ever."""
+    answer(data, config, "key.revoke", {"access_key": access_key}, as_json=as_json)
+
+
+def _secret(option: str, source: str) -> str:
+    """The first line of a file, or of stdin."""
+    from noisefs.gateway.rootkey import first_line
+
+    if source != "-":
+        return first_line(option, Path(source))
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise InvalidArgument(option, "-", "the first line of stdin is empty")
+    return line

@@ -1,0 +1,43 @@
+"""``noisefs bucket``."""
+
+from typing import Annotated, Final
+
+import typer
+
+from noisefs.gateway.cli.asking import answer
+from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+
+buckets: Final = typer.Typer(no_args_is_help=True, help="Buckets: the roots of the namespace, each with one owner.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Bucket name.")]
+
+
+@buckets.command("list")
+def list_buckets(
+    user: Annotated[str | None, typer.Option("--owner", metavar="USER", help="Only this user's.")] = None,
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List buckets with how many objects and bytes they hold."""
+    answer(data, config, "bucket.list", {"user": user}, as_json=as_json)
+
+
+@buckets.command("create")
+def create_bucket(
+    name: Name,
+    *,
+    owner: Annotated[str, typer.Option(metavar="USER", help="Who will own it.")] = "admin",
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a bucket for a user."""
+    answer(data, config, "bucket.create", {"name": name, "owner": owner}, as_json=as_json)
+
+
+@buckets.command("delete")
+def delete_bucket(name: Name, *, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Remove an empty bucket."""
+    answer(data, config, "bucket.delete", {"name": name}, as_json=as_json)

@@ -1,0 +1,69 @@
+"""The protocols of a server, over one store: which adapter answers on which listener."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+from noisefs.adapters.inbound.admin.http import AdminAdapter
+from noisefs.adapters.inbound.admin.operations.table import OPERATIONS
+from noisefs.adapters.inbound.admin.socket import AdminSocket
+from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
+from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from noisefs.core.services.store import Store
+from noisefs.gateway.config.schema import Config
+from noisefs.gateway.health import checks_of, measure
+from noisefs.gateway.requests import Handle
+
+
+@dataclass(frozen=True, slots=True)
+class Protocols:
+    """How each listener's requests are answered."""
+
+    s3: Handle
+    webdav: Handle
+    admin: AdminAdapter
+    socket: AdminSocket
+
+
+@asynccontextmanager
+async def protocols_over(store: Store, config: Config, telemetry: PrometheusTelemetry) -> AsyncIterator[Protocols]:
+    """The adapters, started; closed at the end, when no request is under way any more."""
+    webdav = WebdavAdapter(
+        accounts=store.accounts,
+        buckets=store.buckets,
+        objects=store.objects,
+        trees=store.trees,
+        properties=store.properties,
+        locks=store.locks,
+        telemetry=telemetry,
+        clock=store.clock,
+        settings=webdav_settings(config),
+    )
+    token = config.admin.token
+    admin = AdminAdapter(
+        checks=checks_of(store),
+        metrics=partial(measure, store, telemetry),
+        metrics_type=CONTENT_TYPE,
+        token=None if token is None else token.get_secret_value(),
+    )
+    await webdav.start()
+    try:
+        yield Protocols(webdav.handle, webdav.handle, admin, AdminSocket(store, OPERATIONS))
+    finally:
+        await webdav.close()
+
+
+def webdav_settings(config: Config) -> WebdavSettings:
+    """What the configuration says about WebDAV."""
+    public = config.public_urls.webdav
+    return WebdavSettings(
+        realm=config.webdav.realm,
+        public_hosts=() if public is None else (urlsplit(public).netloc,),
+        max_xml_bytes=config.webdav.max_xml_bytes,
+        body_timeout_s=config.limits.body_timeout_s,
+        threads=config.webdav.threads,
+        infinity_members=config.webdav.infinity_members,
+        max_lock_s=config.webdav.max_lock_s,
+    )

@@ -1,0 +1,128 @@
+"""Listening sockets and the HTTP servers on them: bounded connections, and an orderly end."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from noisefs.adapters.inbound.admin.client import short_path
+from noisefs.core.errors import ConfigError
+from noisefs.gateway.config.schema import LimitsConfig
+from noisefs.gateway.config.values import Address
+from noisefs.gateway.requests import Handle
+
+log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 1024
+_FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class BoundedServer(web.Server):
+    """``web.Server`` that answers 503 at once on connections beyond a number. Used from its event loop only."""
+
+    def __init__(self, handle: Handle, limits: LimitsConfig) -> None:
+        """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one."""
+        super().__init__(
+            handle,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=limits.keepalive_s,
+            max_line_size=limits.max_header_bytes,
+            max_field_size=limits.max_header_bytes,
+        )
+        self._most = limits.max_connections
+        self._open: set[RequestHandler] = set()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection in, or turn it away."""
+        super().connection_made(handler, transport)
+        if len(self._open) >= self._most:
+            transport.write(_FULL)
+            transport.close()
+        else:
+            self._open.add(handler)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it out."""
+        self._open.discard(handler)
+        super().connection_lost(handler, exc)
+
+
+class Listener:
+    """One server on one socket."""
+
+    def __init__(self, handle: Handle, sock: socket.socket, limits: LimitsConfig, tls: ssl.SSLContext | None) -> None:
+        """Serve ``handle`` on a bound socket, which belongs to the listener from now on."""
+        self._server = BoundedServer(handle, limits)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=limits.drain_s)
+        self._sock = sock
+        self._tls = tls
+        self._site: web.SockSite | None = None
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        await self._runner.setup()
+        self._site = web.SockSite(self._runner, self._sock, ssl_context=self._tls, backlog=_BACKLOG)
+        await self._site.start()
+
+    async def drain(self) -> None:
+        """Accept no more; idle connections end now, requests under way have ``drain_s`` to end."""
+        await self._runner.cleanup()
+        self._sock.close()
+
+
+def bind(field: str, listen: Address, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; port 0 picks a free one.
+
+    Args:
+        field: The configuration field, for the error.
+        listen: Where.
+        shared: Other processes bind the same address; the system spreads connections over them.
+
+    Raises:
+        ConfigError: One cannot listen there.
+    """
+    try:
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if listen.host == "::" else 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setblocking(False)
+            sock.bind(address)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as exc:
+        raise ConfigError(field, str(listen), f"one cannot listen there: {exc.strerror}") from exc
+    return sock
+
+
+def bind_local(path: Path) -> socket.socket:
+    """A socket in the file system that only this user can connect to. What a dead process left there is replaced."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        with short_path(path) as short:
+            sock.bind(short)
+        path.chmod(0o600)  # before it listens, so nobody connects earlier; the folder itself has mode 0700
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Where a socket is really bound."""
+    host, port = sock.getsockname()[:2]
+    return Address(host, port)
