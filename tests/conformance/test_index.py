@@ -9,7 +9,7 @@ import pytest
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
 from noisefs.core.errors import IndexClosed, ObjectNotFound
-from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.index import Changed, Committed, Index, Reading, Table, Writing
 
 KEY = bytes(range(32))
 A, B, C = b"a", b"b", b"c"
@@ -258,6 +258,51 @@ def test_skip_to_raises_the_number_and_never_lowers_it(index: Index) -> None:
     index.skip_to(10)
     index.transact([put(A, b"1")])
     assert [change.sequence for change in index.changes(0, 100)] == [1001]
+
+
+def test_changed_rows_are_current_rows_of_changed_keys(index: Index) -> None:
+    """Each key once, deleted ones as ``None``, whole commits up to the limit."""
+    index.transact([put(A, b"1"), put(B, b"1")])
+    index.transact([put(A, b"2")])
+    index.transact([remove(B), put(C, b"3", Table.BODIES)])
+    whole = index.changed_rows(0, 100)
+    assert (whole.upto, whole.complete) == (3, True)
+    assert sorted((table.value, key, value) for table, key, value in whole.rows) == [
+        ("bodies", C, b"3"),
+        ("objects", A, b"2"),
+        ("objects", B, None),
+    ]
+    first = index.changed_rows(0, 1)
+    assert (first.upto, first.complete) == (1, False)
+    assert set(first.rows) == {(Table.OBJECTS, A, b"2"), (Table.OBJECTS, B, None)}
+    second = index.changed_rows(1, 1)
+    assert (second.upto, second.complete, second.rows) == (2, False, [(Table.OBJECTS, A, b"2")])
+    assert index.changed_rows(2, 1).complete
+    assert index.changed_rows(3, 1) == Changed(3, [], complete=True)
+    index.forget_changes(3)
+    index.skip_to(9)
+    assert index.changed_rows(3, 1) == Changed(9, [], complete=True)
+
+
+def test_a_follower_gets_every_commit_in_order(index: Index) -> None:
+    """With keys in order and deletions as ``None``; batches without writes and undone functions are not there."""
+
+    def fails(tx: Writing) -> None:
+        tx.put(Table.OBJECTS, b"never", b"1")
+        raise ValueError
+
+    index.transact([put(A, b"0")])
+    seen: list[Committed] = []
+    index.follow(seen.append)
+    index.transact([put(C, b"1"), put(B, b"1"), fails])
+    index.transact([lambda tx: tx.get(Table.OBJECTS, A)])
+    index.transact([remove(A), put(A, b"2", Table.RUNS)])
+    index.follow(None)
+    index.transact([put(A, b"3")])
+    assert seen[0] == Committed(2, [(Table.OBJECTS, [(B, b"1"), (C, b"1")])])
+    assert seen[1].sequence == 3
+    assert dict(seen[1].tables) == {Table.OBJECTS: [(A, None)], Table.RUNS: [(A, b"2")]}
+    assert len(seen) == 2
 
 
 # ---------------------------------------------------------------- readers, upkeep, close

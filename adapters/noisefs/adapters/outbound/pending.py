@@ -5,10 +5,10 @@ a row that thirty-two functions changed is written once, a failed function costs
 keys of the commit are known without a second list.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
-from noisefs.core.ports.index import Outcome, Reading, Table, Writing
+from noisefs.core.ports.index import Committed, Outcome, Reading, Table, Writing
 
 _ABSENT: Final = object()
 """Stands in the undo list for "nothing was pending under this key"."""
@@ -94,11 +94,11 @@ class Pending(Writing):
         self._undo.clear()
         return Outcome(value, None)
 
-    def writes(self) -> Iterator[tuple[str, list[tuple[bytes, bytes | None]]]]:
-        """What is to be committed: per table name its keys in order, each with its value, or ``None`` for none."""
-        for name, rows in self._tables.items():
-            if rows:
-                yield name, sorted(rows.items())
+    def writes(self) -> Committed:
+        """What is to be committed."""
+        return Committed(
+            self._sequence, [(Table(name), sorted(rows.items())) for name, rows in self._tables.items() if rows]
+        )
 
     def __bool__(self) -> bool:
         """Whether anything is to be committed."""

@@ -96,6 +96,26 @@ class Change:
     keys: tuple[tuple[Table, bytes], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Rows as they are now (``None``: there is none) under keys that commits up to ``upto`` changed.
+
+    ``complete``: ``upto`` is the last commit, so that these rows are exactly as that commit left them.
+    """
+
+    upto: int
+    rows: list[tuple[Table, bytes, bytes | None]]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit wrote: per table the keys in order, each with its value, or ``None`` where it was deleted."""
+
+    sequence: int
+    tables: list[tuple[Table, list[tuple[bytes, bytes | None]]]]
+
+
 class Index(ABC):
     """The map. All methods block: call them from a worker lane, except ``read`` of a few point lookups.
 
@@ -139,6 +159,21 @@ class Index(ABC):
     @abstractmethod
     def changes(self, after: int, limit: int) -> list[Change]:
         """Changes of commits with a higher number, ascending, at most ``limit``."""
+
+    @abstractmethod
+    def changed_rows(self, after: int, limit: int) -> Changed:
+        """What the commits after ``after`` changed, each key once, read in one consistent view.
+
+        Whole commits, in order, until ``limit`` keys are reached. Applying the answers in order, beginning with a
+        copy made at any time after commit ``after``, gives the index as of ``upto`` of the first complete answer.
+        """
+
+    @abstractmethod
+    def follow(self, sink: Callable[[Committed], None] | None) -> None:
+        """Hand what this object commits from now on to ``sink``, in order, once it is durable; ``None`` ends that.
+
+        It is called by the thread that commits, before ``transact`` returns: it must be quick and must not raise.
+        """
 
     @abstractmethod
     def forget_changes(self, upto: int) -> None:

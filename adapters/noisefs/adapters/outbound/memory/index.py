@@ -8,7 +8,7 @@ from sortedcontainers import SortedDict
 
 from noisefs.adapters.outbound.pending import Pending
 from noisefs.core.errors import IndexClosed
-from noisefs.core.ports.index import Change, Index, Outcome, Reading, Table, Writing
+from noisefs.core.ports.index import Change, Changed, Committed, Index, Outcome, Reading, Table, Writing
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class MemoryIndex(Index):
         self._rows = _Rows()
         self._sequence = 0
         self._changes: SortedDict = SortedDict()
+        self._sink: Callable[[Committed], None] | None = None
         self._closed = False
 
     def read(self, work: Callable[[Reading], T]) -> T:
@@ -62,22 +63,22 @@ class MemoryIndex(Index):
             pending = Pending(self._rows, self._sequence + 1)
             outcomes = [pending.run(work) for work in batch]
             if pending:
-                self._apply(pending)
+                self._apply(pending.writes())
             return outcomes
 
-    def _apply(self, pending: Pending) -> None:
-        keys: list[tuple[Table, bytes]] = []
-        for name, writes in pending.writes():
-            rows = self._rows.tables[name]
+    def _apply(self, committed: Committed) -> None:
+        for table, writes in committed.tables:
+            rows = self._rows.tables[table._value_]
             for key, value in writes:
                 if value is None:
                     rows.pop(key, None)
                 else:
                     rows[key] = value
-            table = Table(name)
-            keys.extend((table, key) for key, _ in writes)
-        self._sequence = pending.sequence
-        self._changes[self._sequence] = Change(self._sequence, tuple(keys))
+        self._sequence = committed.sequence
+        keys = tuple((table, key) for table, writes in committed.tables for key, _ in writes)
+        self._changes[self._sequence] = Change(self._sequence, keys)
+        if self._sink is not None:
+            self._sink(committed)
 
     def sequence(self) -> int:
         """Number of the last commit."""
@@ -97,6 +98,27 @@ class MemoryIndex(Index):
             self._check_open()
             numbers = self._changes.irange(after, None, (False, True))
             return [self._changes[number] for number, _ in zip(numbers, range(limit), strict=False)]
+
+    def changed_rows(self, after: int, limit: int) -> Changed:
+        """Rows under the keys that later commits changed."""
+        with self._lock:
+            self._check_open()
+            keys: dict[tuple[Table, bytes], None] = {}
+            upto = after
+            for number in self._changes.irange(after, None, (False, True)):
+                if len(keys) >= limit:
+                    break
+                keys.update(dict.fromkeys(self._changes[number].keys))
+                upto = number
+            else:
+                upto = self._sequence
+            rows = [(table, key, self._rows.get(table, key)) for table, key in keys]
+            return Changed(upto, rows, upto == self._sequence)
+
+    def follow(self, sink: Callable[[Committed], None] | None) -> None:
+        """Hand later commits to ``sink``."""
+        with self._lock:
+            self._sink = sink
 
     def forget_changes(self, upto: int) -> None:
         """Drop what is known about earlier commits."""

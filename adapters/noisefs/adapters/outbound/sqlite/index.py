@@ -33,7 +33,7 @@ from noisefs.core.errors import (
     StoreNotFound,
     WrongRootKey,
 )
-from noisefs.core.ports.index import Change, Index, Outcome, Reading, Table, Writing
+from noisefs.core.ports.index import Change, Changed, Committed, Index, Outcome, Reading, Table, Writing
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ CHECKPOINT_PAGES: Final = 4000
 _TRUNCATE_TRIES: Final = 150
 _TRUNCATE_WAIT_S: Final = 0.1
 """Together 15 s: readers end within 5 s."""
+
+_CHANGES: Final = "SELECT sequence, keys FROM changes WHERE sequence > ? AND keys <> x'80' ORDER BY sequence LIMIT ?"
+"""``x'80'``: a row that only holds the number."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_keys = msgspec.msgpack.Decoder(dict[str, list[bytes]]).decode
@@ -64,6 +67,7 @@ class SqliteIndex(Index):
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
         self._idle: list[View] = []
+        self._sink: Callable[[Committed], None] | None = None
         self._closed = False
         self._failed = False
         self._wal_pages = 0
@@ -176,9 +180,26 @@ class SqliteIndex(Index):
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """Changes of later commits."""
-        statement = "SELECT sequence, keys FROM changes WHERE sequence > ? AND keys <> x'80' ORDER BY sequence LIMIT ?"
-        rows: Any = self._read(lambda view: view.conn.execute(statement, (after, limit)).fetchall())  # Any: from SQL
-        return [_change(sequence, keys) for sequence, keys in rows]
+        rows = self._read(lambda view: view.conn.execute(_CHANGES, (after, limit)).fetchall())
+        return [_change(*row) for row in rows]
+
+    def changed_rows(self, after: int, limit: int) -> Changed:
+        """Rows under the keys that later commits changed."""
+
+        def work(view: View) -> Changed:
+            last = _last_sequence(view.conn)
+            keys: dict[tuple[Table, bytes], None] = {}
+            upto = last
+            for row in view.conn.execute(_CHANGES, (after, -1)):
+                change = _change(*row)
+                keys.update(dict.fromkeys(change.keys))
+                if len(keys) >= limit:
+                    upto = change.sequence
+                    break
+            rows = [(table, key, view.get(table, key)) for table, key in keys]
+            return Changed(upto, rows, upto == last)
+
+        return self._read(work)
 
     # ------------------------------------------------------------------ writing
 
@@ -190,19 +211,23 @@ class SqliteIndex(Index):
             try:
                 pending = Pending(self._write_view, _last_sequence(conn) + 1)
                 outcomes = [pending.run(work) for work in batch]
-                if pending:
-                    self._write(pending, wipe=wipe)
+                committed = pending.writes() if pending else None
+                if committed is not None:
+                    self._write(committed, wipe=wipe)
                 conn.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
+            if committed is not None and self._sink is not None:
+                self._sink(committed)
             self._checkpoint_if_due()
             return outcomes
 
-    def _write(self, pending: Pending, *, wipe: bool) -> None:
+    def _write(self, committed: Committed, *, wipe: bool) -> None:
         conn = self._writer
         touched: dict[str, list[bytes]] = {}
-        for name, writes in pending.writes():
+        for table, writes in committed.tables:
+            name = table._value_
             if not wipe and name in LARGE:
                 conn.pragma("secure_delete", "fast")
                 try:
@@ -212,7 +237,7 @@ class SqliteIndex(Index):
             else:
                 write_rows(conn, name, writes)
             touched[name] = [key for key, _ in writes]
-        conn.execute("INSERT INTO changes VALUES(?, ?)", (pending.sequence, _encode(touched)))
+        conn.execute("INSERT INTO changes VALUES(?, ?)", (committed.sequence, _encode(touched)))
 
     def skip_to(self, sequence: int) -> None:
         """Raise the last commit's number."""
@@ -234,6 +259,11 @@ class SqliteIndex(Index):
             except BaseException:
                 self._roll_back()
                 raise
+
+    def follow(self, sink: Callable[[Committed], None] | None) -> None:
+        """Hand later commits to ``sink``."""
+        with self._lock:
+            self._sink = sink
 
     @contextlib.contextmanager
     def _writing(self, doing: str) -> Iterator[None]:
@@ -392,7 +422,7 @@ def _last_sequence(conn: apsw.Connection) -> int:
     return found
 
 
-def _change(sequence: int, raw: bytes) -> Change:
+def _change(sequence: Any, raw: Any) -> Change:  # Any: SQL does not say what a column holds
     try:
         tables = _decode_keys(raw)
         return Change(sequence, tuple((Table(name), key) for name, keys in tables.items() for key in keys))
