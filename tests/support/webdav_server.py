@@ -4,6 +4,7 @@ import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import IO
 
 import aiohttp
 import yarl
@@ -59,7 +60,7 @@ class WebdavServer:
         self,
         method: str,
         path: str,
-        body: bytes | str | AsyncIterator[bytes] | None = None,
+        body: bytes | str | IO[bytes] | AsyncIterator[bytes] | None = None,
         *,
         auth: str | None = basic(USER, PASSWORD),
         **headers: str,
@@ -72,7 +73,7 @@ class WebdavServer:
         async with self.session.request(
             method, url, data=body, headers=fields, skip_auto_headers=["Content-Type"], allow_redirects=False
         ) as response:
-            return Reply(response.status, dict(response.headers), await response.read())
+            return Reply(response.status, response.headers.copy(), await response.read())
 
 
 @asynccontextmanager
@@ -90,6 +91,7 @@ async def serve(
     if fresh and bucket:
         await world.buckets.create(who, bucket)
     adapter = WebdavAdapter(
+        free_bytes=lambda: 1_000_000,
         accounts=world.accounts,
         buckets=world.buckets,
         objects=world.objects,

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import copy_context
 from typing import Final
 from urllib.parse import quote
 
@@ -80,7 +81,7 @@ class Bridge:
             services=self._services,
             who=caller.who,
             place=place,
-            target=_destination(caller) if method in ("COPY", "MOVE") else None,
+            target=_destination(caller, place) if method in ("COPY", "MOVE") else None,
             overwrite=caller.headers.get("Overwrite", "T").strip().upper() != "F",
             ghost=method == "UNLOCK",
         )
@@ -88,7 +89,8 @@ class Bridge:
         async with self._turn(method, place, errand.target):
             environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
             async with self._threads:
-                return await errand.loop.run_in_executor(self._pool, _run, errand, environ)
+                context = copy_context()  # logs name the request from the thread too
+                return await errand.loop.run_in_executor(self._pool, context.run, _run, errand, environ)
 
     def _turn(self, method: str, place: Place, target: Place | None) -> AbstractAsyncContextManager[None]:
         """The request's turn. It is taken before a thread is, by all, so that none waits in a thread for another."""
@@ -139,13 +141,15 @@ def _changes(method: str, place: Place, node: Node | None) -> list[Change]:
     return []
 
 
-def _destination(caller: Caller) -> Place:
+def _destination(caller: Caller, source: Place) -> Place:
     url = caller.headers.get("Destination")
     if url is None:
         raise Refused(400, "a Destination is missing")
     place = caller.place_of(url.strip())
     if place is None:
         raise Refused(502, "the Destination is on another server")
+    if not source.key or not place.key:
+        raise Refused(403, "a bucket can be neither moved, copied nor replaced: only what is in it")
     return Place(place.bucket, place.key)
 
 

@@ -139,8 +139,6 @@ class _Resource:
 
     def _keys(self, target: Place) -> tuple[str, tuple[str, str]]:
         """The source's key, and the target's bucket and key, each with a slash at its end for a collection."""
-        if not self.place.key or not target.key:
-            raise DAVError(403, "a bucket can be neither moved, copied nor replaced: only what is in it")
         if self.node is not None and self.node.is_collection:
             return self.place.prefix, (target.bucket, target.prefix)
         return self.place.key, (target.bucket, target.key)

@@ -60,7 +60,7 @@ def parse_xml(body: bytes) -> "etree._Element":
         return etree.fromstring(body, parser)
     except expat.ExpatError as exc:
         raise Refused(400, f"the body is no well-formed XML: {exc}") from exc
-    except (etree.XMLSyntaxError, ValueError) as exc:
+    except (etree.XMLSyntaxError, LookupError, ValueError) as exc:  # unknown encodings are looked up
         raise Refused(400, "the body is no well-formed XML") from exc
 
 
