@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterable
 
 from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.keyspace import object_key
 from noisefs.core.domain.records import BodyState, Extent, Version, encode
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.bodies.references import release
@@ -31,7 +32,7 @@ async def put_body(store: Store, source: bytes | AsyncIterable[bytes], *, piece:
             extents = staged.enlist(tx, BodyState.LIVE)
             # A row that refers to it, as a version would, so that audits find everything in order.
             row = Version(staged.digested.size, "", 0, UserId(""), extents=extents)
-            tx.put(Table.OBJECTS, staged.body_id, encode(row))
+            tx.put(Table.OBJECTS, object_key(1, staged.body_id.hex()), encode(row))
             return extents
 
         return await store.commits.run(publish)
@@ -50,6 +51,6 @@ async def drop_body(store: Store, extents: tuple[Extent, ...]) -> None:
     def forget(tx: Writing) -> None:
         release(tx, extents, store.clock.now_us())
         for extent in extents:
-            tx.delete(Table.OBJECTS, extent.body_id)
+            tx.delete(Table.OBJECTS, object_key(1, extent.body_id.hex()))
 
     await store.commits.run(forget)

@@ -91,8 +91,10 @@ class Cleaner:
         begun = self._clock.monotonic_s()
         dropped = freed = moved = left = 0
         tried: set[PackId] = set()
+        packs, rows = await self._survey()
+        # What this run writes is not cleaned by it: a short destination would be moved for ever.
+        before = set(rows)
         while True:
-            packs, rows = await self._survey()
             count, size = await self._drop_dead(packs)
             dropped, freed = dropped + count, freed + size
             if count:
@@ -100,9 +102,10 @@ class Cleaner:
             space = total(packs)
             over = space.exceeds(START, self._geometry.pack_bytes)
             self._slow(space)
-            choice = next((p for p in victims(packs, self._clock.now_us()) if p.pack_id not in tried), None)
+            choice = next((p for p in victims(packs, self._clock.now_us()) if p.pack_id in before - tried), None)
             if choice is None and self._emptied:
                 await self._writer.rest()
+                packs, rows = await self._survey()
                 continue
             wanted = choice is not None and (over or everything or choice.state == PackState.POISONED)
             late = not everything and self._clock.monotonic_s() - begun > STEP_S
@@ -114,6 +117,7 @@ class Cleaner:
             goal = self._writer.open_pack_id
             if goal is not None:
                 self._emptied[choice.pack_id] = goal
+            packs, rows = await self._survey()
             moved, left = moved + outcome.moved_bytes, left + outcome.left
         if late and wanted:
             self._gate.wake.set()

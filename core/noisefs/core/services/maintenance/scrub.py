@@ -15,10 +15,7 @@ from noisefs.core.domain.records import (
     TAIL_NONE,
     Body,
     BodyState,
-    Bucket,
-    LayoutChunk,
     PackState,
-    Version,
     decode,
 )
 from noisefs.core.domain.segment import BodyCipher
@@ -28,7 +25,8 @@ from noisefs.core.ports.index import Index, Table
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
-from noisefs.core.services.maintenance.rows import page, walk
+from noisefs.core.services.maintenance.names import objects_of_bodies
+from noisefs.core.services.maintenance.rows import page
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import pack_rows
 
@@ -84,7 +82,7 @@ class Scrubber:
                     bad.add(key)
             start = rows[-1][0] + b"\0"
         if bad:
-            report.damaged_objects = await self.workers.run(Lane.BACKGROUND, self._names, bad)
+            report.damaged_objects = await self.workers.run(Lane.BACKGROUND, objects_of_bodies, self.index, bad)
         return report
 
     def _check_manifests(self, report: ScrubReport) -> None:
@@ -130,18 +128,3 @@ class Scrubber:
             if sealed is None:
                 raise IntegrityError(f"the slice of body {body_id.hex()} has no place")
             cipher.open_slice(sealed[0], whole, sealed[1])
-
-    def _names(self, bad: set[bytes]) -> list[str]:
-        names = {decode(Bucket, raw).bucket_id: key.decode() for key, raw in walk(self.index, Table.BUCKETS)}
-        layouts = {
-            key[:16]
-            for key, raw in walk(self.index, Table.LAYOUTS)
-            if len(key) > 16 and any(extent.body_id in bad for extent in decode(LayoutChunk, raw).extents)
-        }
-        found: list[str] = []
-        for key, raw in walk(self.index, Table.OBJECTS):
-            version = decode(Version, raw)
-            if version.layout in layouts or any(extent.body_id in bad for extent in version.extents):
-                bucket = names.get(int.from_bytes(key[:8], "big"), "?")
-                found.append(f"{bucket}/{key[8:].decode()}")
-        return found

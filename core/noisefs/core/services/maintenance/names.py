@@ -1,0 +1,21 @@
+"""Which objects need a body: for reports about damage. Walks all objects; never logged beside pack or block ids."""
+
+from noisefs.core.domain.records import Bucket, LayoutChunk, Version, decode
+from noisefs.core.ports.index import Index, Table
+from noisefs.core.services.maintenance.rows import walk
+
+
+def objects_of_bodies(index: Index, bodies: set[bytes]) -> list[str]:
+    """``bucket/key`` of every object that has an extent in one of these bodies, ascending. Blocks."""
+    names = {decode(Bucket, raw).bucket_id: key.decode() for key, raw in walk(index, Table.BUCKETS)}
+    layouts = {
+        key[:16]
+        for key, raw in walk(index, Table.LAYOUTS)
+        if len(key) > 16 and any(extent.body_id in bodies for extent in decode(LayoutChunk, raw).extents)
+    }
+    found: list[str] = []
+    for key, raw in walk(index, Table.OBJECTS):
+        version = decode(Version, raw)
+        if version.layout in layouts or any(extent.body_id in bodies for extent in version.extents):
+            found.append(f"{names.get(int.from_bytes(key[:8], 'big'), '?')}/{key[8:].decode()}")
+    return sorted(found)
