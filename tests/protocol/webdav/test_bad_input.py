@@ -106,8 +106,10 @@ async def test_a_lock_that_says_too_little(dav: WebdavServer, body: str) -> None
 
 async def test_a_lock_owner_has_a_size(dav: WebdavServer) -> None:
     """413: it is kept, and shown in every listing."""
-    owner = "x" * 9000
-    body = f'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype><owner>{owner}</owner></lockinfo>'
+    body = (
+        '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype>'
+        f"<owner>{'x' * 9000}</owner></lockinfo>"
+    )
     assert (await dav("LOCK", "/bucket/f", body)).status == 413
     assert (await dav("GET", "/bucket/f")).status == 404
 

@@ -62,7 +62,8 @@ async def test_a_property_is_kept_as_it_was_written(dav: WebdavServer, path: str
 async def test_language_is_inherited(dav: WebdavServer) -> None:
     """From the prop element (section 4.3)."""
     await dav("PUT", "/bucket/f", b"x")
-    body = '<propertyupdate xmlns="DAV:" xml:lang="fr"><set><prop xml:lang="de"><p xmlns="u:">x</p></prop></set></propertyupdate>'
+    inner = '<set><prop xml:lang="de"><p xmlns="u:">x</p></prop></set>'
+    body = f'<propertyupdate xmlns="DAV:" xml:lang="fr">{inner}</propertyupdate>'
     await dav("PROPPATCH", "/bucket/f", body)
     kept = await prop(dav, "/bucket/f", "p")
     assert kept is not None
@@ -179,7 +180,8 @@ async def test_unknown_elements_in_a_request_mean_nothing(dav: WebdavServer) -> 
     assert statuses(await dav("PROPPATCH", "/bucket/f", body)) == {"{u:}p": 200}
     ask = '<D:propfind xmlns:D="DAV:" xmlns:u="u:"><u:what/><D:prop><D:getetag/></D:prop></D:propfind>'
     assert statuses(await dav("PROPFIND", "/bucket/f", ask, Depth="0")) == {"{DAV:}getetag": 200}
-    lock = '<D:lockinfo xmlns:D="DAV:" xmlns:u="u:"><u:x/><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>'
+    scope = "<D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype>"
+    lock = f'<D:lockinfo xmlns:D="DAV:" xmlns:u="u:"><u:x/>{scope}</D:lockinfo>'
     assert (await dav("LOCK", "/bucket/f", lock)).status == 200
 
 

@@ -84,6 +84,11 @@ class WebdavAdapter:
         self._hosts = frozenset(map(plain_host, settings.public_hosts))
         self._challenge = {"WWW-Authenticate": f'Basic realm="{settings.realm}", charset="UTF-8"'}
 
+    @property
+    def open_requests(self) -> int:
+        """Requests under way."""
+        return self._open
+
     async def start(self) -> None:
         """Be ready for requests. Threads are made when they are needed."""
 
