@@ -47,8 +47,8 @@ format: .venv/.dev ## let ruff lay out the code
 bench: .venv/.dev ## compare with every server found on this machine; results in bench-results/
 	@$(python) -m bench $(BENCH_ARGS)
 
-crash: .venv/.dev ## kill a loaded server KILLS=200 times and check every answer it gave
-	@NOISEFS_TEST_KILLS=$(KILLS) $(python) -m pytest tests/e2e/crash -q --timeout 0 $(PYTEST_ARGS)
+crash: .venv/.dev ## kill a loaded server KILLS=200 times and check every answer it gave (SEED=n replays)
+	@$(python) -m tests.e2e.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 simulate: .venv/.dev ## run the store on a simulated disk, SEEDS=1000 histories (or FIRST=n to replay from one)
 	@$(python) -m tests.simulation --seeds $(SEEDS) $(if $(FIRST),--first $(FIRST))

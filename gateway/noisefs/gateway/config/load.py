@@ -21,8 +21,8 @@ PREFIX: Final = "NOISEFS_"
 _KUBERNETES: Final = re.compile(r"NOISEFS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 """Variables that Kubernetes puts into every pod for a service called noisefs(-...): none of ours."""
 
-_OF_THE_COMMAND: Final = frozenset({"NOISEFS_DATA", "NOISEFS_CONFIG"})
-"""Variables that stand for flags of the command line, not for settings."""
+_NO_SETTINGS: Final = re.compile(r"NOISEFS_(DATA|CONFIG|TEST_\w+)")
+"""Variables that stand for flags of the command line, and those of our tests, which servers inherit."""
 
 _SECRET: Final = re.compile(r"secret|password|passphrase|token")
 _HIDDEN: Final = "(hidden)"
@@ -75,7 +75,7 @@ def load(
         for path, value in _leaves(_read_file(file)):
             _put(tree, origins, path, value, str(file))
     for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX) and text and name not in _OF_THE_COMMAND and not _KUBERNETES.fullmatch(name):
+        if name.startswith(PREFIX) and text and not (_NO_SETTINGS.fullmatch(name) or _KUBERNETES.fullmatch(name)):
             _put(tree, origins, name.removeprefix(PREFIX).lower().split("__"), _value(name, text), name)
     for assignment in assignments:
         field, equals, text = assignment.partition("=")

@@ -1,0 +1,132 @@
+"""Administration commands: beside a running server and on a stopped store, with the same answers."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.program.test_serving import dav
+from tests.support.server import RunningServer, noisefs
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(params=["running", "stopped"])
+def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A store's folder, with and without a server on it."""
+    folder = tmp_path / "data"
+    if request.param == "stopped":
+        assert noisefs("init", "--data", str(folder)).returncode == 0
+        yield folder
+    else:
+        with RunningServer(folder):
+            yield folder
+
+
+def ask(data: Path, *command: str, stdin: str | None = None) -> object:
+    """Run a command with ``--json``; its answer."""
+    done = noisefs(*command, "--data", str(data), "--json", stdin=stdin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_users_keys_and_buckets(data: Path) -> None:
+    """The whole round of account and bucket commands."""
+    made = ask(data, "user", "add", "alice", "--key")
+    assert isinstance(made, dict)
+    assert made["user"] == "alice"
+    assert len(made["secret_key"]) == 40
+    imported = ask(data, "key", "add", "alice", "--access-key", "IMPORTED", "--secret-key", "-", stdin="shhh-secret\n")
+    assert imported == {"user": "alice", "access_key": "IMPORTED", "secret_key": "shhh-secret"}
+    assert ask(data, "bucket", "create", "photos", "--owner", "alice") == {"bucket": "photos", "owner": "alice"}
+    buckets = ask(data, "bucket", "list", "--owner", "alice")
+    assert isinstance(buckets, list)
+    assert [(row["bucket"], row["owner"], row["objects"]) for row in buckets] == [("photos", "alice", 0)]
+    ask(data, "key", "revoke", "IMPORTED")
+    keys = ask(data, "key", "list", "alice")
+    assert isinstance(keys, list)
+    assert {row["access_key"]: row["revoked"] for row in keys} == {made["access_key"]: False, "IMPORTED": True}
+    ask(data, "bucket", "delete", "photos")
+    ask(data, "user", "disable", "alice")
+    users = ask(data, "user", "list")
+    assert isinstance(users, list)
+    assert {row["user"]: row["disabled"] for row in users} == {"admin": False, "alice": True}
+
+
+def test_audits_scrub_and_clean_find_a_fresh_store_sound(data: Path) -> None:
+    """Each answers with what it counted, and with ``clean``."""
+    for command in (["audit", "space"], ["audit", "tuples"], ["audit", "orphans"], ["scrub"], ["clean"]):
+        answer = ask(data, *command)
+        assert isinstance(answer, dict)
+        assert answer["clean"] is True
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "kind"),
+    [
+        (["user", "disable", "nobody"], 3, "UserNotFound"),
+        (["bucket", "delete", "absent"], 3, "BucketNotFound"),
+        (["user", "add", "admin"], 4, "UserExists"),
+        (["user", "add", "no spaces"], 2, "InvalidArgument"),
+        (["bucket", "create", "UPPER"], 2, "InvalidBucketName"),
+    ],
+)
+def test_exit_codes_tell_the_family(data: Path, command: list[str], code: int, kind: str) -> None:
+    """The same code and the same error, whoever ran the operation."""
+    done = noisefs(*command, "--data", str(data), "--json")
+    assert done.returncode == code
+    assert json.loads(done.stdout)["error"]["kind"] == kind
+
+
+def test_commands_without_a_store_make_none(tmp_path: Path) -> None:
+    """Only ``init`` and ``serve`` make stores."""
+    done = noisefs("user", "list", "--data", str(tmp_path / "absent"))
+    assert done.returncode == 3
+    assert "there is no store" in done.stderr
+    assert not (tmp_path / "absent").exists()
+
+
+def test_init_refuses_an_existing_store(tmp_path: Path) -> None:
+    """Nothing is ever overwritten."""
+    assert noisefs("init", "--data", str(tmp_path / "data")).returncode == 0
+    assert noisefs("init", "--data", str(tmp_path / "data")).returncode == 4
+
+
+def test_init_keeps_its_choices(tmp_path: Path) -> None:
+    """Strategy and segment size are fixed when the store is made."""
+    made = noisefs("init", "--data", str(tmp_path / "data"), "--strategy", "uniform", "--segment-bytes", "256KiB")
+    assert made.returncode == 0
+    done = noisefs("audit", "tuples", "--data", str(tmp_path / "data"), "--json")
+    assert json.loads(done.stdout)["strategy"] == "uniform"
+
+
+def test_a_revoked_key_is_refused_within_a_second(tmp_path: Path) -> None:
+    """The running server takes notice by itself."""
+    with RunningServer(tmp_path / "data") as server:
+        assert dav(server.webdav, "PROPFIND", "/")[0] == 207
+        ask(server.data, "user", "disable", "admin")
+        begun = time.monotonic()
+        while dav(server.webdav, "PROPFIND", "/")[0] != 401:
+            assert time.monotonic() - begun < 1.5
+        ask(server.data, "user", "disable", "admin", "--undo")
+
+
+def test_a_deep_data_folder_has_a_socket_too(tmp_path: Path) -> None:
+    """A socket's address has about 100 bytes; a path may be longer."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60) / "data"
+    deep.parent.mkdir(parents=True)
+    with RunningServer(deep):
+        users = ask(deep, "user", "list")
+    assert isinstance(users, list)
+    assert len(users) == 1
+
+
+def test_help_teaches() -> None:
+    """Every command has a description, and the exit codes are listed."""
+    text = noisefs("--help").stdout
+    for command in ("init", "serve", "user", "key", "bucket", "audit", "scrub", "clean", "config", "version"):
+        assert command in text
+    assert "6: something stored is damaged" in text
+    assert "noisefs key add alice" in noisefs("key", "add", "--help").stdout
