@@ -56,8 +56,8 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What the server printed on stderr (and stdout, where that is not the ready line)."""
-        return self.place / "server.log"
+        """What the server printed on stderr (and stdout, where that is not the ready line); beside its folder."""
+        return self.place.with_name(f"{self.place.name}.log")
 
     @property
     def pid(self) -> int:
