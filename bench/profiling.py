@@ -16,6 +16,13 @@ from bench.rounds import site_of
 from bench.servers import Server
 
 _SHOWN = 40
+_RATE_HZ = 200
+# A thread that waits for work looks busy to py-spy now and then.
+_WAITING = (
+    "_serve (adapters/outbound/system/threads.py)",
+    "_worker (concurrent/futures/thread.py)",
+    "wait (threading.py)",
+)
 
 
 def profile_cells(
@@ -56,7 +63,8 @@ def _profile(cell: Cell, seconds: float, folder: Path, results: Path, *, pool: P
 
 
 def _record(spy: str, pid: int, raw: Path) -> subprocess.Popen[bytes]:
-    argv = [spy, "record", "-p", str(pid), "-f", "raw", "-o", str(raw), "-r", "200", "-d", "3600", "--threads"]
+    argv = [spy, "record", "-p", str(pid), "-f", "raw", "-o", str(raw), "-r", str(_RATE_HZ), "-d", "3600"]
+    argv += ["--threads", "--nonblocking"]  # it must not stop the server for each look
     return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -68,6 +76,8 @@ def _from_stacks(raw: Path) -> list[list[str | float]]:
     for line in raw.read_text(errors="replace").splitlines():
         stack, _, count = line.rpartition(" ")
         frames = [_without_line(frame) for frame in stack.split(";")]
+        if frames[-1] in _WAITING:
+            continue
         total += int(count)
         own[frames[-1]] += int(count)
         for frame in set(frames):
