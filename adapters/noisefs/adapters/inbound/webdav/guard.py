@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from noisefs.adapters.inbound.webdav.if_header import IfHeader, Test, parse_if
+from noisefs.adapters.inbound.webdav.if_header import Condition, IfHeader, parse_if
 from noisefs.adapters.inbound.webdav.locking import covering, in_the_way
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place, host_of, place_of
@@ -74,9 +74,9 @@ class Guard:
         for resource in header.resources - {""}:
             states[resource] = await self._state_of(caller, resource, place, states[""])
 
-        def has(resource: str, test: Test) -> bool:
+        def has(resource: str, one: Condition) -> bool:
             etag, tokens = states[resource]
-            return test.value == etag if test.is_etag else test.value in tokens
+            return one.value == etag if one.is_etag else one.value in tokens
 
         if not header.holds(has):
             raise Refused(412, "no list of the If header holds")

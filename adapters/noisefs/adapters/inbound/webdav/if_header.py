@@ -24,10 +24,12 @@ _PIECE: Final = re.compile(
 
 MAX_HEADER_CHARS: Final = 8192
 """No client sends more; the grammar is matched in one pass, so this only bounds the work."""
+MAX_LISTS: Final = 200
+"""Each may name a resource that has to be looked up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """One condition: a state token or an entity tag that the resource must have (``negated``: must not have)."""
 
     value: str
@@ -36,33 +38,33 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class TestList:
+class ConditionList:
     """Conditions that must all hold for one resource; ``resource`` is empty for the Request-URI."""
 
     resource: str
-    tests: tuple[Test, ...]
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class IfHeader:
     """A parsed header; the empty one always holds."""
 
-    lists: tuple[TestList, ...] = ()
+    lists: tuple[ConditionList, ...] = ()
 
     @property
     def tokens(self) -> frozenset[str]:
         """All state tokens that were submitted."""
-        return frozenset(test.value for tests in self.lists for test in tests.tests if not test.is_etag)
+        return frozenset(one.value for group in self.lists for one in group.conditions if not one.is_etag)
 
     @property
     def resources(self) -> frozenset[str]:
         """Resources that lists name; the empty string stands for the Request-URI."""
-        return frozenset(tests.resource for tests in self.lists)
+        return frozenset(group.resource for group in self.lists)
 
-    def holds(self, has: Callable[[str, Test], bool]) -> bool:
+    def holds(self, has: Callable[[str, Condition], bool]) -> bool:
         """Whether the header lets the request pass. ``has`` tells whether a resource has a token or an entity tag."""
         return not self.lists or any(
-            all(has(tests.resource, test) is not test.negated for test in tests.tests) for tests in self.lists
+            all(has(group.resource, one) is not one.negated for one in group.conditions) for group in self.lists
         )
 
 
@@ -74,8 +76,8 @@ def parse_if(header: str) -> IfHeader:
     """
     if len(header) > MAX_HEADER_CHARS:
         raise InvalidArgument("If", f"{header[:64]}...", f"at most {MAX_HEADER_CHARS} characters")
-    lists: list[TestList] = []
-    tests: list[Test] | None = None
+    lists: list[ConditionList] = []
+    conditions: list[Condition] | None = None
     resource = ""
     negated = False
     position, end = 0, len(header.rstrip())
@@ -86,21 +88,21 @@ def parse_if(header: str) -> IfHeader:
             raise _malformed(header)
         position = piece.end()
         kind = piece.lastgroup
-        if kind == "open" and tests is None:
-            tests, fresh_tag = [], False
-        elif kind == "close" and tests and not negated:
-            lists.append(TestList(resource, tuple(tests)))
-            tests = None
-        elif kind == "word" and tests is not None and not negated:
+        if kind == "open" and conditions is None:
+            conditions, fresh_tag = [], False
+        elif kind == "close" and conditions and not negated:
+            lists.append(ConditionList(resource, tuple(conditions)))
+            conditions = None
+        elif kind == "word" and conditions is not None and not negated:
             negated = True
-        elif kind in ("uri", "etag") and tests is not None:
-            tests.append(Test(piece[kind], kind == "etag", negated))
+        elif kind in ("uri", "etag") and conditions is not None:
+            conditions.append(Condition(piece[kind], kind == "etag", negated))
             negated = False
-        elif kind == "uri" and tests is None and not fresh_tag and (resource or not lists) and piece["uri"]:
+        elif kind == "uri" and conditions is None and not fresh_tag and (resource or not lists) and piece["uri"]:
             resource, fresh_tag = piece["uri"], True
         else:
             raise _malformed(header)
-    if tests is not None or fresh_tag or not lists:
+    if conditions is not None or fresh_tag or not lists or len(lists) > MAX_LISTS:
         raise _malformed(header)
     return IfHeader(tuple(lists))
 
