@@ -7,8 +7,11 @@ import json
 import logging
 import sys
 import time
+import warnings
 from contextvars import ContextVar
 from typing import Final, TextIO
+
+from aiohttp import web
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
 """Id of the request whose task is running; empty outside of one. A context variable, so every task sees its own."""
@@ -49,3 +52,5 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("noisefs").setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    # Adapters read a request's id and client under plain names, so that they need not know who set them.
+    warnings.filterwarnings("ignore", category=web.NotAppKeyWarning)

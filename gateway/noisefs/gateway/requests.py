@@ -1,5 +1,6 @@
 """What every request gets before its protocol sees it: an id, the client's real address, and its line in the log."""
 
+import asyncio
 import json
 import os
 import sys
@@ -50,15 +51,15 @@ class RequestLog:
         """Write to ``stream``, by default stderr."""
         self._stream = stream or sys.stderr
         self._lines: list[_Line] = []
-        self._dropped = 0
+        self.dropped = 0
         self._queue: SimpleQueue[list[_Line] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="request-log", daemon=True)
         self._thread.start()
 
-    def note(self, line: _Line, call_later: Callable[[float, Callable[[], None]], object]) -> None:
-        """Take one line; ``call_later`` is the loop's."""
+    def note(self, line: _Line) -> None:
+        """Take one line."""
         if not self._lines:
-            call_later(FLUSH_S, self.flush)
+            asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         self._lines.append(line)
 
     def flush(self) -> None:
@@ -67,7 +68,7 @@ class RequestLog:
         if self._queue.qsize() < _BATCHES_MOST:
             self._queue.put(lines)
         else:
-            self._dropped += len(lines)
+            self.dropped += len(lines)
 
     def close(self) -> None:
         """Write what is left."""
@@ -77,7 +78,7 @@ class RequestLog:
 
     def _write(self) -> None:
         while (lines := self._queue.get()) is not None:
-            dropped, self._dropped = self._dropped, 0
+            dropped, self.dropped = self.dropped, 0
             text = "".join(map(_json, lines))
             if dropped:
                 text += f'{{"level":"warning","event":"requests.not_logged","count":{dropped}}}\n'
@@ -85,7 +86,7 @@ class RequestLog:
                 self._stream.write(text)
                 self._stream.flush()
             except (OSError, ValueError):
-                self._dropped += len(lines)  # nobody reads; serving goes on
+                self.dropped += len(lines)  # nobody reads; serving goes on
 
 
 def _json(line: _Line) -> str:
@@ -176,7 +177,7 @@ def front(protocol: str, handle: Handle, proxies: Proxies, requests: RequestLog 
                 line = _Line(
                     time.time(), protocol, request.method, path, status, seconds, received, sent, client, ident
                 )
-                requests.note(line, request.loop.call_later)
+                requests.note(line)
         return response
 
     return serve

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import socket
 import ssl
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from noisefs.adapters.inbound.admin.client import short_path
@@ -19,7 +21,35 @@ from noisefs.gateway.requests import Handle
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+_FAULT: Final = 500
+_HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class _Connection(RequestHandler):
+    """aiohttp's connection, with its own say about requests that are not HTTP."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's; it repeats what came in
+    ) -> web.StreamResponse:
+        """Answer what could not be read as a request, in plain text, and end the connection."""
+        if status >= _FAULT:
+            log.error("http.fault", exc_info=exc)
+        else:
+            log.info("http.malformed", extra={"client": request.remote, "error": type(exc).__name__})
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        if isinstance(exc, LineTooLong):
+            status = _HEADERS_TOO_LARGE
+        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        response.force_close()
+        return response
 
 
 class BoundedServer(web.Server):
@@ -27,21 +57,26 @@ class BoundedServer(web.Server):
 
     def __init__(self, handle: Handle, limits: LimitsConfig) -> None:
         """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one."""
-        super().__init__(
-            handle,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=limits.keepalive_s,
-            max_line_size=limits.max_header_bytes,
-            max_field_size=limits.max_header_bytes,
-        )
-        self._most = limits.max_connections
+        super().__init__(handle)
+        self._limits = limits
         self._open: set[RequestHandler] = set()
+
+    def __call__(self) -> RequestHandler:
+        """A protocol for a new connection."""
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # turns it off; the annotation forgot
+            auto_decompress=False,
+            keepalive_timeout=self._limits.keepalive_s,
+            max_line_size=self._limits.max_header_bytes,
+            max_field_size=self._limits.max_header_bytes,
+        )
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection in, or turn it away."""
         super().connection_made(handler, transport)
-        if len(self._open) >= self._most:
+        if len(self._open) >= self._limits.max_connections:
             transport.write(_FULL)
             transport.close()
         else:
