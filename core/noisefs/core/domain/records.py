@@ -132,7 +132,7 @@ class Body(Record, frozen=True, array_like=True):
 TAIL_NONE: Final = 0
 """The size is a multiple of S: no slice."""
 TAIL_SLICE: Final = 1
-"""In ``INLINE`` until the packer has copied it, then in ``SLICES``. The row is not rewritten for that: it holds a key."""
+"""In ``INLINE`` until the packer has copied it, then in ``SLICES``. The row stays as it is then: it holds a key."""
 TAIL_TINY: Final = 2
 """In ``TINY``, for ever."""
 

@@ -1,9 +1,10 @@
 """An index restored from an older moment finds what the cleaner moved meanwhile."""
 
 from noisefs.adapters.outbound.memory.index import MemoryIndex
-from noisefs.core.domain.records import PackState
+from noisefs.core.domain.records import Extent, PackState
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.maintenance.reconcile import Reconciler, release_quarantined
+from noisefs.core.services.maintenance.rows import walk
 from noisefs.core.services.packs.recovery import pack_rows
 from noisefs.core.services.store import Store
 from tests.support.bodies import content, drop_body, get_body, put_body
@@ -14,7 +15,7 @@ S = 131072
 
 def copy_of(index: MemoryIndex) -> dict[Table, list[tuple[bytes, bytes]]]:
     """Every row, as a snapshot would hold it."""
-    return {table: index.read(lambda tx, t=table: tx.scan(t, b"", b"\xff" * 2048, 1 << 20)) for table in Table}
+    return {table: list(walk(index, table)) for table in Table}
 
 
 def go_back(index: MemoryIndex, rows: dict[Table, list[tuple[bytes, bytes]]]) -> None:
@@ -39,7 +40,8 @@ def reconciler(store: Store) -> Reconciler:
 
 async def test_moved_cells_and_slices_are_found_again() -> None:
     async with memory_store() as (store, parts):
-        kept, dropped = [], []
+        kept: list[tuple[tuple[Extent, ...], bytes]] = []
+        dropped: list[tuple[tuple[Extent, ...], bytes]] = []
         for n in range(120):
             body = (await put_body(store, content(9 * S + 300 * n, n)), content(9 * S + 300 * n, n))
             (kept if n % 2 else dropped).append(body)
