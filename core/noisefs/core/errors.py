@@ -117,6 +117,14 @@ class SnapshotNotFound(NotFound):
         self.snapshot = snapshot
 
 
+class FileNotInStore(NotFound):
+    """A snapshot's or log's file is not in its folder."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no file {name!r}")
+        self.name = name
+
+
 class StoreNotFound(NotFound):
     """The data folder holds no store."""
 
@@ -334,6 +342,15 @@ class HeadDamaged(IntegrityError):
 
 class IndexDamaged(IntegrityError):
     """The index fails its integrity check, or a row in it cannot be decoded."""
+
+
+class SnapshotDamaged(IntegrityError):
+    """A snapshot is cut off, changed, or its key is gone."""
+
+    def __init__(self, snapshot: str, reason: str) -> None:
+        super().__init__(f"snapshot {snapshot!r} cannot be used: {reason}")
+        self.snapshot = snapshot
+        self.reason = reason
 
 
 class RandomizerReuse(IntegrityError):

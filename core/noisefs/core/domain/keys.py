@@ -37,6 +37,10 @@ class Label(StrEnum):
     """The index's page key."""
     HEAD = "head"
     HEAD_CHECK = "head-check"
+    SNAPSHOT = "snapshot"
+    """One snapshot file, from its set's key."""
+    LOG = "log"
+    """One file of log records, from its set's key."""
 
 
 def derive(key: bytes, label: Label, context: bytes = b"") -> bytes:

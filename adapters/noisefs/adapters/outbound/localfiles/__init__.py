@@ -1,0 +1,1 @@
+"""Snapshots and logs as files in a folder of this machine."""
