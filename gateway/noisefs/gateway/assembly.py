@@ -2,9 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from noisefs.adapters.inbound.admin.operations.operation import Administered
+from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.adapters.outbound.localhead.head_file import HeadFile, HeadSnapshotKeys, read_head_bytes
 from noisefs.adapters.outbound.localpacks.store import LocalPackStore
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
 from noisefs.adapters.outbound.system.clock import SystemClock
@@ -12,13 +17,14 @@ from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.head import Head, decode_head, read_passphrase
+from noisefs.core.domain.head import Head, read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import FileMissing, HeadDamaged
-from noisefs.core.ports.disk import Disk, read_whole
+from noisefs.core.ports.index import Index
 from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store, StoreSettings
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
@@ -31,6 +37,98 @@ BALLAST_SHARE: Final = 4
 """The ballast is this part of the reserve; the rest is simply left free."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What stands before there is an index: this process among others, the keys, the packs, the snapshots."""
+
+    folder: Folder
+    config: Config
+    disk: LocalDisk
+    clock: SystemClock
+    entropy: SystemEntropy
+    presence: FilePresence
+    head_file: HeadFile
+    head: Head
+    keys: StoreKeys
+    workers: ThreadWorkers
+    packs: LocalPackStore
+    snapshots: LocalFiles
+    logs: LocalFiles
+    telemetry: Telemetry
+
+    def store(self, index: Index) -> Store:
+        """The services over an index."""
+        return Store(
+            index=index,
+            packs=self.packs,
+            clock=self.clock,
+            entropy=self.entropy,
+            workers=self.workers,
+            telemetry=self.telemetry,
+            presence=self.presence,
+            keys=self.keys,
+            geometry=self.head.geometry,
+            settings=store_settings(self.config),
+        )
+
+
+@asynccontextmanager
+async def open_ground(
+    folder: Folder, config: Config, telemetry: Telemetry, *, own: bool = True, ask: rootkey.Ask | None = None
+) -> AsyncIterator[Ground]:
+    """Everything of a data folder but its index.
+
+    Args:
+        folder: Where it is.
+        config: How it works.
+        telemetry: Who counts.
+        own: Take the store for this process; a worker leaves that to the process that started it.
+        ask: How to ask for a passphrase.
+
+    Raises:
+        StoreBusy: Another server or command has the store.
+        WrongRootKey, HeadDamaged, NewerFormat, ReadOnlyStore, StorageFailed: It cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        disk, clock, entropy = LocalDisk(), SystemClock(), SystemEntropy()
+        presence = FilePresence(disk, str(folder.locks), InstanceId(entropy.secret(ID_BYTES)))
+        stack.callback(presence.close)
+        if own:
+            presence.lock_store()
+        raw = read_head_bytes(disk, str(folder.head))
+        root_key = rootkey.fetch(config.root_key, folder, read_passphrase(raw), ask)
+        head_file = HeadFile(
+            disk, str(folder.head), str(folder.head_lock), root_key, entropy, clock, presence.instance_id
+        )
+        head = head_file.read()
+        workers = ThreadWorkers()
+        stack.callback(workers.close)
+        packs = LocalPackStore(
+            disk,
+            str(folder.packs),
+            head.geometry.block_bytes,
+            reserve_bytes=config.store.reserve_bytes,
+            sync=config.store.sync,
+        )
+        stack.callback(packs.close)
+        yield Ground(
+            folder=folder,
+            config=config,
+            disk=disk,
+            clock=clock,
+            entropy=entropy,
+            presence=presence,
+            head_file=head_file,
+            head=head,
+            keys=StoreKeys(head.store_id, head.keyring.store_key),
+            workers=workers,
+            packs=packs,
+            snapshots=LocalFiles(folder.snapshots),
+            logs=LocalFiles(folder.logs),
+            telemetry=telemetry,
+        )
+
+
 @asynccontextmanager
 async def open_store(
     folder: Folder,
@@ -41,85 +139,68 @@ async def open_store(
     background: bool = True,
     create_index: bool = False,
     ask: rootkey.Ask | None = None,
-) -> AsyncIterator[Store]:
+) -> AsyncIterator[Administered]:
     """The store in a data folder, recovered and running; closed, and all that was opened for it, at the end.
 
     Args:
         folder: Where it is.
         config: How it works.
         telemetry: Who counts.
-        own: Take the store for this process; a worker leaves that to the process that started it.
+        own: As for :func:`open_ground`.
         background: Run the background jobs.
         create_index: Make an empty index: only for a store that is being made.
         ask: How to ask for a passphrase.
 
     Raises:
-        StoreBusy: Another server or command has the store.
-        WrongRootKey, HeadDamaged, NewerFormat, IndexDamaged, ReadOnlyStore, StorageFailed: It cannot be opened.
+        StoreNotFound: There is no index.
+        IndexDamaged: It is damaged.
+        StoreBusy, WrongRootKey, HeadDamaged, NewerFormat, ReadOnlyStore, StorageFailed: As :func:`open_ground`.
     """
-    disk, clock, entropy = LocalDisk(), SystemClock(), SystemEntropy()
-    presence = FilePresence(disk, str(folder.locks), InstanceId(entropy.secret(ID_BYTES)))
-    try:
+    async with open_ground(folder, config, telemetry, own=own, ask=ask) as ground, AsyncExitStack() as stack:
+        index = SqliteIndex.open(folder.index, ground.keys.index, create=create_index, sync=config.store.sync)
+        stack.callback(index.close)
+        store = ground.store(index)
         if own:
-            presence.lock_store()
-        head = read_head(folder, config, disk, ask)
-        keys = StoreKeys(head.store_id, head.keyring.store_key)
-        workers = ThreadWorkers()
-        try:
-            index = SqliteIndex.open(folder.index, keys.index, create=create_index, sync=config.store.sync)
-            try:
-                packs = LocalPackStore(
-                    disk,
-                    str(folder.packs),
-                    head.geometry.block_bytes,
-                    reserve_bytes=config.store.reserve_bytes,
-                    sync=config.store.sync,
-                )
-                try:
-                    store = Store(
-                        index=index,
-                        packs=packs,
-                        clock=clock,
-                        entropy=entropy,
-                        workers=workers,
-                        telemetry=telemetry,
-                        presence=presence,
-                        keys=keys,
-                        geometry=head.geometry,
-                        settings=store_settings(config),
-                    )
-                    ballast_bytes = config.store.reserve_bytes // BALLAST_SHARE
-                    ballast = Ballast(disk, str(folder.ballast), ballast_bytes, workers, clock)
-                    if own:
-                        await ballast.start()
-                    report = await store.start(background=background)
-                    log.info("store.opened", extra={"store": head.store_id.hex(), "recovery": str(report)})
-                    try:
-                        yield store
-                    finally:
-                        await ballast.stop()
-                        await store.close()
-                finally:
-                    packs.close()
-            finally:
-                index.close()
-        finally:
-            workers.close()
-    finally:
-        presence.close()
+            ballast = _ballast(ground)
+            await ballast.start()
+            stack.push_async_callback(ballast.stop)
+        snapshots = _snapshots(ground, index, store)
+        await snapshots.start()  # before the first commit, and closed after the last one
+        stack.push_async_callback(snapshots.close)
+        stack.push_async_callback(store.close)
+        report = await store.start(background=background)
+        log.info("store.opened", extra={"store": ground.head.store_id.hex(), "recovery": str(report)})
+        if background:
+            jobs = Jobs(clock=ground.clock, workers=ground.workers, telemetry=telemetry, presence=ground.presence)
+            jobs.start([Job("snapshot", config.snapshots.every_s, partial(_take_snapshot, snapshots))])
+            stack.push_async_callback(jobs.stop)
+        yield Administered(store, snapshots)
 
 
-def read_head(folder: Folder, config: Config, disk: Disk, ask: rootkey.Ask | None = None) -> Head:
-    """The store's head, opened with its root key.
+async def _take_snapshot(snapshots: Snapshots) -> None:
+    await snapshots.create()
+    await snapshots.expire()
 
-    Raises:
-        WrongRootKey, HeadDamaged, NewerFormat.
-    """
-    try:
-        raw = read_whole(disk, str(folder.head))
-    except FileMissing as exc:
-        raise HeadDamaged(f"the head {str(folder.head)!r} is missing: put it back from a backup of this store") from exc
-    return decode_head(raw, rootkey.fetch(config.root_key, folder, read_passphrase(raw), ask))
+
+def _snapshots(ground: Ground, index: Index, store: Store) -> Snapshots:
+    config = ground.config.snapshots
+    return Snapshots(
+        index=index,
+        commits=store.commits,
+        snapshots=ground.snapshots,
+        logs=ground.logs,
+        keys=HeadSnapshotKeys(ground.head_file),
+        store_id=ground.head.store_id,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        workers=ground.workers,
+        settings=SnapshotSettings(set_age_s=config.set_age_s, keep_sets=config.keep_sets),
+    )
+
+
+def _ballast(ground: Ground) -> Ballast:
+    size = ground.config.store.reserve_bytes // BALLAST_SHARE
+    return Ballast(ground.disk, str(ground.folder.ballast), size, ground.workers, ground.clock)
 
 
 def store_settings(config: Config) -> StoreSettings:

@@ -73,6 +73,16 @@ class Folder:
         return self.path / "snapshots"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the log of commits since the last snapshot."""
+        return self.path / "log"
+
+    @property
+    def head_lock(self) -> Path:
+        """Keeps two processes from changing the head at once."""
+        return self.locks / "head"
+
+    @property
     def locks(self) -> Path:
         """Folder of the lock files."""
         return self.path / "locks"
@@ -154,14 +164,14 @@ class Folder:
     def begin(self, disk: Disk) -> None:
         """Mark the folder as unfinished; what an earlier attempt left is removed (none of it was in use)."""
         try:
-            for leftover in (self.index.parent, self.packs, self.snapshots):
+            for leftover in (self.index.parent, self.packs, self.snapshots, self.logs):
                 shutil.rmtree(leftover, ignore_errors=True)
             for file in (self.head, self.root_key, self.version):
                 file.unlink(missing_ok=True)
         except OSError as exc:
             raise ReadOnlyStore(f"the data folder {str(self.path)!r} cannot be written: {exc.strerror}") from exc
         atomic_write(disk, str(self.unfinished), b"")
-        for folder in (self.index.parent, self.packs, self.snapshots, self.locks):
+        for folder in (self.index.parent, self.packs, self.snapshots, self.logs, self.locks):
             disk.make_folder(str(folder))
 
     def finish(self, disk: Disk) -> None:

@@ -56,9 +56,9 @@ async def _make(folder: Folder, config: Config, telemetry: Telemetry) -> Made:
     head = Head(geometry, keyring, Epoch(1, entropy.secret(ID_BYTES)), sequence=1, passphrase=passphrase)
     atomic_write(disk, str(folder.head), encode_head(head, root_key, salt=entropy.secret(HEAD_SALT_BYTES)))
     secret = config.admin_secret_key
-    async with open_store(folder, config, telemetry, background=False, create_index=True) as store:
-        await store.accounts.add_user(FIRST_USER, admin=True)
-        credential = await store.accounts.add_key(
+    async with open_store(folder, config, telemetry, background=False, create_index=True) as made:
+        await made.store.accounts.add_user(FIRST_USER, admin=True)
+        credential = await made.store.accounts.add_key(
             FIRST_USER,
             access_key_id=config.admin_access_key,
             secret=None if secret is None else secret.get_secret_value(),

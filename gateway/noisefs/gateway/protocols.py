@@ -7,11 +7,11 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from noisefs.adapters.inbound.admin.http import AdminAdapter
+from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.inbound.admin.operations.table import OPERATIONS
 from noisefs.adapters.inbound.admin.socket import AdminSocket
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
-from noisefs.core.services.store import Store
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.health import checks_of, measure
 from noisefs.gateway.requests import Handle
@@ -28,8 +28,11 @@ class Protocols:
 
 
 @asynccontextmanager
-async def protocols_over(store: Store, config: Config, telemetry: PrometheusTelemetry) -> AsyncIterator[Protocols]:
+async def protocols_over(
+    opened: Administered, config: Config, telemetry: PrometheusTelemetry
+) -> AsyncIterator[Protocols]:
     """The adapters, started; closed at the end, when no request is under way any more."""
+    store = opened.store
     webdav = WebdavAdapter(
         accounts=store.accounts,
         buckets=store.buckets,
@@ -50,7 +53,7 @@ async def protocols_over(store: Store, config: Config, telemetry: PrometheusTele
     )
     await webdav.start()
     try:
-        yield Protocols(webdav.handle, webdav.handle, admin, AdminSocket(store, OPERATIONS))
+        yield Protocols(webdav.handle, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
     finally:
         await webdav.close()
 

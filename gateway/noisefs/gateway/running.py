@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Final
 
+from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
 from noisefs.core.errors import ConfigError
 from noisefs.core.services.accounts import Credential
-from noisefs.core.services.store import Store
 from noisefs.gateway import declared, tls
 from noisefs.gateway.assembly import open_store
 from noisefs.gateway.banner import Endpoints, banner
@@ -45,16 +45,16 @@ async def run(folder: Folder, config: Config) -> None:
     stopping = _stop_on_signals(config, context)
     telemetry = PrometheusTelemetry()
     made = None if folder.state() is State.STORE else await make_store(folder, config, telemetry)
-    async with open_store(folder, config, telemetry) as store:
-        await declared.apply(store, config)
-        await _serve(folder, config, store, telemetry, context, None if made is None else made.credential, stopping)
+    async with open_store(folder, config, telemetry) as opened:
+        await declared.apply(opened.store, config)
+        await _serve(folder, config, opened, telemetry, context, None if made is None else made.credential, stopping)
     log.info("server.stopped")
 
 
 async def _serve(
     folder: Folder,
     config: Config,
-    store: Store,
+    opened: Administered,
     telemetry: PrometheusTelemetry,
     context: ssl.SSLContext | None,
     first: Credential | None,
@@ -65,7 +65,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         if requests is not None:
             stack.callback(requests.close)
-        protocols = await stack.enter_async_context(protocols_over(store, config, telemetry))
+        protocols = await stack.enter_async_context(protocols_over(opened, config, telemetry))
         admin_tls = None if config.admin.listen.is_loopback else context
         s3 = bind("s3.listen", config.s3.listen)
         stack.callback(s3.close)

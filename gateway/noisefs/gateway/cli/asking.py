@@ -63,5 +63,5 @@ async def _in_own_store(
 
     config = load(config_file).config
     logs.configure("warning")
-    async with open_store(folder, config, PrometheusTelemetry(), background=False) as store:
-        return await perform(OPERATIONS, store, operation, parameters)
+    async with open_store(folder, config, PrometheusTelemetry(), background=False) as opened:
+        return await perform(OPERATIONS, opened, operation, parameters)

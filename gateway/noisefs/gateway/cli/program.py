@@ -13,7 +13,7 @@ from noisefs.gateway.cli.buckets import buckets
 from noisefs.gateway.cli.configuration import configuration
 from noisefs.gateway.cli.options import Json
 from noisefs.gateway.cli.serving import init, serve
-from noisefs.gateway.cli.upkeep import audits, clean, scrub
+from noisefs.gateway.cli.upkeep import audits, clean, rebuild_index, scrub, snapshots
 
 _HELP: Final = f"""
 NoiseFS Gateway: S3 and WebDAV over one namespace, every byte kept as sealed and masked blocks.
@@ -54,6 +54,8 @@ def program() -> typer.Typer:
     app.add_typer(audits, name="audit")
     app.command()(scrub)
     app.command()(clean)
+    app.add_typer(snapshots, name="snapshot")
+    app.command("rebuild-index")(rebuild_index)
     app.add_typer(configuration, name="config")
     app.command()(version)
     return app

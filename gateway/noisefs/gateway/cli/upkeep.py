@@ -1,15 +1,20 @@
-"""``noisefs audit``, ``scrub`` and ``clean``."""
+"""``noisefs audit``, ``scrub``, ``clean``, ``snapshot`` and ``rebuild-index``."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
+from noisefs.gateway.cli import output
 from noisefs.gateway.cli.asking import answer
 from noisefs.gateway.cli.exit_codes import FOUND
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 
 audits: Final = typer.Typer(no_args_is_help=True, help="Count whether the store keeps its promises.")
+snapshots: Final = typer.Typer(no_args_is_help=True, help="Snapshots of the index, to go back to.")
 
 
 @audits.command("space")
@@ -44,9 +49,96 @@ def scrub(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json
     _check(answer(data, config, "scrub", {}, as_json=as_json, doing="reading and verifying everything"))
 
 
-def clean(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+def clean(
+    *,
+    accept_loss: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Also free packs that a rebuilt index does not know: their bytes are lost."),
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
     """Give back all the space that deleted bytes still take, now rather than when it is worth it."""
-    answer(data, config, "clean", {}, as_json=as_json, doing="cleaning")
+    answer(data, config, "clean", {"accept_loss": accept_loss}, as_json=as_json, doing="cleaning")
+
+
+@snapshots.command("create")
+def create_snapshot(
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Begin a new set, even if none is due.")] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Take a snapshot of the index now. A running server also takes one every `snapshots.every_s`."""
+    answer(data, config, "snapshot.create", {"full": full}, as_json=as_json, doing="taking a snapshot")
+
+
+@snapshots.command("list")
+def list_snapshots(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """List the snapshots, the oldest first."""
+    answer(data, config, "snapshot.list", {}, as_json=as_json)
+
+
+@snapshots.command("restore")
+def restore_snapshot(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `noisefs snapshot list` shows it.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to the state of a snapshot: every later change is undone. Stop the server first.
+
+    The index that was in use is kept in DIR under another name; remove it when you do not need it any more.
+    """
+    _rebuild(data, config, name, as_json=as_json)
+
+
+def rebuild_index(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Make a lost or damaged index anew. Stop the server first.
+
+    It comes from the newest snapshot, the log of commits behind it, and the manifests of the packs.
+
+    Lists what is newer than that and lost. Packs with bytes the new index does not know stay, until
+    `noisefs clean --accept-loss`. What is left of the old index is kept in DIR under another name.
+    Ends with 6 where something is lost.
+    """
+    _rebuild(data, config, None, as_json=as_json)
+
+
+def _rebuild(data: Path, config_file: Path | None, upto: str | None, *, as_json: bool) -> None:
+    from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
+    from noisefs.gateway import logs
+    from noisefs.gateway.config.load import load
+    from noisefs.gateway.folder import Folder
+    from noisefs.gateway.rebuilding import rebuild
+
+    folder = Folder(data.absolute())
+    folder.require_store()
+    config = load(config_file).config
+    logs.configure("warning")
+    with Console(stderr=True).status("rebuilding the index"):
+        rebuilt = asyncio.run(rebuild(folder, config, PrometheusTelemetry(), upto))
+    restored, found = rebuilt.restored, rebuilt.reconciled
+    whole = not (restored.lost or restored.unusable or found.objects_lost or found.packs_unreadable)
+    report = {
+        "clean": whole,
+        "snapshots": [info.name for info in restored.chain],
+        "commit": restored.upto,
+        "commits_lost": restored.lost,
+        "snapshots_unusable": [f"{name}: {reason}" for name, reason in restored.unusable],
+        "objects_lost": found.objects_lost,
+        "runs_relocated": found.runs_relocated,
+        "slices_relocated": found.slices_relocated,
+        "packs": found.packs,
+        "packs_unreadable": found.packs_unreadable,
+        "packs_quarantined": found.packs_quarantined,
+        "old_index": None if rebuilt.old_index is None else str(rebuilt.old_index),
+    }
+    output.show(report, as_json=as_json)
+    _check(report)
 
 
 def _check(found: object) -> None:

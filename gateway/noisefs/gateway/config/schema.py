@@ -132,6 +132,16 @@ class StoreConfig(Table):
     max_buckets: Count = Field(default=1000, description="Buckets a user may own.")
 
 
+class SnapshotsConfig(Table):
+    """Snapshots of the index: what `rebuild-index` goes back to."""
+
+    every_s: Seconds = Field(default=3600, description="A snapshot is taken this often, if anything changed.")
+    set_age_s: Seconds = Field(default=86_400, description="Age at which a full snapshot begins a new set.")
+    keep_sets: Count = Field(
+        default=2, description="Sets that are kept. Keys of deleted objects live in them until they expire."
+    )
+
+
 class RootKeyConfig(Table):
     """Where the root key comes from: a file, or a passphrase."""
 
@@ -225,6 +235,7 @@ class Config(Table):
     tls: TlsConfig = TlsConfig()
     public_urls: PublicUrls = PublicUrls()
     store: StoreConfig = StoreConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     root_key: RootKeyConfig = RootKeyConfig()
     limits: LimitsConfig = LimitsConfig()
     users: tuple[UserDeclaration, ...] = Field(

@@ -10,9 +10,8 @@ import msgspec
 from aiohttp import web
 
 from noisefs.adapters.inbound.admin.failures import failure_of
-from noisefs.adapters.inbound.admin.operations.operation import Operation, perform
+from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, perform
 from noisefs.core.errors import InvalidArgument, NoisefsError
-from noisefs.core.services.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +25,15 @@ _BUG: Final = 500
 class AdminSocket:
     """Answers commands. Task-safe: operations may run beside each other and beside requests."""
 
-    def __init__(self, store: Store, operations: dict[str, Operation[Any]]) -> None:  # Any: as in the table
-        self._store = store
+    def __init__(self, target: Administered, operations: dict[str, Operation[Any]]) -> None:  # Any: as in the table
+        self._target = target
         self._operations = operations
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one command."""
         name = request.path.removeprefix("/")
         try:
-            result = await perform(self._operations, self._store, name, await _parameters(request))
+            result = await perform(self._operations, self._target, name, await _parameters(request))
         except NoisefsError as exc:
             log.info("admin.refused", extra={"operation": name, "error": str(exc)})
             return _answer(_FAILED, {"error": failure_of(exc)})

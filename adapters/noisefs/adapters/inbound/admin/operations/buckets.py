@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from noisefs.adapters.inbound.admin.operations.operation import Operation, Parameters
+from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
 from noisefs.adapters.inbound.admin.operations.users import OfUser, timestamp
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.requests import Principal
-from noisefs.core.services.store import Store
 
 OPERATOR: Final = Principal(UserId(""), "operator", admin=True)
 """Whoever may open the data folder may do everything."""
@@ -25,15 +24,15 @@ class BucketName(Parameters, frozen=True):
     name: str
 
 
-async def list_buckets(store: Store, asked: OfUser) -> object:
+async def list_buckets(target: Administered, asked: OfUser) -> object:
     """Buckets (of one user) with what they hold."""
-    who = OPERATOR if asked.user is None else await store.accounts.principal_of_name(asked.user)
-    names = {user_id: user.name for user_id, user in await store.accounts.list_users()}
+    who = OPERATOR if asked.user is None else await target.store.accounts.principal_of_name(asked.user)
+    names = {user_id: user.name for user_id, user in await target.store.accounts.list_users()}
     found = []
-    for name, bucket in await store.buckets.list(OPERATOR):
+    for name, bucket in await target.store.buckets.list(OPERATOR):
         if asked.user is not None and bucket.owner != who.user_id:
             continue
-        usage = await store.buckets.usage(OPERATOR, name)
+        usage = await target.store.buckets.usage(OPERATOR, name)
         found.append(
             {
                 "bucket": name,
@@ -46,16 +45,16 @@ async def list_buckets(store: Store, asked: OfUser) -> object:
     return found
 
 
-async def create_bucket(store: Store, asked: CreateBucket) -> object:
+async def create_bucket(target: Administered, asked: CreateBucket) -> object:
     """Make a bucket for a user."""
-    owner = await store.accounts.principal_of_name(asked.owner)
-    await store.buckets.create(owner, asked.name)
+    owner = await target.store.accounts.principal_of_name(asked.owner)
+    await target.store.buckets.create(owner, asked.name)
     return {"bucket": asked.name, "owner": owner.name}
 
 
-async def delete_bucket(store: Store, asked: BucketName) -> object:
+async def delete_bucket(target: Administered, asked: BucketName) -> object:
     """Remove an empty bucket."""
-    await store.buckets.delete(OPERATOR, asked.name)
+    await target.store.buckets.delete(OPERATOR, asked.name)
     return {"bucket": asked.name, "deleted": True}
 
 

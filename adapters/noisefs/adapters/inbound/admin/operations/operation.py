@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from noisefs.core.errors import InvalidArgument
+from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store
 
 
@@ -18,16 +19,24 @@ P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True, slots=True)
+class Administered:
+    """What administration works on: a running store and its snapshots."""
+
+    store: Store
+    snapshots: Snapshots
+
+
+@dataclass(frozen=True, slots=True)
 class Operation(Generic[P]):
     """One thing to ask. ``run`` returns dataclasses, structs, mappings, lists, numbers and text."""
 
     parameters: type[P]
-    run: Callable[[Store, P], Awaitable[object]]
+    run: Callable[[Administered, P], Awaitable[object]]
 
 
 async def perform(
     operations: Mapping[str, Operation[Any]],  # Any: each operation has parameters of its own
-    store: Store,
+    target: Administered,
     name: str,
     parameters: Mapping[str, object],
 ) -> object:
@@ -44,4 +53,4 @@ async def perform(
         checked = msgspec.convert(parameters, operation.parameters)
     except msgspec.ValidationError as exc:
         raise InvalidArgument(f"parameters of {name}", sorted(parameters), str(exc)) from exc
-    return msgspec.to_builtins(await operation.run(store, checked))
+    return msgspec.to_builtins(await operation.run(target, checked))

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from noisefs.adapters.inbound.admin.operations.operation import Operation, Parameters
-from noisefs.core.services.store import Store
+from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
 
 
 class AddUser(Parameters, frozen=True):
@@ -59,19 +58,19 @@ def timestamp(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-async def add_user(store: Store, asked: AddUser) -> object:
+async def add_user(target: Administered, asked: AddUser) -> object:
     """Make a user."""
-    user_id = await store.accounts.add_user(asked.name, admin=asked.admin, password=asked.password)
+    user_id = await target.store.accounts.add_user(asked.name, admin=asked.admin, password=asked.password)
     made: dict[str, object] = {"user": asked.name, "id": user_id, "admin": asked.admin}
     if asked.key:
-        credential = await store.accounts.add_key(asked.name)
+        credential = await target.store.accounts.add_key(asked.name)
         made |= {"access_key": credential.access_key_id, "secret_key": credential.secret}
     return made
 
 
-async def list_users(store: Store, _: NoParameters) -> object:
+async def list_users(target: Administered, _: NoParameters) -> object:
     """All users, with how many keys each has."""
-    keys = [key.user_id for _, key in await store.accounts.list_keys() if not key.revoked]
+    keys = [key.user_id for _, key in await target.store.accounts.list_keys() if not key.revoked]
     return [
         {
             "user": user.name,
@@ -82,31 +81,33 @@ async def list_users(store: Store, _: NoParameters) -> object:
             "keys": keys.count(user_id),
             "created": timestamp(user.created_us),
         }
-        for user_id, user in await store.accounts.list_users()
+        for user_id, user in await target.store.accounts.list_users()
     ]
 
 
-async def disable_user(store: Store, asked: DisableUser) -> object:
+async def disable_user(target: Administered, asked: DisableUser) -> object:
     """Refuse or accept a user's logins."""
-    await store.accounts.disable_user(asked.name, disabled=asked.disabled)
+    await target.store.accounts.disable_user(asked.name, disabled=asked.disabled)
     return {"user": asked.name, "disabled": asked.disabled}
 
 
-async def set_password(store: Store, asked: SetPassword) -> object:
+async def set_password(target: Administered, asked: SetPassword) -> object:
     """Set or remove a WebDAV password."""
-    await store.accounts.set_password(asked.name, asked.password)
+    await target.store.accounts.set_password(asked.name, asked.password)
     return {"user": asked.name, "password": asked.password is not None}
 
 
-async def add_key(store: Store, asked: AddKey) -> object:
+async def add_key(target: Administered, asked: AddKey) -> object:
     """Make or import an access key."""
-    credential = await store.accounts.add_key(asked.user, access_key_id=asked.access_key, secret=asked.secret_key)
+    credential = await target.store.accounts.add_key(
+        asked.user, access_key_id=asked.access_key, secret=asked.secret_key
+    )
     return {"user": asked.user, "access_key": credential.access_key_id, "secret_key": credential.secret}
 
 
-async def list_keys(store: Store, asked: OfUser) -> object:
+async def list_keys(target: Administered, asked: OfUser) -> object:
     """Access keys, without their secrets."""
-    names = {user_id: user.name for user_id, user in await store.accounts.list_users()}
+    names = {user_id: user.name for user_id, user in await target.store.accounts.list_users()}
     return [
         {
             "access_key": key_id,
@@ -114,13 +115,13 @@ async def list_keys(store: Store, asked: OfUser) -> object:
             "revoked": key.revoked,
             "created": timestamp(key.created_us),
         }
-        for key_id, key in await store.accounts.list_keys(asked.user)
+        for key_id, key in await target.store.accounts.list_keys(asked.user)
     ]
 
 
-async def revoke_key(store: Store, asked: AccessKeyId) -> object:
+async def revoke_key(target: Administered, asked: AccessKeyId) -> object:
     """Refuse an access key for ever."""
-    await store.accounts.revoke_key(asked.access_key)
+    await target.store.accounts.revoke_key(asked.access_key)
     return {"access_key": asked.access_key, "revoked": True}
 
 

@@ -1,0 +1,1 @@
+"""The store's head as a file of the data folder."""
