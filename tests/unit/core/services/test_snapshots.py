@@ -394,7 +394,7 @@ async def test_log_records_bring_back_what_came_after_the_snapshot(
     await snapshots.flush()
     flushed = everything(lab.index)
     await commits.run(put(b"c", b"1"))
-    lab.logs.crash()
+    lab.logs = lab.logs.after_crash()
     index, report = lab.restored()
     assert everything(index) == flushed
     assert report.upto == lab.index.sequence() - 1
@@ -409,7 +409,7 @@ async def test_the_log_is_synced_every_second(lab: Lab, running: tuple[CommitQue
     lab.clock.advance(1.1)
     for _ in range(10):
         await asyncio.sleep(0)
-    lab.logs.crash()
+    lab.logs = lab.logs.after_crash()
     assert everything(lab.restored()[0]) == everything(lab.index)
 
 

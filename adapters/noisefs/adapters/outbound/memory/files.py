@@ -48,12 +48,17 @@ class MemoryFiles(FileStore):
             self.files.pop(name, None)
             self.growing.pop(name, None)
 
-    def crash(self, keep_bytes: int = 0) -> None:
-        """Lose power: of each growing file what was synced is left, and up to ``keep_bytes`` more."""
+    def after_crash(self, keep_bytes: int = 0) -> "MemoryFiles":
+        """What a power failure leaves: of growing files what was synced, and up to ``keep_bytes`` more.
+
+        Who held this object may go on writing into it; the copy is not touched.
+        """
+        left = MemoryFiles()
         with self.lock:
-            for name, appender in list(self.growing.items()):
-                del self.files[name][self.synced[name] + keep_bytes :]
-                appender.close()
+            for name, data in self.files.items():
+                end = self.synced[name] + keep_bytes if name in self.growing else len(data)
+                left.files[name] = data[:end]
+        return left
 
 
 class _MemoryDraft(Draft):
