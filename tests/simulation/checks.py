@@ -137,5 +137,5 @@ def _audits(store: Store) -> None:
     if not orphans.clean:
         raise Wrong(f"orphans after a restart: {orphans}")
     tuples = store.auditor.tuples()
-    if tuples.runs_on_own_seed or tuples.pairs_used_twice or tuples.unreadable:
+    if tuples.runs_alone or tuples.pairs_used_twice or tuples.unreadable:
         raise Wrong(f"tuples that should not be: {tuples}")

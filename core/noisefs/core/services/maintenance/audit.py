@@ -64,8 +64,8 @@ class TupleAudit:
     unreadable: int = 0
     cells: int = 0
     runs: int = 0
-    runs_on_own_seed: int = 0
-    """Runs whose seed is a copy of a block of the same body: 0 is promised for ``chain``."""
+    runs_alone: int = 0
+    """Runs with a cell both of whose randomizers hold bytes of the same body: 0 is promised for ``chain``."""
     blocks: int = 0
     tuples_per_block: float = 0.0
     data_blocks_in_one_tuple: int = 0
@@ -227,6 +227,7 @@ def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tu
     audit.blocks += manifest.blocks
     audit.neutral_seeds += sum(seed.source_pack is None or seed.body_id is None for seed in manifest.seeds)
     audit.copied_seeds += sum(seed.source_pack is not None and seed.body_id is not None for seed in manifest.seeds)
+    owners = _owners(manifest)
     uses: Counter[int] = Counter()
     pairs: Counter[tuple[int, int]] = Counter()
     data: list[int] = []
@@ -240,10 +241,10 @@ def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tu
     for entry in manifest.entries:
         if isinstance(entry, RunEntry):
             audit.runs += 1
-            body: BodyId | None = entry.body_id
-            if entry.seed < len(manifest.seeds):
-                audit.runs_on_own_seed += manifest.seeds[entry.seed].body_id == body
             count, stride = entry.count, entry.stride
+            positions = range(entry.position, entry.position + count * stride, stride)
+            masks = [strategy.randomizers(position, entry.seed) for position in positions]
+            audit.runs_alone += any(owners.get(one) == owners.get(two) == entry.body_id for one, two in masks)
         elif isinstance(entry, SharedEntry):
             count, stride = 1, strategy.stride
         else:
@@ -258,3 +259,13 @@ def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tu
     audit.data_blocks_in_one_tuple += sum(uses[position] < 2 for position in data)
     audit.pairs_used_twice += sum(n - 1 for n in pairs.values() if n > 1)
     return uses.total(), reads
+
+
+def _owners(manifest: Manifest) -> dict[int, BodyId | None]:
+    """Whose bytes each block holds, by position; ``None`` or no entry: nobody's in particular."""
+    owners: dict[int, BodyId | None] = {number: seed.body_id for number, seed in enumerate(manifest.seeds)}
+    for entry in manifest.entries:
+        if isinstance(entry, RunEntry):
+            for number in range(entry.count):
+                owners[entry.position + number * entry.stride] = entry.body_id
+    return owners

@@ -203,7 +203,7 @@ async def test_the_cleaner_frees_what_was_deleted_and_keeps_the_rest() -> None:
         tuples = store.auditor.tuples()
         assert tuples.data_blocks_in_one_tuple == 0
         assert tuples.pairs_used_twice == 0
-        assert tuples.runs_on_own_seed == 0
+        assert tuples.runs_alone == 0
 
 
 async def test_concurrent_bodies_interleave_and_stay_exact() -> None:

@@ -25,7 +25,7 @@ async def audit_space(target: Administered, _: NoParameters) -> object:
 async def audit_tuples(target: Administered, _: NoParameters) -> object:
     """Whether the masks are what is promised."""
     audit = await target.store.workers.run(Lane.BACKGROUND, target.store.auditor.tuples)
-    broken = audit.unreadable or audit.runs_on_own_seed or audit.pairs_used_twice
+    broken = audit.unreadable or audit.runs_alone or audit.pairs_used_twice
     alone = audit.strategy == "chain" and audit.data_blocks_in_one_tuple
     return {"clean": not (broken or alone)} | msgspec.to_builtins(audit)
 
