@@ -22,7 +22,9 @@ from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Index
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.namespace import ALICE, PLAIN, World, stream
-from tests.support.namespace_model import Model, Sending, etag_of
+from tests.support.namespace_model import Model, Sending, Thing, etag_of
+
+pytestmark = pytest.mark.timeout(900)  # a failing run is shrunk for minutes
 
 T = TypeVar("T")
 
@@ -40,8 +42,12 @@ GOALS = st.tuples(st.sampled_from(["a", "a/b", "b", "c", "c/d", "ä", "a/b/c"]),
 """Where to, and whether to be wrong about what is a collection."""
 
 
+PATTERN = bytes(range(251)) * 523
+"""As long as the largest size; no stretch of it looks like a shifted one."""
+
+
 def content(seed: int, size: int) -> bytes:
-    return bytes([seed % 251]) * size
+    return PATTERN[seed : seed + size]
 
 
 class NamespaceMachine(RuleBasedStateMachine):
@@ -255,12 +261,17 @@ class NamespaceMachine(RuleBasedStateMachine):
         self, one: tuple[str, str, str], number: int, bucket: str, source_key: tuple[str, int], cut: int | None
     ) -> None:
         key = self.present(bucket, source_key)
-        upload_id, to, target = one
         source = self.model.buckets[bucket].get(key)
         byte_range = None
         if source is not None and cut is not None and len(source.data) > 0:
             first = cut % len(source.data)
             byte_range = (first, min(len(source.data) - 1, first + 700))
+        self.copy_range(one, number, bucket, key, byte_range)
+
+    def copy_range(
+        self, one: tuple[str, str, str], number: int, bucket: str, key: str, byte_range: tuple[int, int] | None
+    ) -> None:
+        upload_id, to, target = one
 
         async def work() -> str:
             part = await self.world.uploads.copy_part(
@@ -277,6 +288,16 @@ class NamespaceMachine(RuleBasedStateMachine):
             return etag_of(data)
 
         self.both(work(), expected)
+
+    @rule(target=uploads, bucket=BUCKETS, key=ANY_KEYS, source=SOURCES, step=st.integers(100, 800))
+    def copy_in_parts(self, bucket: str, key: str, source: tuple[str, int], step: int) -> tuple[str, str, str]:
+        """As clients copy large objects: neighbouring ranges, one part each."""
+        one = self.begin_one(bucket, key)
+        size = len(self.model.buckets[bucket].get(self.present(bucket, source), Thing(b"", "", "", 0)).data)
+        for number, first in enumerate(range(0, min(size, 3000), step)):
+            self.copy_range(one, number + 1, bucket, self.present(bucket, source), (first, min(size, first + step) - 1))
+        self.complete(one, leave_out=0, kind="always")
+        return one
 
     @rule(one=uploads, leave_out=st.integers(0, 12), kind=CONDITIONS)
     def complete(self, one: tuple[str, str, str], leave_out: int, kind: str) -> None:

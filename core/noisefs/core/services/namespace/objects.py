@@ -1,7 +1,6 @@
 """Objects: the only place where a write becomes visible."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -9,7 +8,7 @@ from noisefs.core.domain import naming
 from noisefs.core.domain.composition import FULL_OBJECT
 from noisefs.core.domain.conditions import check_read, check_source, check_write
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.records import BodyState, PartInfo, Version
+from noisefs.core.domain.records import BodyState, PartInfo, Version, decode
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
@@ -27,54 +26,16 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.ingest import BodyWriter
-from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import layouts, listing, publishing, usage
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
+
+__all__ = ["Objects", "OpenObject", "Wanted"]
 
 T = TypeVar("T")
-
-Wanted = Callable[[Version], tuple[int, int]]
-"""Which bytes of a version a reader will ask for, as start and end (exclusive). May raise (an impossible range)."""
-
-_EXTENTS_ON_LOOP = 16
-"""Objects of up to this many extents are opened on the event loop, others in a lane: each costs a key."""
-
-
-class OpenObject:
-    """A version that is being read; its bytes stay readable until it is closed. Use with ``async with``."""
-
-    __slots__ = ("_bodies", "_offset", "end", "start", "version")
-
-    def __init__(self, version: Version, bodies: OpenBodies, offset: int, start: int, end: int) -> None:
-        """``bodies`` begin at byte ``offset`` of the object; ``start`` and ``end`` are what may be asked for."""
-        self.version = version
-        self.start = start
-        self.end = end
-        self._bodies = bodies
-        self._offset = offset
-
-    def chunks(self, start: int | None = None, end: int | None = None) -> AsyncIterator[memoryview]:
-        """Bytes ``start`` to ``end`` (exclusive), by default all that was opened; see
-        :meth:`.reading.OpenBodies.chunks`. They lie within what was opened.
-        """
-        first = self.start if start is None else start
-        behind = self.end if end is None else end
-        assert self.start <= first <= behind <= self.end
-        return self._bodies.chunks(first - self._offset, behind - self._offset)
-
-    async def __aenter__(self) -> "OpenObject":
-        """Itself."""
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        """Let go of the bodies."""
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the bodies. May be called more than once."""
-        self._bodies.close()
 
 
 class Objects:
@@ -96,7 +57,7 @@ class Objects:
         self._workers = workers
         self._clock = clock
         self._writer = body_writer
-        self._reader = body_reader
+        self._opener = Opener(index=index, workers=workers, body_reader=body_reader)
         self._limits = limits
 
     async def put(
@@ -176,7 +137,7 @@ class Objects:
             ObjectNotFound, VersionNotFound, NotModified, PreconditionFailed.
         """
         raw_key = naming.key_bytes(key)
-        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id))
+        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id))[2]
 
     async def parts(self, who: Principal, bucket: str, key: str) -> tuple[Version, Sequence[tuple[int, int, int]]]:
         """The version and its part table as (number, offset, length); empty for an object not uploaded in parts."""
@@ -190,7 +151,7 @@ class Objects:
         raw_key = naming.key_bytes(key)
 
         def look(tx: Reading) -> tuple[Version, Sequence[PartInfo]]:
-            version = _look(tx, who, bucket, key, raw_key, condition, version_id)
+            _, _, version = _look(tx, who, bucket, key, raw_key, condition, version_id)
             return version, layouts.parts_of(tx, version)
 
         return await self._workers.run(Lane.DISK, self._index.read, look)
@@ -207,36 +168,11 @@ class Objects:
     ) -> OpenObject:
         """Open the current version for reading. Raises like :meth:`head`, and what ``wanted`` raises.
 
-        One index transaction. ``wanted`` is asked inside it; of an object of many parts only those are opened that
-        hold the wanted bytes, and only these bytes can be read.
+        One index transaction, unless many extents have to be opened (:mod:`.opening`). ``wanted`` is asked inside it;
+        of an object of many parts only those are opened that hold the wanted bytes, and only these can be read.
         """
         raw_key = naming.key_bytes(key)
-
-        def work(tx: Reading, *, on_loop: bool) -> OpenObject | None:
-            version = _look(tx, who, bucket, key, raw_key, condition, version_id)
-            start, end = (0, version.size) if wanted is None else wanted(version)
-            if on_loop and version.layout is not None and wanted is None:
-                return None
-            extents, offset = layouts.extents_within(tx, version, start, end)
-            if on_loop and len(extents) > _EXTENTS_ON_LOOP:
-                return None
-            return OpenObject(version, self._reader.open(tx, extents), offset, start, end)
-
-        opened = self._index.read(lambda tx: work(tx, on_loop=True))
-        return opened or await self._open_in_lane(lambda tx: work(tx, on_loop=False))
-
-    async def _open_in_lane(self, work: Callable[[Reading], OpenObject | None]) -> OpenObject:
-        """Open an object of many extents. A cancelled caller waits for the lane, so that nothing stays pinned."""
-        opening = asyncio.ensure_future(self._workers.run(Lane.DISK, self._index.read, work))
-        try:
-            opened = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            late = await opening
-            if late is not None:
-                late.close()
-            raise
-        assert opened is not None
-        return opened
+        return await self._opener.open(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id), wanted)
 
     async def delete(self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS) -> bool:
         """Remove the object; tells whether there was one. The bytes become unreadable at once.
@@ -393,13 +329,15 @@ def _look(
     raw_key: bytes,
     condition: ReadCondition,
     version_id: str | None,
-) -> Version:
-    row = reach_bucket(tx, who, bucket)
-    version = publishing.present(tx, u64(row.bucket_id) + raw_key)
+) -> tuple[bytes, bytes, Version]:
+    """The row key, row and version that may be read under the condition."""
+    row_key = u64(reach_bucket(tx, who, bucket).bucket_id) + raw_key
+    raw = tx.get(Table.OBJECTS, row_key)
+    version = None if raw is None else decode(Version, raw)
     if version_id and version_id != "null" and (version is None or version.version_id != version_id):
         raise VersionNotFound(bucket, key, version_id)
-    if version is None:
+    if raw is None or version is None:
         raise ObjectNotFound(bucket, key)
     if condition is not ANY:
         check_read(condition, version)
-    return version
+    return row_key, raw, version

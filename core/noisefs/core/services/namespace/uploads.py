@@ -231,7 +231,7 @@ class Uploads:
         def page() -> tuple[Upload, list[tuple[int, Part]], bool]:
             upload, rows = self._index.read(look)
             parts = [(upload_rows.number_of(row_key), decode(Part, raw)) for row_key, raw in rows[:limit]]
-            return upload, parts, len(rows) > limit
+            return upload, parts, 0 < limit < len(rows)
 
         return await self._workers.run(Lane.DISK, page)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 
@@ -390,15 +391,59 @@ async def test_ten_thousand_parts() -> None:
     assert set(rows_left(world).values()) == {0}
 
 
-async def test_a_cancelled_open_of_many_parts_lets_go() -> None:
-    world = await World(limits=NamespaceLimits(min_part_bytes=1)).start()
+async def many_parts(world: World, data: bytes) -> bytes:
+    """An object of 39 parts: it is opened in slices."""
     upload_id = await begin(world)
-    await finish(world, upload_id, [await send(world, upload_id, number, b"x") for number in range(1, 40)])
+    await finish(world, upload_id, [await send(world, upload_id, number, data) for number in range(1, 40)])
+    return data * 39
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_cancelled_open_of_many_parts_lets_go(steps: int) -> None:
+    """Wherever it is cancelled."""
+    world = await World(limits=NamespaceLimits(min_part_bytes=1)).start()
+    await many_parts(world, b"x")
+    opening = asyncio.ensure_future(world.objects.open(ALICE, "bucket", "key"))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        (await opening).close()
+    assert not world.store.readers.reads()
+
+
+async def test_an_object_of_many_parts_that_changes_while_it_is_opened() -> None:
+    """The reader gets the old or the new one, whole."""
+    world = await World(limits=NamespaceLimits(min_part_bytes=1)).start()
+    old = await many_parts(world, b"old")
     opening = asyncio.ensure_future(world.objects.open(ALICE, "bucket", "key"))
     await asyncio.sleep(0)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
+    new = await many_parts(world, b"new")
+    async with await opening as opened:
+        await world.objects.delete(ALICE, "bucket", "key")
+        assert b"".join([bytes(chunk) async for chunk in opened.chunks()]) in (old, new)
+    assert not world.store.readers.reads()
+
+
+async def test_an_object_of_many_parts_that_never_holds_still() -> None:
+    world = await World(limits=NamespaceLimits(min_part_bytes=1)).start()
+    await many_parts(world, b"x")
+
+    async def restless() -> None:
+        while True:
+            world.clock.advance(1)
+            await world.objects.copy(ALICE, "bucket", "key", "bucket", "key", attributes=PLAIN)
+
+    restlessness = asyncio.ensure_future(restless())
+    try:
+        for _ in range(20):
+            try:
+                async with await world.objects.open(ALICE, "bucket", "key") as opened:
+                    assert b"".join([bytes(chunk) async for chunk in opened.chunks()]) == b"x" * 39
+            except CommitConflict:
+                pass
+    finally:
+        restlessness.cancel()
     assert not world.store.readers.reads()
 
 

@@ -1,0 +1,147 @@
+"""Opening a version for reading: all of its bodies pinned, each with its key, before the first byte goes out.
+
+A body costs some 30 us on the event loop, which the pins belong to. So an object of few extents is opened in the one
+read that looks it up; one of many is opened in slices, with others in between, each of which makes sure that the key
+still names the same version.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from noisefs.core.domain.records import Extent, Version
+from noisefs.core.errors import CommitConflict
+from noisefs.core.ports.index import Index, Reading, Table
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.namespace import layouts
+
+Wanted = Callable[[Version], tuple[int, int]]
+"""Which bytes of a version a reader will ask for, as start and end (exclusive). May raise (an impossible range)."""
+
+Find = Callable[[Reading], tuple[bytes, bytes, Version]]
+"""Finds a version that may be read: its row key, its row, and the row decoded."""
+
+_SLICE = 16
+"""Extents opened at once."""
+_ATTEMPTS = 4
+"""How often an object of many extents is looked up again when it is overwritten meanwhile."""
+
+
+class OpenObject:
+    """A version that is being read; its bytes stay readable until it is closed. Use with ``async with``."""
+
+    __slots__ = ("_groups", "end", "start", "version")
+
+    def __init__(self, version: Version, start: int, end: int) -> None:
+        """Nothing is opened yet. ``start`` and ``end``: what may be asked for."""
+        self.version = version
+        self.start = start
+        self.end = end
+        self._groups: list[tuple[int, int, OpenBodies]] = []
+
+    def add(self, offset: int, extents: Sequence[Extent], bodies: OpenBodies) -> int:
+        """Take in the opened bodies that begin at byte ``offset`` of the object; returns the offset behind them."""
+        behind = offset + sum(extent.length for extent in extents)
+        self._groups.append((offset, behind, bodies))
+        return behind
+
+    def chunks(self, start: int | None = None, end: int | None = None) -> AsyncIterator[memoryview]:
+        """Bytes ``start`` to ``end`` (exclusive), by default all that was opened; see
+        :meth:`.reading.OpenBodies.chunks`. They lie within what was opened.
+        """
+        first = self.start if start is None else start
+        stop = self.end if end is None else end
+        assert self.start <= first <= stop <= self.end
+        if len(self._groups) == 1:
+            offset, _, bodies = self._groups[0]
+            return bodies.chunks(first - offset, stop - offset)
+        return self._chained(first, stop)
+
+    async def _chained(self, first: int, stop: int) -> AsyncGenerator[memoryview, None]:
+        for offset, behind, bodies in self._groups:
+            begin, end = max(first, offset), min(stop, behind)
+            if begin < end:
+                chunks = cast("AsyncGenerator[memoryview, None]", bodies.chunks(begin - offset, end - offset))
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        yield chunk
+
+    async def __aenter__(self) -> "OpenObject":
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Let go of the bodies."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the bodies. May be called more than once."""
+        for _, _, bodies in self._groups:
+            bodies.close()
+
+
+class Opener:
+    """Opens versions. Task-safe."""
+
+    def __init__(self, *, index: Index, workers: Workers, body_reader: BodyReader) -> None:
+        self._index = index
+        self._workers = workers
+        self._reader = body_reader
+
+    async def open(self, find: Find, wanted: Wanted | None) -> OpenObject:
+        """The version that ``find`` finds, opened where ``wanted`` wants it (``None``: all of it).
+
+        Raises:
+            CommitConflict: An object of many extents was overwritten again and again meanwhile.
+        """
+
+        def at_once(tx: Reading) -> OpenObject | None:
+            _, _, version = find(tx)
+            start, end = (0, version.size) if wanted is None else wanted(version)
+            if wanted is None and version.layout is not None:
+                return None
+            extents, offset = layouts.extents_within(tx, version, start, end)
+            if len(extents) > _SLICE:
+                return None
+            opened = OpenObject(version, start, end)
+            opened.add(offset, extents, self._reader.open(tx, extents))
+            return opened
+
+        return self._index.read(at_once) or await self._open_in_slices(find, wanted)
+
+    async def _open_in_slices(self, find: Find, wanted: Wanted | None) -> OpenObject:
+        def look(tx: Reading) -> tuple[bytes, bytes, OpenObject, Sequence[Extent], int]:
+            row_key, raw, version = find(tx)
+            start, end = (0, version.size) if wanted is None else wanted(version)
+            extents, offset = layouts.extents_within(tx, version, start, end)
+            return row_key, raw, OpenObject(version, start, end), extents, offset
+
+        for _ in range(_ATTEMPTS):
+            row_key, raw, opened, extents, offset = await self._workers.run(Lane.DISK, self._index.read, look)
+            try:
+                if await self._fill(opened, row_key, raw, extents, offset):
+                    return opened
+            except BaseException:
+                opened.close()
+                raise
+            opened.close()
+        raise CommitConflict(f"the object changed {_ATTEMPTS} times while it was opened")
+
+    async def _fill(
+        self, opened: OpenObject, row_key: bytes, raw: bytes, extents: Sequence[Extent], offset: int
+    ) -> bool:
+        """Open slice by slice; tells whether the key named the same version all the time."""
+        for begin in range(0, len(extents), _SLICE):
+            some = extents[begin : begin + _SLICE]
+
+            def more(tx: Reading, some: Sequence[Extent] = some) -> OpenBodies | None:
+                return self._reader.open(tx, some) if tx.get(Table.OBJECTS, row_key) == raw else None
+
+            bodies = self._index.read(more)
+            if bodies is None:
+                return False
+            offset = opened.add(offset, some, bodies)
+            await asyncio.sleep(0)
+        return True
