@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from noisefs.core.ports.index import Table, Writing
 from tests.support.snapshots import Lab, Rows, everything
 
+LARGE = b"stands for a large value"
+
 rows = st.lists(
     st.tuples(
         st.sampled_from([Table.OBJECTS, Table.BODIES, Table.INLINE]),
         st.sampled_from([b"a", b"b", b"c", b"d", b"e"]),
-        st.none() | st.binary(max_size=30) | st.just(bytes(40_000)),
+        st.none() | st.binary(max_size=30) | st.just(LARGE),
     ),
     min_size=1,
     max_size=4,
@@ -34,7 +36,7 @@ def writes(todo: list[tuple[Table, bytes, bytes | None]]) -> Callable[[Writing],
             if value is None:
                 tx.delete(table, key)
             else:
-                tx.put(table, key, value)
+                tx.put(table, key, value * 2000 if value == LARGE else value)
 
     return work
 

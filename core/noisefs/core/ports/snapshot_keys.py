@@ -10,7 +10,7 @@ class SnapshotKeys(ABC):
 
     @abstractmethod
     def list(self) -> list[SnapshotKey]:
-        """Every key, the newest last."""
+        """Every key in the order in which they were added."""
 
     @abstractmethod
     def add(self, key: SnapshotKey) -> None:

@@ -365,6 +365,28 @@ async def test_expiry_removes_old_sets_and_their_keys(lab: Lab, running: tuple[C
     assert await snapshots.expire() == 0
 
 
+async def test_sets_have_an_order_whatever_the_clock_says(lab: Lab) -> None:
+    """A clock that steps back makes no old set new: neither for expiry nor for the log of the next start."""
+    commits, snapshots = lab.boot()
+    await snapshots.start()
+    for _ in range(3):
+        await commits.run(put(b"a", b"1"))
+        await snapshots.create(full=True)
+        lab.clock.step_wall(-3600)
+    await snapshots.close()
+    newest = (await snapshots.list())[-1]
+    assert newest.key_id == lab.keys.list()[-1].key_id
+    commits, snapshots = lab.boot()
+    await snapshots.start()
+    await commits.run(put(b"a", b"2"))
+    await snapshots.flush()
+    await snapshots.expire(1)
+    assert [info.name for info in await snapshots.list()] == [newest.name]
+    assert everything(lab.restored()[0]) == everything(lab.index)
+    await commits.close()
+    await snapshots.close()
+
+
 async def test_an_expired_sets_copy_cannot_be_opened(lab: Lab, running: tuple[CommitQueue, Snapshots]) -> None:
     """Whoever kept the file has no key for it: promise 5."""
     commits, snapshots = running

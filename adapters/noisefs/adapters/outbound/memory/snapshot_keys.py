@@ -15,9 +15,9 @@ class MemorySnapshotKeys(SnapshotKeys):
         self._keys: dict[bytes, SnapshotKey] = {}
 
     def list(self) -> list[SnapshotKey]:
-        """Every key by its age."""
+        """Every key, the oldest first."""
         with self._lock:
-            return sorted(self._keys.values(), key=lambda key: key.created_us)
+            return list(self._keys.values())
 
     def add(self, key: SnapshotKey) -> None:
         """Keep a key."""

@@ -206,7 +206,8 @@ class Snapshots:
             raise Draining("the store is closing: the snapshot was given up")
 
     def _newest_key(self) -> SnapshotKey | None:
-        return max(self._keys.list(), key=lambda key: key.created_us, default=None)
+        keys = self._keys.list()
+        return keys[-1] if keys else None
 
     def _new_key(self) -> SnapshotKey:
         key = SnapshotKey(self._entropy.secret(ID_BYTES), self._entropy.secret(KEY_BYTES), self._clock.now_us())
@@ -233,22 +234,22 @@ class Snapshots:
             return await self._workers.run(Lane.BACKGROUND, self._expire, keep or self._settings.keep_sets)
 
     def _expire(self, keep: int) -> int:
+        # The order of keys is that of sets; clocks step, and a restored index may reach less far than an older one.
+        keys = [key.key_id for key in self._keys.list()]
         infos = self._list()
-        fulls = sorted((info for info in infos if info.after is None), key=lambda info: info.created_us)
-        if len(fulls) <= keep:
+        fulls = {info.key_id for info in infos if info.after is None}
+        sets = [key_id for key_id in keys if key_id in fulls]
+        if len(sets) <= keep:
             return 0
-        oldest_kept = fulls[-keep]
-        kept = {info.key_id for info in fulls[-keep:]}
-        gone = [key for key in self._keys.list() if key.key_id not in kept and key.created_us <= oldest_kept.created_us]
-        ids = {key.key_id for key in gone}
+        gone = keys[: keys.index(sets[-keep])]
         for info in infos:
-            if info.key_id not in kept:
+            if info.key_id in gone:
                 self._snapshots.delete(info.name)
         for file in self._logs.list():
-            if parse_log_name(file.name) in ids:
+            if parse_log_name(file.name) in gone:
                 self._logs.delete(file.name)
-        for key in gone:
-            self._keys.remove(key.key_id)
+        for key_id in gone:
+            self._keys.remove(key_id)
         return len(gone)
 
     async def restore_into(self, index: Index, upto: str | None = None) -> RestoreReport:
