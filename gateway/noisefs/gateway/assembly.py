@@ -136,6 +136,7 @@ async def open_store(
     telemetry: Telemetry,
     *,
     own: bool = True,
+    ballast: bool = True,
     background: bool = True,
     create_index: bool = False,
     ask: rootkey.Ask | None = None,
@@ -147,6 +148,7 @@ async def open_store(
         config: How it works.
         telemetry: Who counts.
         own: As for :func:`open_ground`.
+        ballast: Tend the ballast: one process of a store does.
         background: Run the background jobs.
         create_index: Make an empty index: only for a store that is being made.
         ask: How to ask for a passphrase.
@@ -160,10 +162,10 @@ async def open_store(
         index = SqliteIndex.open(folder.index, ground.keys.index, create=create_index, sync=config.store.sync)
         stack.callback(index.close)
         store = ground.store(index)
-        if own:
-            ballast = _ballast(ground)
-            await ballast.start()
-            stack.push_async_callback(ballast.stop)
+        if ballast:
+            held = _ballast(ground)
+            await held.start()
+            stack.push_async_callback(held.stop)
         snapshots = _snapshots(ground, index, store)
         await snapshots.start()  # before the first commit, and closed after the last one
         stack.push_async_callback(snapshots.close)

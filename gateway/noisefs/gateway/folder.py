@@ -97,6 +97,10 @@ class Folder:
         """Where a running server takes administration commands."""
         return self.path / "admin.sock"
 
+    def metrics_socket(self, worker: int) -> Path:
+        """Where a worker lends its metrics to the first one."""
+        return self.locks / f"metrics-{worker}.sock"
+
     def state(self) -> State:
         """What the folder is.
 

@@ -1,9 +1,7 @@
-"""Whether the parts of a store answer, and the numbers that are taken when somebody asks for them."""
+"""Whether the parts of a store answer."""
 
 from noisefs.adapters.inbound.admin.http import Check
-from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
 from noisefs.core.ports.index import Table
-from noisefs.core.ports.telemetry import Gauge
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.store import Store
 
@@ -18,14 +16,3 @@ def checks_of(store: Store) -> dict[str, Check]:
         await store.workers.run(Lane.DISK, store.packs.free_bytes)
 
     return {"index": index, "packs": packs}
-
-
-async def measure(store: Store, telemetry: PrometheusTelemetry) -> bytes:
-    """Take the numbers that nobody counts on the way, and return all as text for Prometheus."""
-
-    def take() -> bytes:
-        telemetry.gauge(Gauge.FREE_BYTES, store.packs.free_bytes())
-        telemetry.gauge(Gauge.INDEX_BYTES, store.index.size_bytes())
-        return telemetry.exposition()
-
-    return await store.workers.run(Lane.DISK, take)

@@ -5,11 +5,10 @@ An event name and fields; the request id of whatever task logged is added here, 
 
 import json
 import logging
-import sys
 import time
 import warnings
 from contextvars import ContextVar
-from typing import Final, TextIO
+from typing import Final
 
 from aiohttp import web
 
@@ -21,7 +20,12 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: time, level, event, logger, request id, fields, error."""
+    """A record as one line of JSON: time, level, event, logger, worker, request id, fields, error."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        """``worker``: the number of this process among several."""
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -32,6 +36,8 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             "logger": record.name,
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         if request := request_id.get():
             line["request_id"] = request
         line.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
@@ -45,10 +51,10 @@ def _text(value: object) -> str:
     return bytes(value).hex() if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
-def configure(level: str, stream: TextIO = sys.stderr) -> None:
-    """Send all logs of the process to ``stream`` as JSON, from ``level`` up; libraries from ``warning`` up."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+def configure(level: str, *, worker: int | None = None) -> None:
+    """Send all logs of the process to stderr as JSON, from ``level`` up; libraries from ``warning`` up."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines(worker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("noisefs").setLevel(level.upper())
     logging.captureWarnings(capture=True)

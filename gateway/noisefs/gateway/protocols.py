@@ -13,7 +13,9 @@ from noisefs.adapters.inbound.admin.socket import AdminSocket
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
-from noisefs.gateway.health import checks_of, measure
+from noisefs.gateway.folder import Folder
+from noisefs.gateway.health import checks_of
+from noisefs.gateway.metrics import measure_all
 from noisefs.gateway.requests import Handle
 
 
@@ -29,7 +31,7 @@ class Protocols:
 
 @asynccontextmanager
 async def protocols_over(
-    opened: Administered, config: Config, telemetry: PrometheusTelemetry
+    folder: Folder, opened: Administered, config: Config, telemetry: PrometheusTelemetry
 ) -> AsyncIterator[Protocols]:
     """The adapters, started; closed at the end, when no request is under way any more."""
     store = opened.store
@@ -45,9 +47,10 @@ async def protocols_over(
         settings=webdav_settings(config),
     )
     token = config.admin.token
+    peers = {worker: folder.metrics_socket(worker) for worker in range(1, config.workers)}
     admin = AdminAdapter(
         checks=checks_of(store),
-        metrics=partial(measure, store, telemetry),
+        metrics=partial(measure_all, store, telemetry, peers),
         metrics_type=CONTENT_TYPE,
         token=None if token is None else token.get_secret_value(),
     )

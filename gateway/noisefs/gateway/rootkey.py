@@ -32,14 +32,21 @@ def fetch(config: RootKeyConfig, folder: Folder, passphrase: Passphrase | None, 
     """
     if passphrase is None:
         return _read_key(config.file or folder.root_key)
+    return passphrase.stretch(phrase_of(config, ask))
+
+
+def phrase_of(config: RootKeyConfig, ask: Ask | None = None) -> str:
+    """The passphrase: the configured one, else asked for.
+
+    Raises:
+        WrongRootKey: None is configured, and there is nobody to ask.
+    """
     phrase = configured_phrase(config)
-    if phrase is None:
-        if ask is None and not sys.stdin.isatty():
-            raise WrongRootKey(
-                "the store needs a passphrase: set root_key.passphrase_file or NOISEFS_ROOT_KEY__PASSPHRASE"
-            )
-        phrase = (ask or getpass)("Passphrase of the store: ")
-    return passphrase.stretch(phrase)
+    if phrase is not None:
+        return phrase
+    if ask is None and not sys.stdin.isatty():
+        raise WrongRootKey("the store needs a passphrase: set root_key.passphrase_file or NOISEFS_ROOT_KEY__PASSPHRASE")
+    return (ask or getpass)("Passphrase of the store: ")
 
 
 def make(config: RootKeyConfig, folder: Folder, disk: Disk, entropy: Entropy) -> tuple[bytes, Passphrase | None]:

@@ -83,9 +83,14 @@ def serve(
     from noisefs.gateway import logs
     from noisefs.gateway.config.load import load
     from noisefs.gateway.running import run
+    from noisefs.gateway.workers import supervise
 
     flags = {"s3.listen": s3, "webdav.listen": webdav, "admin.listen": admin, "workers": workers}
     loaded = load(config, flags=flags, assignments=assignments or ())
     logs.configure(loaded.config.log_level)
+    folder = Folder(data.absolute())
+    if loaded.config.workers > 1:
+        asyncio.run(supervise(folder, loaded.config))
+        return
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(Folder(data.absolute()), loaded.config))
+        runner.run(run(folder, loaded.config))
