@@ -19,6 +19,9 @@ from noisefs.core.ports.disk import Disk, File, atomic_write, read_whole
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.snapshot_keys import SnapshotKeys
 
+_Keys = list[SnapshotKey]
+"""Spelled here: in the class, ``list`` is a method."""
+
 LOCK_LIMIT_S = 10.0
 """A change takes milliseconds; whoever holds the lock longer hangs."""
 
@@ -105,9 +108,9 @@ class HeadSnapshotKeys(SnapshotKeys):
         """Keep them in this head."""
         self._head = head
 
-    def list(self) -> "list[SnapshotKey]":
-        """Every key, the newest last."""
-        return sorted(self._head.read().keyring.snapshot_keys, key=lambda key: key.created_us)
+    def list(self) -> _Keys:
+        """Every key, in the order in which they were added."""
+        return [*self._head.read().keyring.snapshot_keys]
 
     def add(self, key: SnapshotKey) -> None:
         """Keep a key, durably."""
