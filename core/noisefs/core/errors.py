@@ -150,7 +150,7 @@ class BucketExists(Conflict):
 
 
 class BucketNotEmpty(Conflict):
-    """The bucket still holds objects or open uploads."""
+    """The bucket still holds objects. Open uploads do not keep it: they are aborted with it."""
 
     def __init__(self, bucket: str) -> None:
         super().__init__(f"bucket {bucket!r} is not empty")

@@ -24,7 +24,7 @@ LayoutId = NewType("LayoutId", bytes)
 """16 random bytes: an extent list too long for its version row."""
 
 UploadId = NewType("UploadId", bytes)
-"""16 random bytes; clients see the hex form."""
+"""16 bytes: the milliseconds of its creation in 6, so that ids ascend, and 10 random ones; clients see the hex form."""
 
 UserId = NewType("UserId", str)
 """32 hex digits, random; S3's canonical owner id."""
