@@ -85,6 +85,8 @@ def in_the_way(
         membership: The place comes into being or goes away, so its collection changes too (section 7.4).
         tree: Everything below the place is changed with it.
     """
+    if not locks:
+        return []
     path = place.path
     paths = [path]
     if membership:

@@ -5,9 +5,9 @@ Cost: about 10 microseconds a resource.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -66,10 +66,8 @@ def _creationdate(node: Node, _scene: Scene) -> str | None:
         created_us = node.bucket.created_us
     else:
         return None
-    try:
-        return datetime.fromtimestamp(created_us // _SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return None
+    at = time.gmtime(created_us // _SECOND_US)
+    return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02}T{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}Z"
 
 
 def _modified(node: Node, _scene: Scene) -> str | None:

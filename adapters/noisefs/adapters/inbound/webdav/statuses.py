@@ -27,6 +27,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.PackNotFound: 503,  # the name exists, its bytes do not: 404 would make a sync client delete its copy
     errors.StoreNotFound: 503,
     errors.FileMissing: 503,
+    errors.FileNotInStore: 503,
     # conflict
     errors.Conflict: 409,
     errors.BucketExists: 405,  # MKCOL on a mapped URL, RFC 4918 section 9.3.1
@@ -65,6 +66,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.PackDamaged: 503,
     errors.HeadDamaged: 503,
     errors.IndexDamaged: 503,
+    errors.SnapshotDamaged: 503,
     errors.RandomizerReuse: 503,
     # unavailable
     errors.Unavailable: 503,
