@@ -7,10 +7,10 @@ from noisefs.core.domain.keyring import SnapshotKey
 from noisefs.core.domain.log_file import (
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
+    PAGE_BYTES,
     LogOpener,
     LogSealer,
     Record,
-    encode_record,
     parse_frame_head,
     parse_header,
 )
@@ -25,7 +25,9 @@ RECORDS = [Record(n, [("objects", [(b"a", b"v%d" % n), (b"b", None)]), ("runs", 
 def sealed() -> tuple[LogSealer, bytes]:
     """A sealer, and the frame of ``RECORDS``."""
     sealer = LogSealer(STORE, KEY, FILE)
-    return sealer, bytes(sealer.seal([encode_record(record) for record in RECORDS], 3, 5))
+    for record in RECORDS:
+        sealer.add(record)
+    return sealer, bytes(sealer.seal())
 
 
 def test_records_come_back() -> None:
@@ -36,16 +38,31 @@ def test_records_come_back() -> None:
     head = parse_frame_head(frame[:FRAME_HEAD_BYTES])
     assert head is not None
     assert (head.first, head.last, head.size_bytes) == (3, 5, len(frame) - FRAME_HEAD_BYTES)
-    opener = LogOpener(STORE, sealer.header, KEY)
+    opener = LogOpener(STORE, bytes(sealer.header), KEY)
     assert opener.open(frame[:FRAME_HEAD_BYTES], frame[FRAME_HEAD_BYTES:]) == RECORDS
+
+
+def test_frames_fill_whole_pages_and_follow_each_other() -> None:
+    """Of any size; buffers are used again, and none is left with what was in it."""
+    sealer = LogSealer(STORE, KEY, FILE)
+    opener = LogOpener(STORE, bytes(sealer.header), KEY)
+    for number, size in enumerate((0, 1, 3900, 4096, 70_000, 5_000_000, 10, 4_000_000, 0)):
+        record = Record(number, [("inline", [(b"k", bytes([number]) * size)])])
+        assert sealer.waiting_bytes == 0
+        sealer.add(record)
+        assert sealer.waiting_bytes > size
+        frame = bytes(sealer.seal())
+        assert len(frame) % PAGE_BYTES == 0
+        assert opener.open(frame[:FRAME_HEAD_BYTES], frame[FRAME_HEAD_BYTES:]) == [record]
 
 
 def test_numbers_of_a_file_only_ascend() -> None:
     """They are its nonces."""
     sealer, _ = sealed()
-    for first, last in ((5, 9), (1, 2), (8, 7)):
+    for number in (5, 3, 0):
         with pytest.raises(InvalidArgument):
-            sealer.seal([b""], first, last)
+            sealer.add(Record(number, []))
+    sealer.add(Record(6, []))
 
 
 @pytest.mark.parametrize("position", [0, 5, 12, 19, 20, -1])
@@ -54,7 +71,7 @@ def test_a_changed_byte_is_not_believed(position: int) -> None:
     sealer, frame = sealed()
     raw = bytearray(frame)
     raw[position] ^= 1
-    opener = LogOpener(STORE, sealer.header, KEY)
+    opener = LogOpener(STORE, bytes(sealer.header), KEY)
     assert opener.open(bytes(raw[:FRAME_HEAD_BYTES]), bytes(raw[FRAME_HEAD_BYTES:])) is None
 
 
@@ -62,18 +79,18 @@ def test_only_its_store_and_key_open_it() -> None:
     """By the tag."""
     sealer, frame = sealed()
     for store, key in ((StoreId(b"t" * 16), KEY), (STORE, SnapshotKey(KEY.key_id, bytes(32), 5))):
-        opener = LogOpener(store, sealer.header, key)
+        opener = LogOpener(store, bytes(sealer.header), key)
         assert opener.open(frame[:FRAME_HEAD_BYTES], frame[FRAME_HEAD_BYTES:]) is None
 
 
 def test_what_a_crash_cut_off_is_no_header_and_no_frame() -> None:
     """Not an error."""
     sealer, frame = sealed()
-    for raw in (b"", sealer.header[:-1], b"XXXX" + sealer.header[4:]):
+    for raw in (b"", bytes(sealer.header)[:-1], b"XXXX" + bytes(sealer.header)[4:]):
         assert parse_header(raw) is None
     for raw in (b"", frame[: FRAME_HEAD_BYTES - 1], bytes(FRAME_HEAD_BYTES), b"\xff" * FRAME_HEAD_BYTES):
         assert parse_frame_head(raw) is None
-    opener = LogOpener(STORE, sealer.header, KEY)
+    opener = LogOpener(STORE, bytes(sealer.header), KEY)
     assert opener.open(frame[:FRAME_HEAD_BYTES], frame[FRAME_HEAD_BYTES:-1]) is None
     assert opener.open(b"short", b"") is None
 
@@ -82,6 +99,6 @@ def test_newer_formats_and_short_ids_are_refused() -> None:
     """Naming the numbers."""
     sealer, _ = sealed()
     with pytest.raises(NewerFormat, match="format 2"):
-        parse_header(sealer.header[:4] + b"\0\2" + sealer.header[6:])
+        parse_header(bytes(sealer.header)[:4] + b"\0\2" + bytes(sealer.header)[6:])
     with pytest.raises(InvalidArgument):
         LogSealer(STORE, KEY, b"short")

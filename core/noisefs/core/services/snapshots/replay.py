@@ -20,9 +20,11 @@ from noisefs.core.ports.files import FileStore
 _NAME: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{32})\.log")
 
 
-def log_name(key_id: bytes, first: int, file_id: bytes) -> str:
-    """Name of a log file: its set, its first commit, and what makes it unique."""
-    return f"{key_id.hex()}-{first:016x}-{file_id.hex()}.log"
+def log_name(header: bytes | memoryview, first: int) -> str:
+    """Name of the log file with this header: its set, its first commit, and what makes it unique."""
+    ids = parse_header(header)
+    assert ids is not None, "a header that was just made"
+    return f"{ids[0].hex()}-{first:016x}-{ids[1].hex()}.log"
 
 
 def parse_log_name(name: str) -> bytes | None:
