@@ -1,0 +1,181 @@
+"""Amazon S3's REST API over the namespace: the one entry for every request."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.s3 import answers
+from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
+from noisefs.adapters.inbound.s3.body.incoming import Incoming
+from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
+from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
+from noisefs.adapters.inbound.s3.headers import check_built
+from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
+from noisefs.adapters.inbound.s3.operations.copying import Copying
+from noisefs.adapters.inbound.s3.operations.listing import Listing
+from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.settings import Settings
+from noisefs.adapters.inbound.s3.operations.writing import Writing
+from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
+from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
+from noisefs.adapters.inbound.s3.settings import S3Settings
+from noisefs.adapters.inbound.s3.target import decode, target_of
+from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, RequestTimeout, Unavailable
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
+from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+DRAIN_BYTES: Final = 1 << 20
+"""A refused body of up to this size is read and dropped, and the connection lives on; with a larger one the client is
+told that the connection ends, so that it stops sending."""
+
+
+class S3Adapter:
+    """Answers S3 requests of an ``aiohttp.web.Server`` with ``auto_decompress=False``. Task-safe."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        buckets: Buckets,
+        objects: Objects,
+        uploads: Uploads,
+        telemetry: Telemetry,
+        clock: Clock,
+        settings: S3Settings,
+    ) -> None:
+        self._buckets = buckets
+        self._telemetry = telemetry
+        self._clock = clock
+        self._settings = settings
+        self._gatekeeper = Gatekeeper(accounts, telemetry, clock, settings)
+        self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
+        self._host_id = os.urandom(16).hex()
+        self._open = 0
+        bodies = XmlBodies(settings.max_xml_bytes)
+        limit = settings.max_put_bytes
+        self._routes = Routes(
+            Operations(
+                buckets=BucketOperations(buckets=buckets, bodies=bodies, region=settings.region),
+                copying=Copying(objects=objects, uploads=uploads),
+                listing=Listing(buckets=buckets, objects=objects, region=settings.region),
+                multipart=Multipart(uploads=uploads, bodies=bodies, max_put_bytes=limit),
+                reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
+                settings=Settings(buckets=buckets, objects=objects, bodies=bodies),
+                writing=Writing(objects=objects, bodies=bodies, max_put_bytes=limit),
+            )
+        )
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Never raises but ``CancelledError``."""
+        started_s = self._clock.monotonic_s()
+        head = request.method == "HEAD"
+        headers = headers_of(request)
+        incoming = Incoming(request, headers, self._settings.body_timeout_s)
+        ids = self._ids(request)
+        operation = UNKNOWN
+        call: Call | None = None
+        self._count_open(1)
+        try:
+            call, found = self._admitted(request, headers, incoming, ids)
+            operation = found.name
+            await self._check_owners(call, found)
+            response: Answer = await found.handler(call)
+        except NoisefsError as exc:
+            error = failure_of(exc)
+            _log_failure(operation, exc, error)
+            response = answers.refusal(error, _resource_of(request), ids, head=head)
+        except ConnectionError:
+            response = answers.refusal(S3Error("RequestTimeout"), _resource_of(request), ids, head=head)
+            response.force_close()
+        except Exception:
+            log.exception("s3.bug", extra={"operation": operation})
+            response = answers.refusal(S3Error("InternalError"), _resource_of(request), ids, head=head)
+        finally:
+            self._count_open(-1)
+        _settle_body(request, incoming, response)
+        sent = response.rest_bytes if call is None or not call.sent_bytes else call.sent_bytes
+        count = self._telemetry.count
+        count(Counter.REQUESTS, labels=("s3", operation, str(response.status)))
+        if incoming.received_bytes:
+            count(Counter.BYTES_IN, incoming.received_bytes, ("s3",))
+        if sent:
+            count(Counter.BYTES_OUT, sent, ("s3",))
+        self._telemetry.observe(Histogram.LATENCY, self._clock.monotonic_s() - started_s, ("s3", operation))
+        return response
+
+    def _admitted(
+        self, request: web.BaseRequest, headers: dict[str, str], incoming: Incoming, ids: Mapping[str, str]
+    ) -> tuple[Call, Operation]:
+        """Who wants what. Raises ``S3Error`` where nobody may, or nothing is."""
+        if request.method == "OPTIONS":
+            raise S3Error("AccessForbidden")
+        target = target_of(request.raw_path, headers.get("host", ""), self._domain)
+        client = str(request.get("client") or request.remote or "")
+        session = self._gatekeeper.admit(request.method, target, headers, client)
+        if session.presigned:
+            hoist(headers, target.params)
+        check_built(headers)
+        found = self._routes.find(request.method, target, headers)
+        return Call(request, target, headers, session, incoming, ids), found
+
+    async def _check_owners(self, call: Call, operation: Operation) -> None:
+        """Refuse a request that expects somebody else to own a bucket."""
+        for header, name in (
+            ("x-amz-expected-bucket-owner", call.bucket),
+            ("x-amz-source-expected-bucket-owner", call.headers.get("x-amz-copy-source", "").strip("/").split("/")[0]),
+        ):
+            expected = call.headers.get(header)
+            if expected and name and operation.name != "CreateBucket":
+                bucket = await self._buckets.get(call.who, name)
+                if bucket.owner != expected:
+                    raise S3Error("AccessDenied")
+
+    def _ids(self, request: web.BaseRequest) -> dict[str, str]:
+        """The headers that every answer carries. The gateway names a request; without it the adapter does."""
+        name = request.get("request_id") or os.urandom(8).hex().upper()
+        return {"x-amz-request-id": str(name), "x-amz-id-2": self._host_id, "Server": answers.SERVER}
+
+    def _count_open(self, change: int) -> None:
+        self._open += change
+        self._telemetry.gauge(Gauge.OPEN_REQUESTS, self._open, ("s3",))
+
+
+def _settle_body(request: web.BaseRequest, incoming: Incoming, response: Answer) -> None:
+    """Decide what becomes of a connection whose request body was not read to its end.
+
+    aiohttp reads and drops the rest for some seconds, so that a client that sends first and reads later gets to see the
+    answer. Where the client waits for ``100 Continue`` nobody can tell whether a body still follows: then, and for a
+    large rest, the connection ends.
+    """
+    if response.prepared or request.content.is_eof():
+        return
+    if incoming.timed_out or incoming.waits_for_invitation or incoming.remaining_bytes > DRAIN_BYTES:
+        response.force_close()
+
+
+def _resource_of(request: web.BaseRequest) -> str:
+    """What an error answer says it is about."""
+    path = request.raw_path.partition("?")[0]
+    try:
+        return decode(path)
+    except S3Error:
+        return path
+
+
+def _log_failure(operation: str, error: NoisefsError, answer: S3Error) -> None:
+    """A line for errors that are the server's, with what is broken and never with the name of what it belongs to."""
+    if isinstance(error, IntegrityError) or answer.status == 500:
+        log.error("s3.failed", extra={"operation": operation}, exc_info=error)
+    elif isinstance(error, Unavailable | CapacityExceeded) and not isinstance(error, RequestTimeout):
+        log.warning("s3.failed", extra={"operation": operation, "error": type(error).__name__})

@@ -1,0 +1,120 @@
+"""Responses: whole ones, and streams that never look complete when they are not."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.s3.call import Call
+from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.xml.text import NAMESPACE, XML_DECLARATION
+
+SERVER: Final = "NoiseFS"
+_JOINED_MOST: Final = 1 << 16
+"""Headers and a first piece up to this size leave in one write; a larger piece is not copied for that."""
+
+
+class Answer(web.StreamResponse):
+    """A response whose headers wait for the first bytes of its body, so that both leave in one write."""
+
+    _send_headers_immediately = False
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """``body``: all of it, for a response that is returned; a stream is written by :func:`stream`."""
+        super().__init__(status=status, headers=headers)
+        self._rest = body
+
+    @property
+    def rest_bytes(self) -> int:
+        """Bytes of the body that leave at the end."""
+        return len(self._rest)
+
+    async def write_eof(self, data: bytes | memoryview = b"") -> None:
+        """End the response with what is left of its body."""
+        await super().write_eof(data or self._rest)  # type: ignore[arg-type]  # aiohttp takes views, its annotation does not
+
+
+def whole(
+    ids: Mapping[str, str], status: int, headers: Mapping[str, str], body: bytes = b"", *, head: bool = False
+) -> Answer:
+    """A response in one piece. ``head``: the request was a HEAD, so the body is only counted."""
+    fields = {**ids, **headers}
+    if status not in (204, 304):
+        fields.setdefault("Content-Length", str(len(body)))
+    return Answer(status, fields, b"" if head else body)
+
+
+def empty(call: Call, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """A response without a body."""
+    return whole(call.ids, status, headers or {}, head=call.is_head)
+
+
+def xml(
+    call: Call, root: str, content: str, *, headers: Mapping[str, str] | None = None, namespace: bool = True
+) -> Answer:
+    """An XML document: ``content`` is escaped already."""
+    begin = f'{root} xmlns="{NAMESPACE}"' if namespace else root
+    body = f"{XML_DECLARATION}<{begin}>{content}</{root}>".encode("utf-8", "replace")
+    return whole(call.ids, 200, {"Content-Type": "application/xml", **(headers or {})}, body, head=call.is_head)
+
+
+def refusal(error: S3Error, resource: str, ids: Mapping[str, str], *, head: bool) -> Answer:
+    """The response to a request that was refused."""
+    if error.status == 304:
+        return whole(ids, 304, error.headers)
+    body = b"" if head else error.xml(resource, ids["x-amz-request-id"], ids["x-amz-id-2"])
+    return whole(ids, error.status, {**error.headers, "Content-Type": "application/xml"}, body, head=head)
+
+
+async def stream(
+    call: Call,
+    status: int,
+    headers: Mapping[str, str],
+    pieces: AsyncIterator[memoryview],
+    size: int,
+    timeout_s: float,
+) -> Answer:
+    """Send a response's body of ``size`` bytes as it comes.
+
+    Until the first piece is there nothing is sent, so an error up to then still has an answer. Later, an exception of
+    ``pieces``, and a client that takes nothing for ``timeout_s``, cut the connection: that never looks complete.
+
+    Raises:
+        Whatever ``pieces`` raises. ``ConnectionError``: the client is gone, or was cut off.
+    """
+    request = call.request
+    response = Answer(status, {**call.ids, **headers, "Content-Length": str(size)})
+    left = size
+    try:
+        async for piece in pieces:
+            if left == size:
+                await response.prepare(request)
+            left -= len(piece)
+            if len(piece) > _JOINED_MOST:
+                request.writer.send_headers()
+            async with asyncio.timeout(timeout_s):
+                if left == 0:
+                    await response.write_eof(piece)
+                    break
+                await response.write(piece)
+    except TimeoutError as exc:
+        _cut(request)
+        raise ConnectionAbortedError(f"the client took nothing for {timeout_s:g} s") from exc
+    except BaseException:
+        if response.prepared:
+            _cut(request)
+        raise
+    finally:
+        call.sent_bytes = size - left
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+    if left:
+        _cut(request)
+        raise ConnectionAbortedError(f"{left} of {size} bytes are missing")
+    return response
+
+
+def _cut(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()

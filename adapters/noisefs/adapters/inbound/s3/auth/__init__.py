@@ -1,0 +1,1 @@
+"""Who asks: AWS Signature Version 4 in headers and in the query."""

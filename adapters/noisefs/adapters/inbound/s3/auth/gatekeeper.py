@@ -1,0 +1,234 @@
+"""Lets requests in: the claim of a request, verified."""
+
+import logging
+import re
+from calendar import timegm
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+from noisefs.adapters.inbound.s3.auth import signature
+from noisefs.adapters.inbound.s3.auth.credentials import Claim, claim_of
+from noisefs.adapters.inbound.s3.auth.signature import ChunkSigner, same
+from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.settings import S3Settings
+from noisefs.adapters.inbound.s3.target import Target
+from noisefs.core.domain.requests import Principal
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.accounts import Accounts, Credential
+
+log = logging.getLogger(__name__)
+
+UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+STREAMING_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+STREAMING_SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+STREAMING_UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_STREAMING: Final = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER})
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
+_COVERED_ANYWAY: Final = frozenset({"x-amz-content-sha256"})
+"""Its value is the last line of what is signed."""
+_DATE_NEEDED: Final = "AWS authentication requires a valid Date or x-amz-date header"
+
+_REASONS: Final = {
+    "InvalidAccessKeyId": "unknown_key",
+    "SignatureDoesNotMatch": "signature",
+    "RequestTimeTooSkewed": "skewed",
+    "InvalidToken": "token",
+}
+"""Label values of failed logins; every other code is ``malformed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A verified request: whose it is, and how its body is signed.
+
+    Attributes:
+        principal: The user.
+        payload: Value of ``x-amz-content-sha256``: a digest in lower-case hex, or one of the words above.
+        presigned: Whether the query carries the signature.
+        chunks: Verifies signed chunks, where the body is sent in such.
+    """
+
+    principal: Principal
+    payload: str
+    presigned: bool
+    chunks: ChunkSigner | None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the body is framed in chunks (``aws-chunked``)."""
+        return self.payload in _STREAMING
+
+    @property
+    def trailing(self) -> bool:
+        """Whether headers follow the body."""
+        return self.payload in (STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER)
+
+    @property
+    def sha256(self) -> str:
+        """The declared digest of the whole body; empty where there is none."""
+        return "" if self.payload == UNSIGNED or self.payload in _STREAMING else self.payload
+
+
+class Gatekeeper:
+    """Verifies signatures. Task-safe. Cost: some 30 us a request, the signing key being cached."""
+
+    def __init__(self, accounts: Accounts, telemetry: Telemetry, clock: Clock, settings: S3Settings) -> None:
+        self._accounts = accounts
+        self._telemetry = telemetry
+        self._clock = clock
+        self._settings = settings
+        self._signing_key = lru_cache(maxsize=1024)(signature.signing_key)
+
+    def admit(self, method: str, target: Target, headers: Mapping[str, str], client: str) -> Session:
+        """Who sends this request. ``headers``: lower-case names; ``client``: the address for the log.
+
+        A failed login is counted, and logged as one ``auth.failed`` line that never changes its shape, for tools that
+        ban addresses. A request without any credentials is not one.
+
+        Raises:
+            S3Error: It is not let in; the code tells why.
+        """
+        claim: Claim | None = None
+        try:
+            claim = claim_of(headers, target.params, self._settings.region)
+            return self._verified(claim, method, target, headers)
+        except S3Error as exc:
+            if claim is not None or headers.get("authorization"):
+                self._failed(exc.code, client, "" if claim is None else claim.access_key_id)
+            raise
+
+    def _failed(self, code: str, client: str, login: str) -> None:
+        reason = _REASONS.get(code, "malformed")
+        self._telemetry.count(Counter.AUTH_FAILURES, labels=("s3", reason))
+        log.warning("auth.failed", extra={"protocol": "s3", "client": client, "login": login[:128], "reason": reason})
+
+    def _verified(self, claim: Claim, method: str, target: Target, headers: Mapping[str, str]) -> Session:
+        stamp = claim.stamp or _stamp_of_date(headers)
+        self._check_time(claim, stamp)
+        payload = _payload_of(claim, target, headers)
+        credential = self._accounts.credential(claim.access_key_id)
+        if credential is None:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key_id[:128])
+        if "x-amz-security-token" in headers or "X-Amz-Security-Token" in target.params:
+            raise S3Error("InvalidToken")
+        _check_signed_headers(claim, headers)
+        key = self._signing_key(credential.secret, claim.scope.date, claim.scope.region, claim.scope.service)
+        if not _matches(key, claim, stamp, method, target, headers, payload):
+            raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credential.access_key_id)
+        return _session(credential, claim, key, stamp, payload)
+
+    def _check_time(self, claim: Claim, stamp: str) -> None:
+        signed_s = _seconds_of(stamp)
+        if signed_s is None:
+            raise S3Error("AccessDenied", _DATE_NEEDED)
+        now_s = self._clock.now_us() / 1e6
+        skew_s = self._settings.clock_skew_s
+        if claim.expires_s is None:
+            if abs(now_s - signed_s) > skew_s:
+                raise S3Error(
+                    "RequestTimeTooSkewed",
+                    RequestTime=stamp,
+                    ServerTime=_iso(now_s),
+                    MaxAllowedSkewMilliseconds=str(int(skew_s * 1000)),
+                )
+            return
+        if signed_s - now_s > skew_s:
+            raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=_iso(now_s))
+        if now_s > signed_s + claim.expires_s:
+            fields = {
+                "X-Amz-Expires": str(claim.expires_s),
+                "Expires": _iso(signed_s + claim.expires_s),
+                "ServerTime": _iso(now_s),
+            }
+            error = S3Error("AccessDenied", "Request has expired")
+            error.fields |= fields
+            raise error
+
+
+def _session(credential: Credential, claim: Claim, key: bytes, stamp: str, payload: str) -> Session:
+    signed = payload in (STREAMING_SIGNED, STREAMING_SIGNED_TRAILER)
+    chunks = ChunkSigner(key, stamp, claim.scope, claim.signature) if signed else None
+    return Session(credential.principal, payload, claim.presigned, chunks)
+
+
+def _matches(
+    key: bytes, claim: Claim, stamp: str, method: str, target: Target, headers: Mapping[str, str], payload: str
+) -> bool:
+    """Whether the signature is right for the target as it was sent, or for the same target encoded by the rules: some
+    clients sign the one and send the other. Both name the same thing.
+    """
+    leave_out = "X-Amz-Signature" if claim.presigned else ""
+    path = target.raw_path
+    query = signature.query_as_sent(target.raw_query, leave_out)
+    digest = signature.request_digest(method, path, query, headers, claim.signed_headers, payload)
+    if same(signature.sign_request(key, stamp, claim.scope, digest), claim.signature):
+        return True
+    path_anew = signature.path_encoded_anew(path)
+    query_anew = signature.query_encoded_anew(target.raw_query, leave_out)
+    if (path_anew, query_anew) == (path, query):
+        return False
+    digest = signature.request_digest(method, path_anew, query_anew, headers, claim.signed_headers, payload)
+    return same(signature.sign_request(key, stamp, claim.scope, digest), claim.signature)
+
+
+def _payload_of(claim: Claim, target: Target, headers: Mapping[str, str]) -> str:
+    payload = headers.get("x-amz-content-sha256", "")
+    if claim.presigned:
+        payload = target.params.get("X-Amz-Content-Sha256") or payload or UNSIGNED
+    elif not payload:
+        raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    if payload == UNSIGNED or payload in _STREAMING or _SHA256.fullmatch(payload):
+        return payload
+    if payload.startswith("STREAMING-"):
+        raise not_implemented(payload[:80])
+    raise invalid_argument(
+        "x-amz-content-sha256",
+        payload,
+        f"x-amz-content-sha256 must be {UNSIGNED}, {STREAMING_UNSIGNED_TRAILER}, {STREAMING_SIGNED}, "
+        f"{STREAMING_SIGNED_TRAILER} or a valid sha256 value.",
+    )
+
+
+def _check_signed_headers(claim: Claim, headers: Mapping[str, str]) -> None:
+    """``host`` and every ``x-amz-`` header must be covered: an unsigned one could have been added on the way."""
+    signed = claim.signed_headers
+    missing = [
+        name for name in headers if name.startswith("x-amz-") and name not in signed and name not in _COVERED_ANYWAY
+    ]
+    if "host" not in signed:
+        missing.append("host")
+    if missing:
+        raise S3Error(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            HeadersNotSigned=", ".join(sorted(missing)),
+        )
+
+
+def _stamp_of_date(headers: Mapping[str, str]) -> str:
+    """The time of a request without ``x-amz-date``: its ``Date``."""
+    try:
+        moment = parsedate_to_datetime(headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError) as exc:
+        raise S3Error("AccessDenied", _DATE_NEEDED) from exc
+    return moment.strftime("%Y%m%dT%H%M%SZ")
+
+
+def _seconds_of(stamp: str) -> int | None:
+    if len(stamp) != 16 or stamp[8] != "T" or stamp[15] != "Z" or not stamp.isascii():
+        return None
+    try:
+        year, month, day = int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8])
+        moment = datetime(year, month, day, int(stamp[9:11]), int(stamp[11:13]), int(stamp[13:15]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return timegm(moment.timetuple())
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

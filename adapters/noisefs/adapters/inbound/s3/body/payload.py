@@ -1,0 +1,72 @@
+"""The body of a PUT: where its bytes come from, how many they are, and what they must digest to."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from noisefs.adapters.inbound.s3.auth.gatekeeper import Session
+from noisefs.adapters.inbound.s3.body.checksums import Declared, declared_of
+from noisefs.adapters.inbound.s3.body.chunks import ChunkDecoder
+from noisefs.adapters.inbound.s3.body.incoming import Incoming
+from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.core.domain.requests import Digested
+from noisefs.core.errors import EntityTooLarge
+
+_DIGITS_MOST: Final = 19
+
+
+class Payload:
+    """One body. ``async for`` over :meth:`pieces` once; then :meth:`verify` compares the digests."""
+
+    def __init__(self, headers: Mapping[str, str], session: Session, incoming: Incoming, limit_bytes: int) -> None:
+        """Check everything that the headers say.
+
+        Raises:
+            S3Error: ``MissingContentLength``; a digest is malformed.
+            EntityTooLarge: The body has more than ``limit_bytes`` by its own word.
+        """
+        self._incoming = incoming
+        self._session = session
+        self._trailers: Mapping[str, str] = {}
+        self.size = _size_of(headers, session, incoming)
+        """Bytes of the body, without any framing."""
+        if self.size > limit_bytes:
+            raise EntityTooLarge(self.size, limit_bytes)
+        self.declared: Declared = declared_of(headers, session.sha256, trailing=session.trailing)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What has to be computed on the way."""
+        return self.declared.digests
+
+    def pieces(self) -> AsyncIterator[bytes | memoryview]:
+        """The bytes.
+
+        Raises:
+            IncompleteBody, RequestTimeout: See :meth:`.incoming.Incoming.pieces`.
+            S3Error: ``SignatureDoesNotMatch``: of a chunk.
+        """
+        return self._unframed() if self._session.streaming else self._incoming.pieces()
+
+    async def _unframed(self) -> AsyncIterator[bytes | memoryview]:
+        session = self._session
+        decoder = ChunkDecoder(self.size, session.chunks, trailing=session.trailing)
+        async for data in self._incoming.pieces():
+            for piece in decoder.feed(data):
+                yield piece
+        decoder.finish()
+        self._trailers = decoder.trailers
+
+    def verify(self, digested: Digested) -> dict[str, str]:
+        """See :meth:`.checksums.Declared.verify`."""
+        return self.declared.verify(digested, self._trailers)
+
+
+def _size_of(headers: Mapping[str, str], session: Session, incoming: Incoming) -> int:
+    if session.streaming:
+        text = headers.get("x-amz-decoded-content-length", "")
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MOST):
+            raise S3Error("MissingContentLength")
+        return int(text)
+    if incoming.declared_bytes is None:
+        raise S3Error("MissingContentLength")
+    return incoming.declared_bytes

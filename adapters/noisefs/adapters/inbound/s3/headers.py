@@ -1,0 +1,248 @@
+"""Headers of objects: what a client says about one when it writes, and what it is told when it reads."""
+
+import base64
+import re
+import time
+from calendar import timegm
+from collections.abc import Mapping
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.core.domain.records import Version
+from noisefs.core.domain.requests import Attributes
+
+METADATA_MOST: Final = 2048
+"""Bytes of all names and values of user metadata (S3 user guide, *Working with object metadata*)."""
+META: Final = "x-amz-meta-"
+_CONTENT: Final = {
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-language": "Content-Language",
+    "expires": "Expires",
+}
+OVERRIDES: Final = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+"""Query parameters of a GET that replace headers of the answer."""
+_STORAGE_CLASSES: Final = frozenset(
+    {
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+        "FSX_OPENZFS",
+        "FSX_ONTAP",
+    }
+)
+_CANNED_ACCEPTED: Final = frozenset({"private", "bucket-owner-full-control"})
+_CANNED: Final = frozenset(
+    {
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "bucket-owner-read",
+        "log-delivery-write",
+    }
+)
+_KMS: Final = frozenset({"aws:kms", "aws:kms:dsse", "aws:fsx"})
+_SSE_C: Final = "server-side-encryption-customer-"
+NOT_BUILT: Final = frozenset(
+    {
+        *(f"x-amz-{_SSE_C}{name}" for name in ("algorithm", "key", "key-md5")),
+        *(f"x-amz-copy-source-{_SSE_C}{name}" for name in ("algorithm", "key", "key-md5")),
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-server-side-encryption-context",
+        "x-amz-server-side-encryption-bucket-key-enabled",
+        "x-amz-tagging",
+        "x-amz-object-lock-mode",
+        "x-amz-object-lock-retain-until-date",
+        "x-amz-object-lock-legal-hold",
+        "x-amz-bucket-object-lock-enabled",
+        "x-amz-website-redirect-location",
+        "x-amz-grant-full-control",
+        "x-amz-grant-read",
+        "x-amz-grant-read-acp",
+        "x-amz-grant-write",
+        "x-amz-grant-write-acp",
+        "x-amz-write-offset-bytes",
+        "x-amz-rename-source",
+    }
+)
+"""Headers that ask for something that is not there."""
+_FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
+
+
+def check_built(headers: Mapping[str, str]) -> None:
+    """Refuse headers that ask for something that is not there, and values of known ones that do.
+
+    Raises:
+        S3Error: ``NotImplemented``; ``InvalidArgument`` and its like for values that S3 does not know either.
+    """
+    if not NOT_BUILT.isdisjoint(headers):
+        for name in NOT_BUILT.intersection(headers):
+            if headers[name].lower() not in ("", "false"):
+                raise not_implemented(name)
+    acl = headers.get("x-amz-acl")
+    if acl is not None and acl not in _CANNED_ACCEPTED:
+        if acl in _CANNED:
+            raise not_implemented(f"x-amz-acl: {acl}")
+        raise invalid_argument("x-amz-acl", acl, "The canned ACL is not valid")
+    encryption = headers.get("x-amz-server-side-encryption")
+    if encryption is not None and encryption != "AES256":
+        if encryption in _KMS:
+            raise not_implemented(f"x-amz-server-side-encryption: {encryption}")
+        raise S3Error("InvalidEncryptionAlgorithmError", "The encryption method specified is not supported")
+
+
+def attributes_of(headers: Mapping[str, str]) -> Attributes:
+    """What the headers of a write say about the object.
+
+    Raises:
+        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``.
+    """
+    storage_class = headers.get("x-amz-storage-class") or "STANDARD"
+    if storage_class != "STANDARD":
+        if storage_class in _STORAGE_CLASSES:
+            raise not_implemented(f"x-amz-storage-class: {storage_class}")
+        raise S3Error("InvalidStorageClass")
+    kept = {name: text_of(headers[lower]) for lower, name in _CONTENT.items() if headers.get(lower)}
+    encoding = headers.get("content-encoding")
+    if encoding:
+        codings = [coding.strip() for coding in encoding.split(",")]
+        stored = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
+        if stored:
+            kept["Content-Encoding"] = text_of(stored)
+    return Attributes(
+        content_type=text_of(headers.get("content-type") or "binary/octet-stream"),
+        headers=kept,
+        metadata=_metadata_of(headers),
+        storage_class=storage_class,
+        sse=headers.get("x-amz-server-side-encryption", ""),
+    )
+
+
+def _metadata_of(headers: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    size = 0
+    for name, value in headers.items():
+        if name.startswith(META):
+            text = _decoded(text_of(value))
+            found[name[len(META) :]] = text
+            size += len(name) - len(META) + len(text.encode())
+    if size > METADATA_MOST:
+        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(METADATA_MOST))
+    return found
+
+
+def text_of(value: str) -> str:
+    """A header's value as text: UTF-8, or ISO 8859-1 from clients that send that."""
+    if value.isascii():
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _decoded(value: str) -> str:
+    """User metadata out of its RFC 2047 encoding, which is how S3 gives it to clients and takes it back."""
+    if "=?" not in value:
+        return value
+    try:
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "ascii") for part, charset in decode_header(value)
+        )
+    except (HeaderParseError, UnicodeDecodeError, LookupError, ValueError):
+        return value
+
+
+def field_value(text: str) -> str:
+    """User metadata as a header can carry it: RFC 2047 where it is not printable ASCII."""
+    if _FIELD_VALUE.fullmatch(text):
+        return text
+    return f"=?UTF-8?B?{base64.b64encode(text.encode('utf-8', 'replace')).decode()}?="
+
+
+def object_headers(version: Version) -> dict[str, str]:
+    """The headers of an object, without those that depend on what of it is read."""
+    found = {
+        "Last-Modified": http_time(version.modified_us),
+        "ETag": f'"{version.etag}"',
+        "Accept-Ranges": "bytes",
+        "Content-Type": _printable(version.content_type) or "binary/octet-stream",
+    }
+    for name, value in version.headers.items():
+        found[name] = _printable(value)
+    for name, value in version.metadata.items():
+        found[META + name] = field_value(value)
+    if version.sse:
+        found["x-amz-server-side-encryption"] = version.sse
+    if version.storage_class != "STANDARD":
+        found["x-amz-storage-class"] = version.storage_class
+    return found
+
+
+def checksum_headers(checksums: Mapping[str, str], kind: str) -> dict[str, str]:
+    """The checksums of an object or part, and their type."""
+    found = {f"x-amz-checksum-{algorithm.lower()}": checksum for algorithm, checksum in checksums.items()}
+    if found and kind:
+        found["x-amz-checksum-type"] = kind
+    return found
+
+
+def overrides_of(params: Mapping[str, str]) -> dict[str, str]:
+    """Headers of the answer that the query replaces. Only signed requests come here, as S3 demands.
+
+    Raises:
+        S3Error: ``InvalidArgument``: a value is no header value.
+    """
+    found: dict[str, str] = {}
+    for name, header in OVERRIDES.items():
+        value = params.get(name)
+        if value is not None:
+            if not _printable(value) and value:
+                raise invalid_argument(name, value, f"{name} is not a header value")
+            found[header] = value
+    return found
+
+
+def _printable(text: str) -> str:
+    """The text if a header can carry it; another protocol may have put anything there."""
+    return text if text.isprintable() else ""
+
+
+@lru_cache(maxsize=4096)
+def _http_second(seconds: int) -> str:
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(seconds))
+
+
+def http_time(micros: int) -> str:
+    """An HTTP date."""
+    return _http_second(micros // 1_000_000)
+
+
+def parse_time(text: str | None) -> int | None:
+    """Microseconds of an HTTP date; ``None`` for none, or one that cannot be read, which RFC 9110 says to ignore."""
+    if not text:
+        return None
+    try:
+        return timegm(parsedate_to_datetime(text).utctimetuple()) * 1_000_000
+    except (ValueError, OverflowError):
+        return None

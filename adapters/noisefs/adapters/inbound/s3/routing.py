@@ -1,0 +1,187 @@
+"""Which operation a request asks for: by method, by what it is about, and by its sub-resource."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.call import Call
+from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
+from noisefs.adapters.inbound.s3.operations.copying import Copying
+from noisefs.adapters.inbound.s3.operations.listing import Listing
+from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
+from noisefs.adapters.inbound.s3.operations.writing import Writing
+from noisefs.adapters.inbound.s3.target import Target
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+METHODS: Final = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
+SUBRESOURCES: Final = frozenset(
+    {
+        *ABSENT,
+        *PRESENT,
+        *LISTS,
+        "acl",
+        "abac",
+        "append",
+        "attributes",
+        "delete",
+        "legal-hold",
+        "location",
+        "metadataConfiguration",
+        "metadataInventoryTable",
+        "metadataJournalTable",
+        "metadataTable",
+        "renameObject",
+        "restore",
+        "retention",
+        "select",
+        "session",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versions",
+    }
+)
+"""Query parameters that make another operation of a request."""
+_PARAMETERS: Final = frozenset(
+    {
+        "continuation-token",
+        "delimiter",
+        "encoding-type",
+        "fetch-owner",
+        "id",
+        "key-marker",
+        "list-type",
+        "marker",
+        "max-keys",
+        "max-uploads",
+        "max-parts",
+        "part-number-marker",
+        "partNumber",
+        "prefix",
+        "start-after",
+        "upload-id-marker",
+        "version-id-marker",
+        "versionId",
+        "x-id",
+    }
+)
+"""Query parameters that may come without a value and are no sub-resource."""
+
+UNKNOWN: Final = "Unknown"
+"""Operation label of what is refused before it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One entry of the table. ``name`` is S3's, and a label of metrics."""
+
+    name: str
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Everything that answers requests."""
+
+    buckets: BucketOperations
+    copying: Copying
+    listing: Listing
+    multipart: Multipart
+    reading: Reading
+    settings: Settings
+    writing: Writing
+
+
+class Routes:
+    """The table of operations. Immutable."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._table = _table(operations)
+
+    def find(self, method: str, target: Target, headers: Mapping[str, str]) -> Operation:
+        """The operation that is asked for.
+
+        Raises:
+            S3Error: ``NotImplemented``, ``MethodNotAllowed``.
+        """
+        level = "object" if target.key else "bucket" if target.bucket else "service"
+        sub = subresource_of(target) if target.params else ""
+        if method == "PUT" and level == "object" and "x-amz-copy-source" in headers:
+            sub += " copy"
+        elif method == "GET" and level == "bucket" and not sub and "list-type" in target.params:
+            sub = f"list-type={target.params['list-type']}"
+        found = self._table.get((method, level, sub))
+        if found is not None:
+            return found
+        if method not in METHODS or (level == "service" and not sub):
+            raise S3Error("MethodNotAllowed", Method=method[:20], ResourceType=level.upper())
+        if sub.startswith("list-type="):
+            raise invalid_argument("list-type", target.params["list-type"], "Invalid List Type specified in Request")
+        if not sub and level == "object" and method == "POST":
+            raise S3Error("MethodNotAllowed", Method=method, ResourceType="OBJECT")
+        raise not_implemented(f"{method} of {sub.strip() or f'a {level}'}")
+
+
+def subresource_of(target: Target) -> str:
+    """The sub-resource a query names; empty for none.
+
+    Raises:
+        S3Error: ``InvalidArgument``: it names several; ``NotImplemented``: one that S3 does not know.
+    """
+    named = SUBRESOURCES.intersection(target.params)
+    if len(named) > 1:
+        names = sorted(named)
+        raise invalid_argument(
+            "ResourceType", ",".join(names), f"Conflicting query string parameters: {', '.join(names)}"
+        )
+    if named:
+        return next(iter(named))
+    for name in target.flags:
+        if name not in _PARAMETERS:
+            raise not_implemented(f"Sub-resource {name[:60]!r}")
+    return ""
+
+
+def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
+    named: list[tuple[str, str, str, str, Handler]] = [
+        ("GET", "service", "", "ListBuckets", all_.listing.list_buckets),
+        ("PUT", "bucket", "", "CreateBucket", all_.buckets.create),
+        ("HEAD", "bucket", "", "HeadBucket", all_.buckets.head),
+        ("DELETE", "bucket", "", "DeleteBucket", all_.buckets.delete),
+        ("GET", "bucket", "", "ListObjects", all_.listing.list_objects),
+        ("GET", "bucket", "list-type=2", "ListObjectsV2", all_.listing.list_objects_v2),
+        ("GET", "bucket", "versions", "ListObjectVersions", all_.listing.list_versions),
+        ("GET", "bucket", "uploads", "ListMultipartUploads", all_.multipart.list_uploads),
+        ("GET", "bucket", "location", "GetBucketLocation", all_.buckets.location),
+        ("GET", "bucket", "acl", "GetBucketAcl", all_.settings.bucket_acl),
+        ("PUT", "bucket", "acl", "PutBucketAcl", all_.settings.put_bucket_acl),
+        ("POST", "bucket", "delete", "DeleteObjects", all_.writing.delete_objects),
+        ("GET", "object", "", "GetObject", all_.reading.get_object),
+        ("HEAD", "object", "", "HeadObject", all_.reading.head_object),
+        ("PUT", "object", "", "PutObject", all_.writing.put_object),
+        ("PUT", "object", " copy", "CopyObject", all_.copying.copy_object),
+        ("DELETE", "object", "", "DeleteObject", all_.writing.delete_object),
+        ("GET", "object", "attributes", "GetObjectAttributes", all_.reading.get_attributes),
+        ("GET", "object", "acl", "GetObjectAcl", all_.settings.object_acl),
+        ("PUT", "object", "acl", "PutObjectAcl", all_.settings.put_object_acl),
+        ("GET", "object", "tagging", "GetObjectTagging", all_.settings.object_tags),
+        ("DELETE", "object", "tagging", "DeleteObjectTagging", all_.settings.remove_object_tags),
+        ("GET", "object", "retention", "GetObjectRetention", all_.settings.object_lock),
+        ("GET", "object", "legal-hold", "GetObjectLegalHold", all_.settings.object_lock),
+        ("POST", "object", "uploads", "CreateMultipartUpload", all_.multipart.create),
+        ("PUT", "object", "uploadId", "UploadPart", all_.multipart.upload_part),
+        ("PUT", "object", "uploadId copy", "UploadPartCopy", all_.copying.upload_part_copy),
+        ("GET", "object", "uploadId", "ListParts", all_.multipart.list_parts),
+        ("POST", "object", "uploadId", "CompleteMultipartUpload", all_.multipart.complete),
+        ("DELETE", "object", "uploadId", "AbortMultipartUpload", all_.multipart.abort),
+    ]
+    named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.absent) for sub in ABSENT]
+    named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.present) for sub in PRESENT]
+    named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.listed) for sub in LISTS]
+    named += [("DELETE", "bucket", sub, "DeleteBucketSettings", all_.settings.removed) for sub in REMOVABLE]
+    return {(method, level, sub): Operation(name, handler) for method, level, sub, name, handler in named}

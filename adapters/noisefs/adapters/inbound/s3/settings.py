@@ -1,0 +1,34 @@
+"""What can be set about the S3 endpoint."""
+
+from dataclasses import dataclass
+
+from noisefs.core.errors import InvalidArgument
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Settings of the S3 endpoint.
+
+    Attributes:
+        region: The region clients sign for.
+        virtual_host_domain: ``bucket.<domain>`` addresses a bucket; ``None``: path style only.
+        max_xml_bytes: Largest XML body that is read; a Complete of 10,000 parts with SHA-256 checksums has about 2 MiB.
+        max_put_bytes: Largest body of one PUT or one part.
+        body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
+        clock_skew_s: A signature's time may differ from ours by this much.
+    """
+
+    region: str = "us-east-1"
+    virtual_host_domain: str | None = None
+    max_xml_bytes: int = 4 << 20
+    max_put_bytes: int = 5 << 30
+    body_timeout_s: float = 60.0
+    clock_skew_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that would make no server."""
+        for name in ("max_xml_bytes", "max_put_bytes", "body_timeout_s", "clock_skew_s"):
+            if getattr(self, name) <= 0:
+                raise InvalidArgument(f"s3.{name}", getattr(self, name), "more than 0")
+        if not self.region.isascii() or not self.region.isprintable() or "/" in self.region or not self.region:
+            raise InvalidArgument("s3.region", self.region, "printable ASCII without slashes")

@@ -1,0 +1,1 @@
+"""XML bodies: out by formatting text, in by lxml with everything dangerous off."""

@@ -1,0 +1,147 @@
+"""An S3 server in this process, over services in memory, on a free port of the loopback, in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from aiohttp import web
+from botocore.config import Config
+
+from bench.sigv4 import Signer
+from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
+from noisefs.adapters.outbound.memory.clock import ManualClock
+from noisefs.adapters.outbound.system.clock import SystemClock
+from noisefs.core.services.namespace.limits import NamespaceLimits
+from tests.support.namespace import World
+
+ACCESS_KEY = "AKIDALICE00000000001"
+SECRET_KEY = "alice/secret+0000000000000000000000001"
+OTHER_KEY = "AKIDBOB0000000000001"
+OTHER_SECRET = "bob/secret+000000000000000000000000001"
+REGION = "us-east-1"
+
+
+class RealTime(ManualClock):
+    """A clock of the world that tells the time clients sign with."""
+
+    def now_us(self) -> int:
+        """The machine's."""
+        return SystemClock().now_us()
+
+    def monotonic_s(self) -> float:
+        """The machine's."""
+        return SystemClock().monotonic_s()
+
+
+@dataclass
+class S3Server:
+    """A server under test."""
+
+    world: World
+    port: int
+    loop: asyncio.AbstractEventLoop
+    clients: dict[str, Any] = field(default_factory=dict)  # Any: boto3 makes its clients at run time
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **config: Any) -> Any:
+        """A boto3 client, path style, one attempt a request."""
+        name = f"{access_key} {sorted(config.items())}"
+        if name not in self.clients:
+            self.clients[name] = boto3.client(
+                "s3",
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                config=Config(
+                    **{"s3": {"addressing_style": "path"}, "retries": {"total_max_attempts": 1}, **config},
+                    proxies={},
+                ),
+            )
+        return self.clients[name]
+
+    def signer(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> Signer:
+        """Signs requests that no SDK would send."""
+        return Signer(access_key, secret_key, f"127.0.0.1:{self.port}")
+
+    def close(self) -> None:
+        """Let go of the clients' connections."""
+        for client in self.clients.values():
+            client.close()
+
+
+@contextmanager
+def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = None) -> Iterator[S3Server]:
+    """Serve until the block ends. Users: alice and bob, no administrators; alice's bucket is called ``bucket``."""
+    ready: threading.Event = threading.Event()
+    started: list[S3Server] = []
+    failed: list[BaseException] = []
+    loop = asyncio.new_event_loop()
+    ending = asyncio.Event()
+
+    async def run() -> None:
+        world = World(limits=limits or NamespaceLimits(), clock=RealTime())
+        await world.accounts.add_user("alice")
+        await world.accounts.add_user("bob")
+        alice = await world.accounts.add_key("alice", access_key_id=ACCESS_KEY, secret=SECRET_KEY)
+        await world.accounts.add_key("bob", access_key_id=OTHER_KEY, secret=OTHER_SECRET)
+        await world.buckets.create(alice.principal, "bucket")
+        adapter = S3Adapter(
+            accounts=world.accounts,
+            buckets=world.buckets,
+            objects=world.objects,
+            uploads=world.uploads,
+            telemetry=world.telemetry,
+            clock=world.clock,
+            settings=settings or S3Settings(),
+        )
+        server = web.Server(
+            adapter.handle,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=32_768,
+            max_field_size=32_768,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        started.append(S3Server(world, runner.addresses[0][1], loop))
+        ready.set()
+        await ending.wait()
+        await runner.cleanup()
+        await world.close()
+
+    def thread() -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(run())
+        except BaseException as exc:  # noqa: BLE001 - told to the test
+            failed.append(exc)
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+            ready.set()
+
+    worker = threading.Thread(target=thread, name="s3-server")
+    worker.start()
+    ready.wait()
+    try:
+        if not started:
+            raise failed[0]
+        yield started[0]
+    finally:
+        if started:
+            started[0].close()
+            loop.call_soon_threadsafe(ending.set)
+        worker.join()
+    if failed:
+        raise failed[0]
