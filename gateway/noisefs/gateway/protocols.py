@@ -10,6 +10,7 @@ from noisefs.adapters.inbound.admin.http import AdminAdapter
 from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.inbound.admin.operations.table import OPERATIONS
 from noisefs.adapters.inbound.admin.socket import AdminSocket
+from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
@@ -46,6 +47,15 @@ async def protocols_over(
         clock=store.clock,
         settings=webdav_settings(config),
     )
+    s3 = S3Adapter(
+        accounts=store.accounts,
+        buckets=store.buckets,
+        objects=store.objects,
+        uploads=store.uploads,
+        telemetry=telemetry,
+        clock=store.clock,
+        settings=s3_settings(config),
+    )
     token = config.admin.token
     peers = {worker: folder.metrics_socket(worker) for worker in range(1, config.workers)}
     admin = AdminAdapter(
@@ -56,9 +66,19 @@ async def protocols_over(
     )
     await webdav.start()
     try:
-        yield Protocols(webdav.handle, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
+        yield Protocols(s3.handle, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
     finally:
         await webdav.close()
+
+
+def s3_settings(config: Config) -> S3Settings:
+    """What the configuration says about S3."""
+    return S3Settings(
+        region=config.s3.region,
+        virtual_host_domain=config.s3.domain,
+        max_put_bytes=config.s3.max_put_bytes,
+        body_timeout_s=config.limits.body_timeout_s,
+    )
 
 
 def webdav_settings(config: Config) -> WebdavSettings:
