@@ -117,6 +117,14 @@ async def test_a_collection_is_deleted_whole_or_not_at_all(dav: WebdavServer) ->
     assert await keys(dav) == ["d/x"]
 
 
+async def test_a_collection_has_no_tag_to_match(dav: WebdavServer) -> None:
+    """412 for any but the star (RFC 9110 section 13.1.1)."""
+    await put(dav, "d/x")
+    assert (await dav("DELETE", "/bucket/d", If_Match='"a"')).status == 412
+    assert (await dav("DELETE", "/bucket/d", If_None_Match="*")).status == 412
+    assert (await dav("DELETE", "/bucket/d", If_Match="*")).status == 204
+
+
 # ---------------------------------------------------------------- copy and move
 
 

@@ -1,11 +1,16 @@
 """Locks: made, refreshed, shown, in the way, gone (RFC 4918 sections 6, 7, 9.10, 9.11 and 10.4)."""
 
+import asyncio
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
 
 import pytest
 
 from noisefs.adapters.inbound.webdav import WebdavSettings
+from noisefs.core.domain.requests import Attributes
+from noisefs.core.errors import DiskFull
+from tests.support.namespace import stream
 from tests.support.webdav_server import BUCKET, Reply, WebdavServer, basic, serve
 
 D = "{DAV:}"
@@ -288,6 +293,63 @@ async def test_the_root_cannot_be_locked_but_a_bucket_can(dav: WebdavServer, sco
     assert await dav.world.locks.find("/", below=True) == []
 
 
+async def test_a_lock_whose_file_cannot_be_made_is_not_kept(dav: WebdavServer) -> None:
+    """A full disk: 507, and the name is free."""
+
+    async def full(*_args: object, **_fields: object) -> None:
+        raise DiskFull("no space is left")
+
+    put = dav.world.objects.put
+    dav.world.objects.put = full  # type: ignore[method-assign,assignment]  # a disk that is full
+    assert (await dav("LOCK", "/bucket/new", lock_info())).status == 507
+    dav.world.objects.put = put  # type: ignore[method-assign]  # as above
+    assert (await dav("PUT", "/bucket/new", b"x")).status == 201
+
+
+async def test_a_file_that_appears_while_its_name_is_locked(dav: WebdavServer) -> None:
+    """Another protocol was quicker: the lock is granted, and the file stays as that one made it."""
+    put = dav.world.objects.put
+
+    async def late(*args: object, **fields: object) -> object:
+        await put(dav.who, BUCKET, "new", stream(b"quick"), Attributes())
+        return await put(*args, **fields)  # type: ignore[arg-type]  # whatever they were
+
+    dav.world.objects.put = late  # type: ignore[method-assign,assignment]  # somebody quicker
+    assert (await dav("LOCK", "/bucket/new", lock_info())).status == 201
+    dav.world.objects.put = put  # type: ignore[method-assign]  # as above
+    assert (await dav("GET", "/bucket/new")).body == b"quick"
+    assert (await dav("PUT", "/bucket/new", b"x")).status == 423
+
+
+async def test_a_lock_taken_while_a_body_comes_in_holds_for_it(dav: WebdavServer) -> None:
+    """The check before the first byte is repeated after the last: the holder's view does not change under it."""
+    await dav("PUT", "/bucket/f", b"old")
+    locked = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"n" * 70_000
+        await locked.wait()
+        yield b"ew"
+
+    uploading = asyncio.create_task(dav("PUT", "/bucket/f", body()))
+    while dav.adapter.open_requests == 0:
+        await asyncio.sleep(0)
+    await lock(dav, "/bucket/f")
+    locked.set()
+    assert (await uploading).status == 423
+    assert (await dav("GET", "/bucket/f")).body == b"old"
+
+
+async def test_a_listing_does_not_go_through_countless_locks() -> None:
+    """503 where more locks lie below than the settings allow to look at; other properties can be had."""
+    async with serve(WebdavSettings(max_locks_listed=3)) as dav:
+        for number in range(4):
+            await lock(dav, f"/bucket/f{number}")
+        assert (await dav("PROPFIND", "/bucket/", Depth="1")).status == 503
+        ask = '<propfind xmlns="DAV:"><prop><getetag/></prop></propfind>'
+        assert (await dav("PROPFIND", "/bucket/", ask, Depth="1")).status == 207
+
+
 # ---------------------------------------------------------------- the If header
 
 
@@ -311,6 +373,7 @@ async def test_if_about_other_resources(dav: WebdavServer) -> None:
     assert (await dav("PUT", "/bucket/f", b"2", If=f'</bucket/none> (["x"]) <{url}> ([{etag}])')).status == 204
     assert (await dav("PUT", "/bucket/f", b"2", If=f"<http://elsewhere.example/bucket/a> ([{etag}])")).status == 412
     assert (await dav("PUT", "/bucket/f", b"2", If="<http://elsewhere.example/x> (Not <DAV:no-lock>)")).status == 204
+    assert (await dav("PUT", "/bucket/f", b"2", If="</bucket/..> (Not <DAV:no-lock>)")).status == 400
 
 
 async def test_if_not_no_lock_is_always_true(dav: WebdavServer) -> None:

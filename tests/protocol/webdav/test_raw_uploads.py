@@ -262,6 +262,16 @@ async def test_http_1_0(old: WebdavServer) -> None:
     await mover.close()
 
 
+async def test_options_of_the_whole_server(old: WebdavServer) -> None:
+    """``*`` is no path."""
+    wire = await connect(old)
+    await wire.send(f"OPTIONS * HTTP/1.1\r\nHost: x\r\n{AUTH}\r\n")
+    assert "dav: 1, 2" in (await wire.head()).lower()
+    await wire.send(f"PROPFIND * HTTP/1.1\r\nHost: x\r\n{AUTH}\r\n")
+    assert await wire.status() == 400
+    await wire.close()
+
+
 async def test_floods_of_headers_are_refused(old: WebdavServer) -> None:
     """400 from the HTTP layer."""
     for headers in ("X: y\r\n" * 10_000, f"X: {'y' * 100_000}\r\n"):

@@ -32,8 +32,6 @@ from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
 
-METHODS: Final = frozenset(("MKCOL", "DELETE", "COPY", "MOVE", "PROPPATCH", "LOCK", "UNLOCK"))
-"""What WsgiDAV answers."""
 _XML: Final = frozenset(("PROPPATCH", "LOCK"))
 """Methods whose body is XML. One of MKCOL is refused, since it would mean something; of others it means nothing."""
 _PASSED: Final = ("Depth", "Overwrite", "Timeout", "Lock-Token")
@@ -51,7 +49,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], None]
 
 
 class Bridge:
-    """Answers the methods of :data:`METHODS`. Task-safe."""
+    """Answers MKCOL, DELETE, COPY, MOVE, PROPPATCH, LOCK and UNLOCK. Task-safe."""
 
     def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, turnstile: Turnstile, pool: Executor) -> None:
         self._nodes = nodes

@@ -1,7 +1,6 @@
 """The body of a request, on its way in: bounded, with a time limit, and never short without an error."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,9 +11,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.errors import IncompleteBody, RequestTimeout
 
-_DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CUT: Final = (OSError, ClientError, HttpProcessingError, web.RequestPayloadError, web.PayloadAccessError)
+_CUT: Final = (
+    *(OSError, ClientError, HttpProcessingError, web.RequestPayloadError, web.PayloadAccessError),
+    RuntimeError,  # "Connection closed.": it was before this request's turn came
+)
 """What aiohttp raises from a body that breaks off."""
 
 
@@ -30,22 +31,10 @@ class Incoming:
 
     @property
     def declared_bytes(self) -> int | None:
-        """``Content-Length``; ``None`` for a chunked body.
-
-        Raises:
-            Refused: 400; it is no number.
-        """
-        text = self._request.headers.get("Content-Length")
-        if text is None or "Transfer-Encoding" in self._request.headers:
-            return None if "Transfer-Encoding" in self._request.headers else 0
-        if _DIGITS.fullmatch(text) is None:
-            raise Refused(400, f"Content-Length is {text[:40]!r}: a number of bytes")
-        return int(text)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the request says that it has no body."""
-        return self.declared_bytes == 0
+        """``Content-Length``; 0 where there is no body, ``None`` for a chunked one. aiohttp has refused all else."""
+        if "Transfer-Encoding" in self._request.headers:
+            return None
+        return self._request.content_length or 0
 
     @property
     def waits_for_invitation(self) -> bool:
@@ -55,10 +44,7 @@ class Incoming:
     @property
     def remaining_bytes(self) -> float:
         """Bytes that are still to come; infinite where nobody knows."""
-        try:
-            declared = self.declared_bytes
-        except Refused:
-            declared = None
+        declared = self.declared_bytes
         return float("inf") if declared is None else declared - self.received_bytes
 
     async def pieces(self) -> AsyncIterator[bytes]:

@@ -71,6 +71,9 @@ def _creationdate(node: Node, _scene: Scene) -> str | None:
 
 
 def _modified(node: Node, _scene: Scene) -> str | None:
+    """Of a collection, its bucket's date: a listing does not look at each one's marker, and a date that depends on
+    where it is read would make clients think that the collection changed.
+    """
     if node.version is not None:
         return http_date(node.version.modified_us)
     return None if node.bucket is None else http_date(node.bucket.created_us)

@@ -57,7 +57,6 @@ class Writing:
         """
         if "Content-Range" in caller.headers:
             raise Refused(400, "a PUT with Content-Range would replace the whole file by a part of it")
-        _ = incoming.declared_bytes  # refuses a bad one
         modified_us = _modified_us(caller.headers)
         node = await self._target(caller, place)
         condition = write_condition(caller.headers)
