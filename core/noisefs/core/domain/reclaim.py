@@ -2,7 +2,8 @@
 
 Stored bytes are those of pack files; live bytes are cells and slices that something refers to. Cleaning begins when
 stored exceeds ``START`` times live, and goes on to hold ``HOLD``; beyond ``SLOW`` writers are slowed (DESIGN.md
-section 3).
+section 3). What cleaning cannot change does not count: the noise a strategy puts beside each cell, quarantined packs,
+and, in a small store, the empty part of open packs.
 """
 
 from collections.abc import Iterable
@@ -11,43 +12,72 @@ from typing import Final
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.masking import stride_of
 from noisefs.core.domain.records import Pack, PackLive, PackState
 
 START: Final = 1.28
 HOLD: Final = 1.30
 SLOW: Final = 1.33
 
-SLACK_PACKS: Final = 3
-"""A store this much over the ratio is left alone: open and short packs weigh much in a small one."""
+SLACK_PACKS: Final = 1
+"""A store this much over the ratio is left alone: one short pack weighs much in a small one."""
+
+OPEN_SHARE: Final = 0.03
+"""The empty part of open packs counts up to this share of what lives: all of it from 8 GiB on, little in a small store,
+which would else be cleaned for ever."""
+
+MIN_GAIN_SHARE: Final = 0.04
+"""A pack of which moving frees less than this share frees too little for what it moves."""
+
+MERGE_SHORT_PACKS: Final = 4
+"""So many packs that are less than half as long as a full one are merged, though each holds nothing dead but its seeds
+and manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackSpace:
-    """One pack's file and what lives in it, in bytes."""
+    """One pack's file and what lives in it, in bytes.
+
+    Attributes:
+        live_bytes: Cells and slices that something refers to.
+        held_bytes: These and the noise that belongs to them: what moving them would take again.
+        fixed_bytes: Seeds and manifest: what any pack has.
+        references: Live cells and slices.
+    """
 
     pack_id: PackId
     state: PackState
     blocks: int
     stored_bytes: int
     live_bytes: int
+    held_bytes: int
+    fixed_bytes: int
     references: int
     sealed_us: int
 
     @property
     def dead_bytes(self) -> int:
         """What dropping it would free beyond what has to be moved."""
-        return max(0, self.stored_bytes - self.live_bytes)
+        return max(0, self.stored_bytes - self.held_bytes)
+
+    @property
+    def gain_bytes(self) -> int:
+        """What cleaning it frees, as the pack it moves to has seeds and a manifest too."""
+        return max(0, self.dead_bytes - self.fixed_bytes)
 
 
 def space_of(pack_id: PackId, row: Pack, live: PackLive, geometry: Geometry) -> PackSpace:
-    """A pack's space from its rows; an open pack counts as preallocated."""
-    blocks = row.blocks if row.state == PackState.SEALED else PACK_BLOCKS
+    """A pack's space from its rows; an unsealed one counts as preallocated."""
+    blocks = row.blocks or PACK_BLOCKS
+    live_bytes = live.cells * geometry.block_bytes + live.slice_bytes
     return PackSpace(
         pack_id,
         PackState(row.state),
         blocks,
         blocks * geometry.block_bytes,
-        live.cells * geometry.block_bytes + live.slice_bytes,
+        live_bytes,
+        live_bytes * stride_of(row.strategy),
+        (len(row.seeds) + 1) * geometry.block_bytes,
         live.cells + live.slices,
         row.sealed_us,
     )
@@ -55,7 +85,7 @@ def space_of(pack_id: PackId, row: Pack, live: PackLive, geometry: Geometry) -> 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All packs together."""
+    """Several packs together."""
 
     stored_bytes: int
     live_bytes: int
@@ -71,12 +101,27 @@ class Space:
 
 
 def total(packs: Iterable[PackSpace]) -> Space:
-    """The sum."""
+    """The sum: what an operator sees."""
     stored = live = 0
     for pack in packs:
         stored += pack.stored_bytes
         live += pack.live_bytes
     return Space(stored, live)
+
+
+def weighed(packs: Iterable[PackSpace]) -> Space:
+    """The sum of what cleaning can change: see the module."""
+    stored = held = empty = 0
+    for pack in packs:
+        if pack.state == PackState.QUARANTINED:
+            continue
+        held += pack.held_bytes
+        if pack.state == PackState.OPEN:
+            stored += pack.held_bytes
+            empty += pack.dead_bytes
+        else:
+            stored += pack.stored_bytes
+    return Space(stored + min(empty, round(OPEN_SHARE * held)), held)
 
 
 def victims(packs: Iterable[PackSpace], now_us: int) -> list[PackSpace]:
@@ -86,24 +131,22 @@ def victims(packs: Iterable[PackSpace], now_us: int) -> list[PackSpace]:
     are simply dropped. Source: Rosenblum and Ousterhout, "The design and implementation of a log-structured file
     system" (1992), section 3.5.
     """
+    candidates = [pack for pack in packs if pack.references and pack.state in (PackState.SEALED, PackState.POISONED)]
+    short = {pack.pack_id for pack in candidates if pack.blocks < PACK_BLOCKS // 2}
+    merge = len(short) >= MERGE_SHORT_PACKS
+
+    def gain(pack: PackSpace) -> int:
+        return pack.dead_bytes if merge and pack.pack_id in short else pack.gain_bytes
 
     def worth(pack: PackSpace) -> tuple[bool, float]:
         age_s = max(1.0, (now_us - pack.sealed_us) / 1e6)
         # The square root tames age: an old pack that is nearly full must not win over a young one that is half empty.
-        value = pack.dead_bytes * age_s**0.5 / (pack.stored_bytes + pack.live_bytes)
+        value = gain(pack) * age_s**0.5 / (pack.stored_bytes + pack.held_bytes)
         return pack.state == PackState.POISONED, value * (2.0 if pack.blocks < PACK_BLOCKS else 1.0)
 
-    candidates = [
+    worthy = [
         pack
-        for pack in packs
-        if pack.references
-        and (
-            pack.state == PackState.POISONED
-            or (pack.state == PackState.SEALED and pack.dead_bytes > MIN_DEAD_SHARE * pack.stored_bytes)
-        )
+        for pack in candidates
+        if pack.state == PackState.POISONED or gain(pack) > MIN_GAIN_SHARE * pack.stored_bytes
     ]
-    return sorted(candidates, key=worth, reverse=True)
-
-
-MIN_DEAD_SHARE: Final = 0.04
-"""A pack with less than this dead (seeds and manifest alone are 0.01) frees too little for what it moves."""
+    return sorted(worthy, key=worth, reverse=True)

@@ -213,6 +213,7 @@ class Store:
             commits=self.commits,
             workers=workers,
             readers=self.readers,
+            discards=self.body_writer.discards,
             presence=presence,
             clock=clock,
             geometry=geometry,

@@ -10,7 +10,7 @@ from noisefs.core.domain.masking.strategy import BlockAt, Noise, RunPlan, Strate
 from noisefs.core.domain.masking.uniform import Uniform
 from noisefs.core.errors import InvalidArgument
 
-__all__ = ["BlockAt", "Chain", "Fresh", "Noise", "RunPlan", "Strategy", "Uniform", "strategy_named"]
+__all__ = ["BlockAt", "Chain", "Fresh", "Noise", "RunPlan", "Strategy", "Uniform", "strategy_named", "stride_of"]
 
 _KEYLESS: Final[Mapping[str, Strategy]] = {Chain.name: Chain(), Fresh.name: Fresh()}
 
@@ -32,3 +32,9 @@ def strategy_named(name: str, *, pack_id: PackId, prf_key: bytes) -> Strategy:
         return _KEYLESS[name]
     except KeyError:
         raise InvalidArgument("strategy", name, f"one of {sorted([*_KEYLESS, Uniform.name])}") from None
+
+
+def stride_of(name: str) -> int:
+    """Blocks a cell takes in packs of this strategy, the noise that belongs to it included."""
+    strategy = _KEYLESS.get(name)
+    return Uniform.stride if strategy is None else strategy.stride

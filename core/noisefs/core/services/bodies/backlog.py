@@ -1,6 +1,7 @@
 """Sealed slices that wait inline in the index for the packer: bounded in bytes.
 
-An estimate kept by this process: the packer corrects it whenever it has looked at the whole table.
+An estimate kept by this process: slices that are deleted before they are packed stay counted until the packer, which
+looks at the whole table in each run, corrects it.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ class Backlog:
         self._max_bytes = max_bytes
         self._wake_bytes = wake_bytes
         self._bytes = 0
+        self.added_bytes = 0
+        """Sealed bytes that this process ever committed inline."""
         self._room = asyncio.Event()
         self._room.set()
         self.wake = asyncio.Event()
@@ -33,6 +36,7 @@ class Backlog:
 
     def added(self, size_bytes: int) -> None:
         """A slice was committed inline."""
+        self.added_bytes += size_bytes
         self.correct(self._bytes + size_bytes)
 
     def removed(self, size_bytes: int) -> None:

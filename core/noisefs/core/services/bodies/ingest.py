@@ -27,8 +27,9 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.bodies.buffers import Budget, BufferPool
+from noisefs.core.services.bodies.discards import Discards
 from noisefs.core.services.bodies.gate import SpaceGate
-from noisefs.core.services.bodies.staged import StagedBody, discard
+from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.packs.staging import Staging
 from noisefs.core.services.packs.writer import PackWriter
@@ -64,7 +65,7 @@ class BodyWriter:
     ) -> None:
         """``buffer_bytes``: plaintext of all bodies under way."""
         self._writer = writer
-        self._commits = commits
+        self.discards = Discards(commits)
         self._workers = workers
         self._entropy = entropy
         self._clock = clock
@@ -111,7 +112,7 @@ class BodyWriter:
                 await intake.run(source)
         except BaseException:
             await intake.stop()
-            await asyncio.shield(discard(staging, self._commits, self._clock.now_us()))
+            await self.discards.discard(staging, self._clock.now_us())
             raise
         self._telemetry.count(Counter.PLAIN_BYTES, intake.size)
         return StagedBody(
@@ -121,7 +122,7 @@ class BodyWriter:
             sealed_tail=intake.sealed_tail,
             created_us=self._clock.now_us(),
             writer=self._writer,
-            commits=self._commits,
+            discards=self.discards,
             backlog=self._backlog,
         )
 

@@ -10,14 +10,16 @@ crash between them is finished by :mod:`~noisefs.core.services.packs.recovery`. 
 runs at most ``STEP_S``, so that other background work gets its turn.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.reclaim import HOLD, SLOW, START, PackSpace, Space, space_of, total, victims
+from noisefs.core.domain.reclaim import HOLD, SLOW, START, PackSpace, Space, space_of, total, victims, weighed
 from noisefs.core.domain.records import Pack, PackState, decode
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
@@ -35,6 +37,14 @@ from noisefs.core.services.packs.writer import PackWriter
 log = logging.getLogger(__name__)
 
 STEP_S: Final = 2.0
+
+STUCK_S: Final = 3600.0
+"""A pack that could not be emptied (damaged, or still being written) is left alone for so long."""
+
+VICTIMS_AHEAD: Final = 16
+"""About as many packs as one step can clean."""
+
+DROPPABLE: Final = (PackState.SEALED, PackState.POISONED, PackState.DROPPING)
 
 GENERATION_KEY: Final = b"generation"
 
@@ -79,51 +89,78 @@ class Cleaner:
         self._seeds = seeds
         self._writer = writer
         self._mover = mover
-        self._emptied: dict[PackId, PackId] = {}
         self._gate = gate
+        self._busy = asyncio.Lock()
+        self._emptied: dict[PackId, frozenset[PackId]] = {}
+        """Packs with nothing left in them, and those that took it in: these must be sealed first."""
+        self._stuck: dict[PackId, float] = {}
+        """Packs that could not be emptied, and when that was tried."""
 
     async def run(self, *, everything: bool = False) -> Cleaned:
-        """One step: drop what is dead, then move and drop while the ratio calls for it.
+        """One step: drop what is dead, then move and drop while the ratio calls for it. One at a time.
 
         Args:
             everything: ``noisefs clean``: without a time limit, and down to packs that free little.
+
+        Raises:
+            DiskFull, ReadOnlyStore: Nothing more can be moved; what is dead was dropped.
         """
+        async with self._busy:
+            return await self._run(everything=everything)
+
+    async def _run(self, *, everything: bool) -> Cleaned:
         begun = self._clock.monotonic_s()
         dropped = freed = moved = left = 0
-        tried: set[PackId] = set()
+        rested = False
         packs, rows = await self._survey()
         # What this run writes is not cleaned by it: a short destination would be moved for ever.
-        before = set(rows)
+        open_to = set(rows) - (set() if everything else self._recently_stuck(begun))
         while True:
-            count, size = await self._drop_dead(packs)
+            count, size = await self._drop_dead(packs, rows)
             dropped, freed = dropped + count, freed + size
             if count:
                 packs, rows = await self._survey()
-            space = total(packs)
+            space = weighed(packs)
             over = space.exceeds(START, self._geometry.pack_bytes)
-            self._slow(space)
-            choice = next((p for p in victims(packs, self._clock.now_us()) if p.pack_id in before - tried), None)
-            if choice is None and self._emptied:
+            candidates = [p for p in victims(packs, self._clock.now_us()) if p.pack_id in open_to]
+            wanted = [p for p in candidates if over or everything or p.state == PackState.POISONED]
+            late = not everything and self._clock.monotonic_s() - begun > STEP_S
+            # Writers wait only while there is something that cleaning them can mend.
+            self._slow(space, hopeless=not candidates and not self._waits(rows))
+            if wanted and not late:
+                choice = await self._choose(wanted, rows)
+                open_to.discard(choice.pack_id)
+                outcome = await self._mover.empty(choice.pack_id, rows[choice.pack_id])
+                self._emptied[choice.pack_id] = frozenset(outcome.goals)
+                if outcome.damaged:
+                    self._stuck[choice.pack_id] = begun
+                packs, rows = await self._survey()
+                moved, left = moved + outcome.moved_bytes, left + outcome.left
+            elif not wanted and self._emptied and (everything or over) and not rested:
+                # Sealing after every move would make short packs; now nothing else is to come.
+                rested = True
                 await self._writer.rest()
                 packs, rows = await self._survey()
-                continue
-            wanted = choice is not None and (over or everything or choice.state == PackState.POISONED)
-            late = not everything and self._clock.monotonic_s() - begun > STEP_S
-            if choice is None or not wanted or late:
+            else:
                 break
-            tried.add(choice.pack_id)
-            self._seeds.forget(choice.pack_id)
-            outcome = await self._mover.empty(choice.pack_id, rows[choice.pack_id])
-            goal = self._writer.open_pack_id
-            if goal is not None:
-                self._emptied[choice.pack_id] = goal
-            packs, rows = await self._survey()
-            moved, left = moved + outcome.moved_bytes, left + outcome.left
         if late and wanted:
             self._gate.wake.set()
         if everything:
             await self._writer.rest()
-        return Cleaned(dropped, freed, moved, left, space)
+        return Cleaned(dropped, freed, moved, left, total(packs))
+
+    def _recently_stuck(self, now_s: float) -> set[PackId]:
+        self._stuck = {pack_id: tried for pack_id, tried in self._stuck.items() if now_s - tried < STUCK_S}
+        return set(self._stuck)
+
+    async def _choose(self, wanted: list[PackSpace], rows: dict[PackId, Pack]) -> PackSpace:
+        """The best victim, and let nothing in the packs it moves to tell that they took in what it held."""
+        for victim in wanted[:VICTIMS_AHEAD]:
+            # None of these may open a destination: a block in common would give the move away.
+            self._seeds.forget(victim.pack_id, rows[victim.pack_id].seeds)
+        choice = wanted[0]
+        await self._writer.avoid(choice.pack_id, rows[choice.pack_id].seeds)
+        return choice
 
     # ------------------------------------------------------------------ looking
 
@@ -140,49 +177,55 @@ class Cleaner:
             self._telemetry.gauge(Gauge.PACKS, sum(p.state == state for p in packs), (state.name.lower(),))
         return packs, rows
 
-    def _slow(self, space: Space) -> None:
-        if space.exceeds(SLOW, self._geometry.pack_bytes):
-            self._gate.set(relaxed=False)
-        elif not space.exceeds(HOLD, self._geometry.pack_bytes):
+    def _slow(self, space: Space, *, hopeless: bool) -> None:
+        if hopeless or not space.exceeds(HOLD, self._geometry.pack_bytes):
             self._gate.set(relaxed=True)
+        elif space.exceeds(SLOW, self._geometry.pack_bytes):
+            self._gate.set(relaxed=False)
 
     # ------------------------------------------------------------------ dropping
 
-    async def _drop_dead(self, packs: list[PackSpace]) -> tuple[int, int]:
-        """Drop sealed (or poisoned) packs nothing refers to; returns how many and their bytes."""
-        # What lived in an emptied pack must be in a sealed one first. Sealing after every move would make short packs,
-        # so emptied ones wait for their destination to fill.
-        self._emptied = {victim: goal for victim, goal in self._emptied.items() if self._writer.is_open(goal)}
-        dead = [
-            p
-            for p in packs
-            if not p.references and p.state in (PackState.SEALED, PackState.POISONED) and p.pack_id not in self._emptied
-        ]
+    async def _drop_dead(self, packs: list[PackSpace], rows: dict[PackId, Pack]) -> tuple[int, int]:
+        """Drop packs nothing refers to; returns how many and their bytes. A drop that was broken off is finished."""
+        self._emptied = {pack_id: goals for pack_id, goals in self._emptied.items() if pack_id in rows}
+        waiting = self._waits(rows)
+        dead = [p for p in packs if not p.references and p.state in DROPPABLE and p.pack_id not in waiting]
         if not dead:
             return 0, 0
         # The keys of the dead bodies must be gone from the disk before their blocks are.
         await self._workers.run(Lane.COMMIT, self._index.checkpoint)
         dropped = freed = 0
         for pack in dead:
-            if await self._commits.run(lambda tx, pack=pack: _begin_drop(tx, pack.pack_id)):  # type: ignore[misc]
+            if await self._commits.run(partial(_begin_drop, pack.pack_id)):
                 self._seeds.forget(pack.pack_id)
                 await self._workers.run(Lane.BACKGROUND, self._packs.drop, pack.pack_id)
-                await self._commits.run(lambda tx, pack=pack: drop_rows(tx, pack.pack_id))  # type: ignore[misc]
+                await self._commits.run(partial(_end_drop, pack.pack_id))
+                self._emptied.pop(pack.pack_id, None)
+                self._stuck.pop(pack.pack_id, None)
                 dropped, freed = dropped + 1, freed + pack.stored_bytes
         self._telemetry.count(Counter.PACKS_DROPPED, dropped)
         return dropped, freed
 
+    def _waits(self, rows: dict[PackId, Pack]) -> set[PackId]:
+        """Emptied packs that must stay: a pack that took something in is not sealed yet, or must be emptied itself."""
+        unsealed = {pack_id for pack_id, row in rows.items() if row.state in (PackState.OPEN, PackState.POISONED)}
+        return {pack_id for pack_id, goals in self._emptied.items() if goals & unsealed}
 
-def _begin_drop(tx: Writing, pack_id: PackId) -> bool:
+
+def _begin_drop(pack_id: PackId, tx: Writing) -> bool:
     """Mark the pack as dropping, if it still has nothing that lives."""
     raw, live = tx.get(Table.PACKS, pack_id), live_of(tx, pack_id)
     if raw is None or live.cells or live.slices:
         return False
     row = decode(Pack, raw)
-    if row.state not in (PackState.SEALED, PackState.POISONED):
+    if row.state not in DROPPABLE:
         return False
     set_pack(tx, pack_id, Pack(PackState.DROPPING, row.owner, row.blocks, row.strategy, row.generation, row.created_us))
     return True
+
+
+def _end_drop(pack_id: PackId, tx: Writing) -> None:
+    drop_rows(tx, pack_id)
 
 
 def next_generation(tx: Writing) -> int:

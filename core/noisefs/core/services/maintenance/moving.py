@@ -7,12 +7,15 @@ Cost: one read, one open, one seal, one append of what lives.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.geometry import TAG_BYTES, Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import run_key
 from noisefs.core.domain.manifest import RunEntry, SharedEntry
@@ -20,13 +23,14 @@ from noisefs.core.domain.records import Body, BodyState, Pack, PackState, Run, S
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import open_directory
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CommitConflict, IntegrityError, Unavailable
+from noisefs.core.errors import CommitConflict, IntegrityError, NotFound, PackPoisoned, Unavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.maintenance.packer import SlicePlacer, Waiting, name_shared_cells
+from noisefs.core.services.maintenance.rows import walk
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import placements
 from noisefs.core.services.packs.staging import Staging, change_live, place_runs
@@ -34,16 +38,57 @@ from noisefs.core.services.packs.writer import PackWriter
 
 log = logging.getLogger(__name__)
 
-SEGMENTS_AT_ONCE = 8
-SLICES_AT_ONCE = 512
+SEGMENTS_AT_ONCE: Final = 8
+
+SHARED_CELLS_AT_ONCE: Final = 64
+"""Shared cells whose slices are in memory at a time: 8 MiB at the default S."""
+
+
+@dataclass(slots=True)
+class Moved:
+    """What one pack's move came to.
+
+    Attributes:
+        moved_bytes: Live bytes that lie elsewhere now.
+        left: Rows that could not be moved: damaged, being written, or changed meanwhile.
+        damaged: Those of them that do not open: trying again soon is of no use.
+        goals: Packs that took something in.
+    """
+
+    moved_bytes: int = 0
+    left: int = 0
+    damaged: int = 0
+    goals: set[PackId] = field(default_factory=set)
+
+
+class Shared(NamedTuple):
+    """Where a shared cell lies in its pack."""
+
+    position: int
+    seed: int
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What lies in a pack: bodies with the range of their segments, and shared cells."""
+
+    bodies: dict[BodyId, tuple[int, int]] = field(default_factory=dict)
+    shared: list[Shared] = field(default_factory=list)
+
+    def note(self, body_id: BodyId, segment: int, count: int) -> None:
+        """Segments of a body lie here."""
+        low, high = self.bodies.get(body_id, (segment, segment + count))
+        self.bodies[body_id] = min(low, segment), max(high, segment + count)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """What one pack's move came to: live bytes moved, and rows that could not be (damaged, or lost a race)."""
+class _Slice:
+    """A live slice with a piece in the pack, opened."""
 
-    moved_bytes: int
-    left: int
+    body_id: BodyId
+    body: Body
+    place: SlicePlace
+    plain: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,57 +108,76 @@ class Mover:
     instance_id: InstanceId
 
     async def empty(self, pack_id: PackId, row: Pack) -> Moved:
-        """Move everything that lives in this pack."""
-        bodies, shared = await self.workers.run(Lane.BACKGROUND, self._contents, pack_id, row)
-        moved = left = 0
-        for body_id, (low, high) in bodies.items():
-            for segment, run in await self.workers.run(
-                Lane.BACKGROUND, self.index.read, partial(_runs_in, body_id, pack_id, low, high)
-            ):
-                try:
-                    moved += await self._move_run(body_id, segment, run)
-                except (IntegrityError, Unavailable) as exc:
-                    left += 1
-                    log.error("clean.cannot_move", extra={"pack": pack_id.hex(), "cause": str(exc)})
-                except CommitConflict:
-                    left += 1
-        slices, damaged = await self.workers.run(Lane.BACKGROUND, self._open_slices, pack_id, shared)
-        left += damaged
-        for start in range(0, len(slices), SLICES_AT_ONCE):
-            done, conflicts = await self._move_slices(slices[start : start + SLICES_AT_ONCE])
-            moved += done
-            left += conflicts
-        self.telemetry.count(Counter.CLEANER_MOVED, moved)
-        return Moved(moved, left)
+        """Move everything that lives in this pack.
+
+        Raises:
+            DiskFull, ReadOnlyStore: Nothing more can be written; what was moved before stays moved.
+        """
+        moved = Moved()
+        try:
+            bodies, shared = await self.workers.run(Lane.BACKGROUND, self._contents, pack_id, row)
+            for body_id, (low, high) in bodies.items():
+                for segment, run in await self.workers.run(
+                    Lane.BACKGROUND, self.index.read, partial(_runs_in, body_id, pack_id, low, high)
+                ):
+                    await self._move_run(body_id, segment, run, moved)
+            await self._move_shared(pack_id, shared, moved)
+        finally:
+            self.telemetry.count(Counter.CLEANER_MOVED, moved.moved_bytes)
+        return moved
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Around appends and their commit: what was appended and not named is never sealed again in that pack."""
+        try:
+            yield
+        except BaseException:
+            self.writer.turn()
+            raise
 
     # ------------------------------------------------------------------ what is in it
 
-    def _contents(self, pack_id: PackId, row: Pack) -> tuple[dict[BodyId, tuple[int, int]], list[tuple[int, int]]]:
-        """Bodies with cells in the pack and the range of their segments, and shared cells as (position, seed)."""
-        bodies: dict[BodyId, tuple[int, int]] = {}
-
-        def note(body_id: BodyId, segment: int, count: int) -> None:
-            low, high = bodies.get(body_id, (segment, segment + count))
-            bodies[body_id] = min(low, segment), max(high, segment + count)
-
-        shared: list[tuple[int, int]] = []
+    def _contents(self, pack_id: PackId, row: Pack) -> tuple[dict[BodyId, tuple[int, int]], list[Shared]]:
+        """Bodies with cells in the pack and the range of their segments, and its shared cells."""
+        found = _Contents()
         if row.state == PackState.POISONED:
             for position, what in self.index.read(lambda tx: placements(tx, pack_id)):
                 if what.body_id:
-                    note(what.body_id, what.segment, what.count)
+                    found.note(what.body_id, what.segment, what.count)
                 else:
-                    shared.append((position, what.seed))
-        else:
+                    found.shared.append(Shared(position, what.seed))
+            return found.bodies, found.shared
+        try:
             for entry in self.manifests.read(pack_id, row.blocks, row.strategy).entries:
                 if isinstance(entry, RunEntry):
-                    note(entry.body_id, entry.segment, entry.count)
+                    found.note(entry.body_id, entry.segment, entry.count)
                 elif isinstance(entry, SharedEntry):
-                    shared.append((entry.position, entry.seed))
-        return bodies, shared
+                    found.shared.append(Shared(entry.position, entry.seed))
+        except (IntegrityError, Unavailable, NotFound) as exc:
+            # Without its manifest the rows still tell what lives there: all of them have to be looked at.
+            log.error("clean.manifest_unreadable", extra={"pack": pack_id.hex(), "cause": str(exc)})
+            found = _Contents()
+            for key, raw in walk(self.index, Table.RUNS):
+                run = decode(Run, raw)
+                if run.pack_id == pack_id:
+                    found.note(BodyId(key[:16]), int.from_bytes(key[16:], "big"), run.count)
+            pieces = (piece for _key, raw in walk(self.index, Table.SLICES) for piece in decode(SlicePlace, raw).pieces)
+            found.shared = sorted({Shared(p.position, p.seed) for p in pieces if p.pack_id == pack_id})
+        return found.bodies, found.shared
 
     # ------------------------------------------------------------------ runs
 
-    async def _move_run(self, body_id: BodyId, segment: int, run: Run) -> int:
+    async def _move_run(self, body_id: BodyId, segment: int, run: Run, moved: Moved) -> None:
+        try:
+            moved.moved_bytes += await self._moved_run(body_id, segment, run, moved.goals)
+        except (IntegrityError, Unavailable, NotFound) as exc:
+            moved.left += 1
+            moved.damaged += not isinstance(exc, PackPoisoned)
+            log.error("clean.cannot_move", extra={"pack": run.pack_id.hex(), "cause": str(exc)})
+        except CommitConflict:
+            moved.left += 1
+
+    async def _moved_run(self, body_id: BodyId, segment: int, run: Run, goals: set[PackId]) -> int:
         raw = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: tx.get(Table.BODIES, body_id))
         if raw is None:
             return 0  # dead: the reaper has it
@@ -125,30 +189,37 @@ class Mover:
         last = body.size // size - 1 if body.size % size == 0 and body.size else -1
         # Not to be marked as being written at a seal: it has its row already.
         staging = Staging(body_id, body_id, body.wrapped_key, self.instance_id, enlisted=True)
-        for first in range(segment, segment + run.count, SEGMENTS_AT_ONCE):
-            count = min(SEGMENTS_AT_ONCE, segment + run.count - first)
-            plain = await self.workers.run(
-                Lane.BACKGROUND, self._open_cells, cipher, run, (segment, first, count), last
-            )
-
-            def make(generation: int, start: int, n: int, first: int = first, plain: memoryview = plain) -> memoryview:
-                cells = np.empty(n * self.geometry.block_bytes, np.uint8).data
-                part = plain[(start - first) * size : (start - first + n) * size]
-                cipher.seal_segments(part, start, generation, size, cells, final=start + n - 1 == last)
-                return cells
-
-            await self.writer.append_made(staging, make, first, count)
-        await self.writer.settle(staging)
 
         def publish(tx: Writing) -> None:
             key = run_key(body_id, segment)
             if tx.get(Table.RUNS, key) != encode(run) or tx.get(Table.BODIES, body_id) is None:
                 raise CommitConflict("the run was moved or deleted meanwhile")
-            place_runs(tx, body_id, staging.runs, self.instance_id)
+            tx.delete(Table.RUNS, key)
             change_live(tx, run.pack_id, cells=-run.count)
+            place_runs(tx, body_id, staging.runs, self.instance_id)
 
-        await self.commits.run(publish)
+        with self._naming():
+            for first in range(segment, segment + run.count, SEGMENTS_AT_ONCE):
+                count = min(SEGMENTS_AT_ONCE, segment + run.count - first)
+                plain = await self.workers.run(
+                    Lane.BACKGROUND, self._open_cells, cipher, run, (segment, first, count), last
+                )
+                make = partial(self._seal_cells, cipher, plain, first, last)
+                await self.writer.append_made(staging, make, first, count)
+                goals.update(goal.pack_id for _segment, goal in staging.runs)
+            await self.writer.settle(staging)
+            await self.commits.run(publish)
         return run.count * self.geometry.block_bytes
+
+    def _seal_cells(
+        self, cipher: BodyCipher, plain: memoryview, first: int, last: int, generation: int, start: int, count: int
+    ) -> memoryview:
+        """On the writer's lane: ``count`` cells from segment ``start`` on; ``plain`` begins at segment ``first``."""
+        size = self.geometry.segment_bytes
+        cells = np.empty(count * self.geometry.block_bytes, np.uint8).data
+        part = plain[(start - first) * size : (start - first + count) * size]
+        cipher.seal_segments(part, start, generation, size, cells, final=start + count - 1 == last)
+        return cells
 
     def _open_cells(self, cipher: BodyCipher, run: Run, where: tuple[int, int, int], last: int) -> memoryview:
         segment, first, count = where
@@ -165,10 +236,28 @@ class Mover:
 
     # ------------------------------------------------------------------ slices
 
-    def _open_slices(
-        self, pack_id: PackId, shared: list[tuple[int, int]]
-    ) -> tuple[list[tuple[BodyId, Body, SlicePlace, bytes]], int]:
-        """Live slices of these cells as (body id, body, old place, plaintext), and how many could not be opened."""
+    async def _move_shared(self, pack_id: PackId, shared: list[Shared], moved: Moved) -> None:
+        """Move the slices of these cells, a bounded number of cells at a time; only the last goal cell is not full."""
+        waiting: list[_Slice] = []
+        for start in range(0, len(shared), SHARED_CELLS_AT_ONCE):
+            cells = shared[start : start + SHARED_CELLS_AT_ONCE]
+            known = {item.body_id for item in waiting}
+            found, damaged = await self.workers.run(Lane.BACKGROUND, self._open_slices, pack_id, cells, known)
+            moved.left += damaged
+            moved.damaged += damaged
+            waiting += found
+            ready = self.placer.fits([len(item.plain) + TAG_BYTES for item in waiting])
+            if start + SHARED_CELLS_AT_ONCE >= len(shared):
+                ready = len(waiting)
+            try:
+                await self._move_slices(waiting[:ready], moved)
+            except (PackPoisoned, CommitConflict) as exc:
+                moved.left += ready
+                log.error("clean.cannot_move", extra={"pack": pack_id.hex(), "cause": str(exc)})
+            del waiting[:ready]
+
+    def _open_slices(self, pack_id: PackId, shared: list[Shared], known: set[BodyId]) -> tuple[list[_Slice], int]:
+        """Live slices with a piece in these cells, but for ``known`` ones, and how many could not be opened."""
         wanted: dict[BodyId, None] = {}
         damaged = 0
         for position, seed in shared:
@@ -186,9 +275,8 @@ class Mover:
                 damaged += 1
                 log.error("clean.cannot_read", extra={"pack": pack_id.hex(), "cause": str(exc)})
                 continue
-            for entry in directory:
-                wanted[entry.body_id] = None
-        found: list[tuple[BodyId, Body, SlicePlace, bytes]] = []
+            wanted.update((entry.body_id, None) for entry in directory if entry.body_id not in known)
+        found: list[_Slice] = []
         for body_id in wanted:
             located = self.index.read(partial(_slice_in, body_id, pack_id))
             if located is None:
@@ -199,50 +287,55 @@ class Mover:
                 if sealed is not None:
                     segment = body.size // self.geometry.segment_bytes
                     plain = self._cipher(body_id, body).open_slice(sealed[0], segment, sealed[1])
-                    found.append((body_id, body, place, plain))
+                    found.append(_Slice(body_id, body, place, plain))
             except (IntegrityError, Unavailable) as exc:
                 damaged += 1
                 log.error("clean.cannot_move", extra={"pack": pack_id.hex(), "cause": str(exc)})
         return found, damaged
 
-    async def _move_slices(self, slices: list[tuple[BodyId, Body, SlicePlace, bytes]]) -> tuple[int, int]:
+    async def _move_slices(self, slices: list[_Slice], moved: Moved) -> None:
+        if not slices:
+            return
         generation = await self.writer.generation()
 
         def seal() -> list[Waiting]:
             waiting = []
-            for body_id, body, _place, plain in slices:
-                segment = body.size // self.geometry.segment_bytes
-                sealed = self._cipher(body_id, body).seal_slice(plain, segment, generation)
-                waiting.append(Waiting(body_id, segment, generation, sealed))
+            for item in slices:
+                segment = item.body.size // self.geometry.segment_bytes
+                sealed = self._cipher(item.body_id, item.body).seal_slice(item.plain, segment, generation)
+                waiting.append(Waiting(item.body_id, segment, generation, sealed))
             return waiting
 
         batch = await self.workers.run(Lane.BACKGROUND, seal)
-        await self.placer.place(batch)
-        for pack_id in dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces):
-            await self.writer.settle_pack(pack_id)
 
         def publish(tx: Writing) -> tuple[int, int]:
-            moved = conflicts = 0
+            done = conflicts = 0
             named = []
-            for waiting, (body_id, _body, old, _plain) in zip(batch, slices, strict=True):
-                if tx.get(Table.SLICES, body_id) != encode(old) or tx.get(Table.BODIES, body_id) is None:
+            for waiting, item in zip(batch, slices, strict=True):
+                gone = tx.get(Table.BODIES, item.body_id) is None
+                if gone or tx.get(Table.SLICES, item.body_id) != encode(item.place):
                     conflicts += 1
                     continue
-                tx.put(Table.SLICES, body_id, encode(SlicePlace(tuple(waiting.pieces), waiting.generation)))
-                moved += len(waiting.sealed)
-                for piece in old.pieces:
+                tx.put(Table.SLICES, item.body_id, encode(SlicePlace(tuple(waiting.pieces), waiting.generation)))
+                done += len(waiting.sealed)
+                for piece in item.place.pieces:
                     change_live(tx, piece.pack_id, slice_bytes=-piece.length, slices=-1)
                 for piece in waiting.pieces:
                     change_live(tx, piece.pack_id, slice_bytes=piece.length, slices=1)
                     named.append(piece)
             name_shared_cells(tx, {(p.pack_id, p.position): p for p in named}, generation, self.instance_id)
-            return moved, conflicts
+            return done, conflicts
 
-        moved, conflicts = await self.commits.run(publish)
+        with self._naming():
+            await self.placer.place(batch)
+            goals = dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces)
+            moved.goals.update(goals)
+            for pack_id in goals:
+                await self.writer.settle_pack(pack_id)
+            done, conflicts = await self.commits.run(publish)
+        moved.moved_bytes += done
         if conflicts:
-            # What was not named must never be sealed again under this generation: go on in another pack.
-            await self.writer.seal()
-        return moved, 0
+            self.writer.turn()
 
 
 def _runs_in(body_id: BodyId, pack_id: PackId, low: int, high: int, tx: Reading) -> list[tuple[int, Run]]:

@@ -6,7 +6,9 @@ first time only). Less than a cell's worth waits, unless asked to flush: cells a
 go on in the next one. Cost: about one append a 128 KiB and one index commit a batch of up to 4 MiB.
 """
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -23,7 +25,7 @@ from noisefs.core.domain.records import (
     decode,
     encode,
 )
-from noisefs.core.domain.shared_cell import SharedCellBuilder
+from noisefs.core.domain.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES, SharedCellBuilder
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.entropy import Entropy
@@ -32,15 +34,24 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.packs.filling import SharedCell
 from noisefs.core.services.packs.staging import change_live, require_pack
-from noisefs.core.services.packs.writer import PackWriter, SharedCell
+from noisefs.core.services.packs.unbroken import unbroken
+from noisefs.core.services.packs.writer import PackWriter
 
 log = logging.getLogger(__name__)
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
-ROWS_AT_ONCE: Final = 256
 ROWS_AT_SCAN: Final = 32
 """Rows of up to S bytes each: 4 MiB at the default S."""
+
+
+HOLE: Final = 1 / 256
+"""Share of a batch's cells that may stay empty at its end."""
+MANY_CELLS: Final = 24
+ROW_BYTES: Final = 32
+"""What a slice's directory entry takes, about."""
 
 
 @dataclass(slots=True)
@@ -79,14 +90,28 @@ class SlicePlacer:
             for waiting, offset, length in cell.pieces:
                 waiting.pieces.append(SlicePiece(placed.pack_id, placed.position, placed.seed, offset, length))
 
-    def fits(self, slices: list[Waiting]) -> int:
-        """How many of the first slices fill whole cells; the rest would leave a cell part empty."""
-        cells = self._fill(slices)
-        last = cells[-1] if cells else None
-        if last is None or last.builder.room() <= 0:
-            return len(slices)
-        in_last = {id(waiting) for waiting, _offset, _length in last.pieces}
-        return next((n for n, waiting in enumerate(slices) if id(waiting) in in_last), len(slices))
+    def fits(self, sizes: Sequence[int]) -> int:
+        """How many of the first slices, of these sealed sizes, fill whole cells but for ``HOLE`` of their bytes.
+
+        A slice may go on in the next cell, so that only the last one matters. 0: not even one cell's worth. Where there
+        is much and no number does, the number that leaves least.
+        """
+        whole = self._geometry.block_bytes - FIXED_BYTES - ENTRY_BYTES_MAX
+        cells = room = 0
+        fitting, best, least = 0, 0, 1.0
+        for number, size in enumerate(sizes, 1):
+            left = size
+            while left > 0:
+                if room <= 0:
+                    cells, room = cells + 1, whole
+                taken = min(left, room)
+                left, room = left - taken, room - taken - ROW_BYTES
+            hole = max(0, room) / (cells * whole)
+            if hole <= HOLE:
+                fitting = number
+            if hole < least:
+                best, least = number, hole
+        return fitting or (best if cells >= MANY_CELLS else 0)
 
     def _fill(self, slices: list[Waiting]) -> list[_Cell]:
         cells: list[_Cell] = []
@@ -138,6 +163,8 @@ class Packer:
         self._backlog = backlog
         self._geometry = geometry
         self._instance_id = instance_id
+        self._busy = asyncio.Lock()
+        self._unnamed: list[Waiting] = []
 
     async def run(self, *, flush: bool = False) -> int:
         """Pack what waits, in batches; returns the sealed bytes that were packed.
@@ -145,28 +172,29 @@ class Packer:
         Args:
             flush: Also pack what does not fill a cell.
         """
-        packed = 0
-        start = b""
-        while True:
-            batch, start, more = await self._workers.run(Lane.BACKGROUND, self._collect, start)
-            if not flush:
-                batch = batch[: await self._workers.run(Lane.BACKGROUND, self._placer.fits, batch)]
-            if batch:
-                packed += await self._pack(batch)
-            if not more:
-                return packed
+        async with self._busy:
+            added = self._backlog.added_bytes
+            packed = await unbroken(self._name()) if self._unnamed else 0
+            seen, start, more = 0, b"", True
+            while more:
+                batch, start, more = await self._workers.run(Lane.BACKGROUND, self._collect, start)
+                seen += sum(len(waiting.sealed) for waiting in batch)
+                if not flush:
+                    batch = batch[: self._placer.fits([len(waiting.sealed) for waiting in batch])]
+                if batch:
+                    done = await unbroken(self._pack(batch))
+                    packed, seen = packed + done, seen - done
+            # What was added meanwhile may have been seen or not: better counted twice, until the next run.
+            self._backlog.correct(seen + self._backlog.added_bytes - added)
+            return packed
 
     async def measure(self) -> None:
         """Count the whole table and correct the backlog (at start: nothing is known yet)."""
 
-        def total(tx: Reading) -> int:
-            size, start = 0, b""
-            while rows := tx.scan(Table.INLINE, start, b"\xff" * 17, ROWS_AT_ONCE):
-                size += sum(len(raw) for _key, raw in rows)
-                start = rows[-1][0] + b"\0"
-            return size
+        def total() -> int:
+            return sum(len(raw) for _key, raw in walk(self._index, Table.INLINE, ROWS_AT_SCAN))
 
-        self._backlog.correct(await self._workers.run(Lane.BACKGROUND, self._index.read, total))
+        self._backlog.correct(await self._workers.run(Lane.BACKGROUND, total))
 
     def _collect(self, start: bytes) -> tuple[list[Waiting], bytes, bool]:
         """Up to ``BATCH_BYTES`` of slices from ``start`` on, where to go on, and whether there may be more."""
@@ -192,6 +220,14 @@ class Packer:
         await self._placer.place(batch)
         for pack_id in dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces):
             await self._writer.settle_pack(pack_id)
+        self._unnamed = batch
+        return await self._name()
+
+    async def _name(self) -> int:
+        """Commit the places of slices whose cells are durable. Where a full disk forbids it, the next run does it:
+        they are not appended a second time.
+        """
+        batch = self._unnamed
 
         def publish(tx: Writing) -> int:
             return commit_places(tx, batch, self._instance_id)
@@ -200,8 +236,10 @@ class Packer:
             # Deletes inline bytes, which are sealed, and never a key: they need not be overwritten.
             moved = await self._commits.run(publish, wipe=False)
         except CommitConflict as exc:
+            self._unnamed = []
             log.info("packer.again", extra={"cause": str(exc)})
             return 0
+        self._unnamed = []
         self._telemetry.count(Counter.PACKER_MOVED, moved)
         self._backlog.removed(moved)
         return moved

@@ -14,6 +14,7 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.bodies.discards import Discards
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.packs.staging import change_live
@@ -32,6 +33,7 @@ class Reaper:
         commits: CommitQueue,
         workers: Workers,
         readers: Readers,
+        discards: Discards,
         presence: Presence,
         clock: Clock,
         geometry: Geometry,
@@ -40,6 +42,7 @@ class Reaper:
         self._commits = commits
         self._workers = workers
         self._readers = readers
+        self._discards = discards
         self._presence = presence
         self._clock = clock
         self._geometry = geometry
@@ -50,6 +53,7 @@ class Reaper:
         Args:
             min_age_us: Leave younger ones: with several processes, their readers may not be known yet.
         """
+        await self._discards.again()
         before_us = self._clock.now_us() - min_age_us
         done = 0
         start = b""

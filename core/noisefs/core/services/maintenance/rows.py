@@ -11,14 +11,14 @@ LONGEST_KEY: Final = b"\xff" * 2048
 """Above every key of every table."""
 
 
-def walk(index: Index, table: Table) -> Iterator[tuple[bytes, bytes]]:
+def walk(index: Index, table: Table, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[tuple[bytes, bytes]]:
     """Every row, ascending. What is written behind the walk's back may or may not be seen. Blocks."""
     start = b""
-    while rows := index.read(partial(page, table, start)):
+    while rows := index.read(partial(page, table, start, rows_at_once)):
         yield from rows
         start = rows[-1][0] + b"\0"
 
 
-def page(table: Table, start: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:
+def page(table: Table, start: bytes, limit: int, tx: Reading) -> list[tuple[bytes, bytes]]:
     """The next rows from ``start`` on."""
-    return tx.scan(table, start, LONGEST_KEY, ROWS_AT_ONCE)
+    return tx.scan(table, start, LONGEST_KEY, limit)

@@ -26,7 +26,7 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.maintenance.names import objects_of_bodies
-from noisefs.core.services.maintenance.rows import page
+from noisefs.core.services.maintenance.rows import ROWS_AT_ONCE, page
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import pack_rows
 
@@ -70,7 +70,9 @@ class Scrubber:
         start = b""
         bad: set[bytes] = set()
         while True:
-            rows = await self.workers.run(Lane.BACKGROUND, self.index.read, partial(page, Table.BODIES, start))
+            rows = await self.workers.run(
+                Lane.BACKGROUND, self.index.read, partial(page, Table.BODIES, start, ROWS_AT_ONCE)
+            )
             if not rows:
                 break
             for key, raw in rows:

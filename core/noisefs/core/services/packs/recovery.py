@@ -23,10 +23,10 @@ from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.filling import append_manifest
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.rows import drop_rows, set_pack, unplace
 from noisefs.core.services.packs.seeds import SeedPool, Source
-from noisefs.core.services.packs.writer import append_manifest
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ in the background before the pack is needed.
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,16 +60,27 @@ class SeedPool:
         if manifest_position is not None:
             self._manifest = (pack_id, manifest_position)
 
-    def forget(self, pack_id: PackId) -> None:
-        """The pack is a victim or gone: never copy from it."""
+    def forget(self, pack_id: PackId, seeds: Sequence[SeedInfo] = ()) -> None:
+        """The pack is a victim or gone: never copy from it, nor again a block that one of its ``seeds`` is a copy of.
+
+        Else a pack that takes in what lived there could be told by a block that both have.
+        """
         self._sources.pop(pack_id, None)
-        if self._manifest is not None and self._manifest[0] == pack_id:
+        copied = {(seed.source_pack, seed.source_position) for seed in seeds}
+        for source_pack in {source_pack for source_pack, _position in copied if source_pack in self._sources}:
+            assert source_pack is not None
+            left = tuple(s for s in self._sources[source_pack] if (source_pack, s.position) not in copied)
+            if left:
+                self._sources[source_pack] = left
+            else:
+                del self._sources[source_pack]
+        if self._manifest is not None and (self._manifest[0] == pack_id or self._manifest in copied):
             self._manifest = None
 
-    def candidates(self, *, exclude: Container[PackId] = ()) -> Callable[[int], list[Seed]]:
+    def candidates(self) -> Callable[[int], list[Seed]]:
         """A function that picks that many seeds, the last one neutral, to be called on a lane: it reads blocks."""
-        sources = [(pack_id, found) for pack_id, found in self._sources.items() if pack_id not in exclude]
-        manifest = self._manifest if self._manifest is not None and self._manifest[0] not in exclude else None
+        sources = list(self._sources.items())
+        manifest = self._manifest
         # A seeded generator: which blocks are copied need not be secret, only spread.
         pick = random.Random(self.entropy.secret(16))  # noqa: S311
 
@@ -108,3 +119,9 @@ class SeedPool:
         block = bytearray(self.geometry.block_bytes)
         self.entropy.noise(memoryview(block))
         return Seed(bytes(block), SeedInfo(None))
+
+
+def share_blocks(pack_id: PackId, seeds: Sequence[SeedInfo], others: Sequence[SeedInfo]) -> bool:
+    """Whether a pack with ``seeds`` has a block that ``others``, the seeds of another pack, are copies of too."""
+    copied = {(seed.source_pack, seed.source_position) for seed in seeds if seed.source_pack is not None}
+    return any(other.source_pack == pack_id or (other.source_pack, other.source_position) in copied for other in others)

@@ -2,25 +2,24 @@
 
 Promise: what :meth:`PackWriter.settle` has returned for is on the disk; before a pack is sealed, every body with cells
 in it that no commit names yet has a ``WRITING`` row; a failed write or sync poisons the pack and fails its waiters, and
-nothing is tried again on it.
+nothing is tried again on it. A caller that goes away breaks nothing off in the middle.
 
 Order at a seal: ``WRITING`` rows, manifest, sync and rename, then the pack's row. A crash between any two of these is
-mended by :mod:`.recovery`. Masking and copying happen on the pack lane, one call a run; one sync serves all who wait.
+mended by :mod:`.recovery`; a failed commit is tried again before the next cell. Masking and copying happen on the pack
+lane, one call a run; one sync serves all who wait.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId
-from noisefs.core.domain.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry, seal_manifest
-from noisefs.core.domain.masking import RunPlan, Strategy, strategy_named
-from noisefs.core.domain.records import Pack, PackState, Run
+from noisefs.core.domain.masking import strategy_named
+from noisefs.core.domain.records import Pack, PackState, Run, SeedInfo, decode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import Draining, NoisefsError, PackPoisoned
+from noisefs.core.errors import CommitConflict, Draining, NoisefsError, PackPoisoned
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Table, Writing
@@ -28,64 +27,19 @@ from noisefs.core.ports.packs import OpenPack, PackStore
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.filling import Filling, MakeCells, MakeSharedCell, SharedCell, Stretch
 from noisefs.core.services.packs.rows import set_pack, unplace
-from noisefs.core.services.packs.seeds import Seed, SeedPool, Source
+from noisefs.core.services.packs.seeds import Seed, SeedPool, share_blocks
 from noisefs.core.services.packs.staging import Staging
+from noisefs.core.services.packs.unbroken import unbroken
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-RUN_CELLS: Final = 8
-"""Interleaving: cells one body gets before another one's turn (DESIGN.md section 3)."""
-
 PREPARE_AT_BLOCKS: Final = PACK_BLOCKS // 2
 """Blocks in the open pack from which on the next one is made ready."""
-
-MANIFEST_SALT_BYTES: Final = 24
-
-
-@dataclass(slots=True, eq=False)
-class Stretch:
-    """Cells in the open pack: of a body (``staging``), or one shared by slices (``None``)."""
-
-    position: int
-    count: int
-    stride: int
-    segment: int
-    seed: int
-    staging: Staging | None
-
-
-@dataclass(slots=True, eq=False)
-class _Filling:
-    """A pack that is being filled."""
-
-    pack: OpenPack
-    pack_id: PackId
-    strategy: Strategy
-    seeds: list[Seed]
-    created_us: int
-    generation: int
-    stretches: list[Stretch] = field(default_factory=list)
-    synced: int = 0
-    sealed: bool = False
-    poisoned: bool = False
-    cells: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SharedCell:
-    """Where a cell of slices went."""
-
-    pack_id: PackId
-    position: int
-    seed: int
-
-
-MakeCells = Callable[[int, int, int], memoryview]
-"""Gets the pack's generation, the first segment and how many; gives their cells. Called on the writer's lane."""
 
 Generations = Callable[[], Awaitable[int]]
 """Gives a generation no other pack has."""
@@ -126,10 +80,11 @@ class PackWriter:
         self._lane = lane
         self._by = (by,)
         self._lock = asyncio.Lock()
-        self._current: _Filling | None = None
-        self._next: asyncio.Task[_Filling] | None = None
-        self._fillings: dict[PackId, _Filling] = {}
+        self._current: Filling | None = None
+        self._next: asyncio.Future[Filling] | None = None
+        self._fillings: dict[PackId, Filling] = {}
         self._syncing: dict[PackId, asyncio.Task[None]] = {}
+        self._unnoted: list[Filling] = []
         self._closed = False
 
     # ------------------------------------------------------------------ appending
@@ -149,16 +104,24 @@ class PackWriter:
 
     async def append_made(self, staging: Staging, make: MakeCells, segment: int, count: int) -> None:
         """Append cells that are made when their pack, and so their generation, is known. Else as :meth:`append`."""
+        await unbroken(self._append_made(staging, make, segment, count))
+
+    async def _append_made(self, staging: Staging, make: MakeCells, segment: int, count: int) -> None:
         done = 0
         async with self._lock:
             while done < count:
+                if staging.lost:
+                    raise CommitConflict(f"body {staging.body_id.hex()} lost one of its packs")
                 filling = await self._filling()
-                own = frozenset(
-                    number
-                    for number, seed in enumerate(filling.seeds)
-                    if seed.group and (seed.group == staging.group or seed.info.body_id == staging.body_id)
+                plans, failure = await self._on_pack(
+                    filling,
+                    filling.mask,
+                    make,
+                    segment + done,
+                    count - done,
+                    filling.own_seeds(staging),
+                    self._entropy,
                 )
-                plans = await self._on_pack(filling, self._mask, filling, make, segment + done, count - done, own)
                 for plan in plans:
                     run = Run(filling.pack_id, plan.position, plan.count, plan.seed, filling.generation)
                     staging.add(segment + done, run, plan.stride)
@@ -166,48 +129,33 @@ class PackWriter:
                         Stretch(plan.position, plan.count, plan.stride, segment + done, plan.seed, staging)
                     )
                     done += plan.count
+                    self._count_blocks(plan.total_blocks)
+                if failure is not None:
+                    await self._failed(filling, failure)
+                    raise failure
                 if done < count:
                     await self._seal(filling)
         self._telemetry.count(Counter.CELLS_SEALED, count, self._by)
 
-    async def append_shared(self, make: Callable[[PackId, int], bytes]) -> SharedCell:
+    async def append_shared(self, make: MakeSharedCell) -> SharedCell:
         """Append one cell that slices share; ``make`` gets pack id and cell position, and gives the cell's bytes."""
+        return await unbroken(self._append_shared(make))
+
+    async def _append_shared(self, make: MakeSharedCell) -> SharedCell:
         async with self._lock:
             while True:
                 filling = await self._filling()
-                plan = await self._on_pack(filling, self._mask_shared, filling, make)
+                plan = await self._on_pack(filling, filling.mask_shared, make, self._entropy)
                 if plan is not None:
                     break
                 await self._seal(filling)
             filling.stretches.append(Stretch(plan.position, 1, plan.stride, 0, plan.seed, None))
+            self._count_blocks(plan.total_blocks)
         self._telemetry.count(Counter.CELLS_SEALED, 1, self._by)
         return SharedCell(filling.pack_id, plan.position, plan.seed)
 
-    def _mask(self, filling: _Filling, make: MakeCells, segment: int, count: int, own: frozenset[int]) -> list[RunPlan]:
-        """On the lane: mask as many cells as the pack takes, in runs of at most ``RUN_CELLS``."""
-        done = 0
-        plans: list[RunPlan] = []
-        while done < count:
-            plan = filling.strategy.plan(filling.pack.blocks, min(RUN_CELLS, count - done), own)
-            if plan is None:
-                break
-            self._mask_run(filling, plan, make(filling.generation, segment + done, plan.count))
-            plans.append(plan)
-            done += plan.count
-        return plans
-
-    def _mask_shared(self, filling: _Filling, make: Callable[[PackId, int], bytes]) -> RunPlan | None:
-        plan = filling.strategy.plan(filling.pack.blocks, 1)
-        if plan is not None:
-            self._mask_run(filling, plan, memoryview(make(filling.pack_id, plan.position)))
-        return plan
-
-    def _mask_run(self, filling: _Filling, plan: RunPlan, cells: memoryview) -> None:
-        out = filling.pack.reserve(plan.total_blocks)
-        filling.strategy.mask_run(plan, cells, out, filling.pack.block, self._entropy.noise)
-        filling.pack.advance(plan.total_blocks)
-        filling.cells += plan.count
-        self._telemetry.count(Counter.PACK_BYTES, plan.total_blocks * self._geometry.block_bytes, self._by)
+    def _count_blocks(self, blocks: int) -> None:
+        self._telemetry.count(Counter.PACK_BYTES, blocks * self._geometry.block_bytes, self._by)
 
     # ------------------------------------------------------------------ syncing
 
@@ -239,49 +187,75 @@ class PackWriter:
             if not task.cancelled() and (failure := task.exception()) is not None:
                 raise failure
 
-    async def _sync(self, filling: _Filling) -> None:
-        def sync() -> int:
-            return filling.synced if filling.sealed or filling.poisoned else filling.pack.sync()
+    async def _sync(self, filling: Filling) -> None:
+        filling.synced = await self._on_pack(filling, filling.sync)
 
-        filling.synced = await self._on_pack(filling, sync)
-
-    async def _on_pack(self, filling: _Filling, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _on_pack(self, filling: Filling, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run on the pack lane; a failure that poisons the pack is noted before it propagates."""
         try:
             return await self._workers.run(self._lane, work, *args, **kwargs)
-        except PackPoisoned:
-            await self._poison(filling)
+        except PackPoisoned as exc:
+            await self._failed(filling, exc)
             raise
 
-    async def _poison(self, filling: _Filling) -> None:
-        """Take no more from this pack. Its committed cells stay readable as far as they are; the cleaner moves them."""
-        if filling.poisoned:
+    async def _failed(self, filling: Filling, failure: BaseException) -> None:
+        """Take no more from a poisoned pack. What was committed stays readable, and the cleaner moves it away."""
+        if filling.poisoned or not isinstance(failure, PackPoisoned):
             return
         filling.poisoned = True
         if self._current is filling:
             self._current = None
         log.error("pack.poisoned", extra={"pack": filling.pack_id.hex()})
+        self._unnoted.append(filling)
         await self._workers.run(self._lane, filling.pack.abandon)
-        row = self._row(filling, PackState.POISONED, 0)
-        await self._commits.run(lambda tx: set_pack(tx, filling.pack_id, row))
+        await self._note_poisoned()
+
+    async def _note_poisoned(self) -> None:
+        """Tell the index which packs are poisoned; what it cannot take now it is told before the next cell."""
+        noted = {filling: self._row(filling, PackState.POISONED, 0) for filling in self._unnoted}
+
+        def note(tx: Writing) -> None:
+            for filling, row in noted.items():
+                raw = tx.get(Table.PACKS, filling.pack_id)
+                if raw is not None and decode(Pack, raw).state == PackState.OPEN:
+                    set_pack(tx, filling.pack_id, row)
+
+        try:
+            await self._commits.run(note)
+        except NoisefsError as exc:
+            log.warning("pack.poisoned_unnoted", extra={"packs": len(noted), "cause": str(exc)})
+        else:
+            self._unnoted = [filling for filling in self._unnoted if filling not in noted]
 
     # ------------------------------------------------------------------ opening
 
-    async def _filling(self) -> _Filling:
-        """The open pack; the caller holds the lock."""
+    async def _filling(self) -> Filling:
+        """The open pack; the caller holds the lock, and is not broken off."""
         if self._closed:
             raise Draining("the pack writer is closed")
+        if self._unnoted:
+            await self._note_poisoned()
+        if self._current is not None and (self._current.sealed or self._current.turned):
+            await self._seal(self._current)
         if self._current is None:
-            task, self._next = self._next, None
-            self._current = await (task if task is not None else self._open())
+            self._current = await self._next_filling()
             self._fillings[self._current.pack_id] = self._current
         elif self._next is None and self._current.pack.blocks >= PREPARE_AT_BLOCKS:
             self._next = asyncio.create_task(self._open())
-            # A failure is met again, and told, by whoever needs the pack.
+            # A failure is met again by whoever needs the pack.
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._current
 
-    async def _open(self) -> _Filling:
+    async def _next_filling(self) -> Filling:
+        task, self._next = self._next, None
+        if task is not None:
+            try:
+                return await task
+            except NoisefsError as exc:  # it may have been long ago
+                log.info("pack.prepare_failed", extra={"cause": str(exc)})
+        return await self._open()
+
+    async def _open(self) -> Filling:
         """Make a pack: file, seeds, then its row, before any commit names it."""
         pack_id = PackId(self._entropy.secret(ID_BYTES))
         generation = 0 if self._generations is None else await self._generations()
@@ -291,16 +265,29 @@ class PackWriter:
         def create() -> tuple[OpenPack, list[Seed]]:
             seeds = choose(strategy.seeds)
             pack = self._packs.create(pack_id)
-            if seeds:
-                place = pack.reserve(len(seeds))
-                for number, seed in enumerate(seeds):
-                    start = number * self._geometry.block_bytes
-                    place[start : start + self._geometry.block_bytes] = seed.block
-                pack.advance(len(seeds))
+            try:
+                if seeds:
+                    place = pack.reserve(len(seeds))
+                    for number, seed in enumerate(seeds):
+                        start = number * self._geometry.block_bytes
+                        place[start : start + self._geometry.block_bytes] = seed.block
+                    pack.advance(len(seeds))
+            except BaseException:
+                pack.abandon()
+                self._packs.drop(pack_id)
+                raise
             return pack, seeds
 
         pack, seeds = await self._workers.run(self._lane, create)
-        filling = _Filling(pack, pack_id, strategy, seeds, self._clock.now_us(), generation)
+        filling = Filling(
+            pack,
+            pack_id,
+            strategy,
+            tuple(seed.info for seed in seeds),
+            tuple(seed.group for seed in seeds),
+            self._clock.now_us(),
+            generation,
+        )
         row = self._row(filling, PackState.OPEN, 0)
         try:
             await self._commits.run(lambda tx: set_pack(tx, pack_id, row))
@@ -308,10 +295,10 @@ class PackWriter:
             await self._workers.run(self._lane, pack.abandon)
             await self._workers.run(self._lane, self._packs.drop, pack_id)
             raise
-        self._telemetry.count(Counter.PACK_BYTES, len(seeds) * self._geometry.block_bytes, self._by)
+        self._count_blocks(len(seeds))
         return filling
 
-    def _row(self, filling: _Filling, state: PackState, blocks: int) -> Pack:
+    def _row(self, filling: Filling, state: PackState, blocks: int) -> Pack:
         return Pack(
             state,
             self._instance_id,
@@ -320,47 +307,59 @@ class PackWriter:
             filling.generation,
             filling.created_us,
             0 if state == PackState.OPEN else self._clock.now_us(),
-            tuple(seed.info for seed in filling.seeds),
+            filling.seeds,
         )
 
     # ------------------------------------------------------------------ sealing
 
     async def generation(self) -> int:
         """The generation of the open pack; opens one if there is none."""
+        return await unbroken(self._generation())
+
+    async def _generation(self) -> int:
         async with self._lock:
             return (await self._filling()).generation
 
-    @property
-    def open_pack_id(self) -> PackId | None:
-        """The pack that is being filled now."""
-        return self._current.pack_id if self._current is not None else None
+    def turn(self) -> None:
+        """Put nothing more into the open pack: what was sealed under its generation may never be so again."""
+        if self._current is not None and self._current.cells:
+            self._current.turned = True
 
-    def is_open(self, pack_id: PackId) -> bool:
-        """Whether this pack is still being filled by this writer."""
-        return pack_id in self._fillings
+    async def avoid(self, pack_id: PackId, seeds: tuple[SeedInfo, ...]) -> None:
+        """Let what is appended next go to a pack that has no block in common with this one (``seeds``: its own).
+
+        An observer must not see by a block they share that the one took in what the other held.
+        """
+        await unbroken(self._avoid(pack_id, seeds))
+
+    async def _avoid(self, pack_id: PackId, seeds: tuple[SeedInfo, ...]) -> None:
+        async with self._lock:
+            if self._current is not None and share_blocks(pack_id, seeds, self._current.seeds):
+                await self._end_current()
+            prepared = await self._take_prepared()
+            if prepared is None:
+                return
+            if self._closed or share_blocks(pack_id, seeds, prepared.seeds):
+                await self._remove(prepared)
+            else:
+                self._next = asyncio.get_running_loop().create_future()
+                self._next.set_result(prepared)
 
     async def seal(self) -> None:
-        """Seal the open pack, if there is one with cells: at clean shutdown, by age, or when a cleaner is done."""
+        """Seal the open pack, if there is one with cells."""
+        await unbroken(self._seal_current())
+
+    async def _seal_current(self) -> None:
         async with self._lock:
             if self._current is not None and self._current.cells:
                 await self._seal(self._current)
 
-    async def _seal(self, filling: _Filling) -> None:
+    async def _seal(self, filling: Filling) -> None:
         """The caller holds the lock. May be called again after a failed commit: finished steps are not repeated."""
-        stagings = {s.staging for s in filling.stretches if s.staging is not None}
-        waiting = [staging for staging in stagings if not (staging.enlisted or staging.discarded)]
-        if waiting:
-            now_us = self._clock.now_us()
-
-            def mark(tx: Writing) -> None:
-                for staging in waiting:
-                    staging.mark(tx, now_us)
-
-            for staging in waiting:
-                staging.marked = True
-            await self._commits.run(mark)
         if not filling.sealed:
-            await self._on_pack(filling, self._write_manifest, filling)
+            await self._mark(filling)
+            await self._on_pack(filling, filling.write_manifest, self._keys, self._geometry, self._entropy)
+            self._count_blocks(1)
         row = self._row(filling, PackState.SEALED, filling.pack.blocks)
 
         def close(tx: Writing) -> None:
@@ -370,82 +369,77 @@ class PackWriter:
         await self._commits.run(close)
         self._current = None
         self._fillings.pop(filling.pack_id, None)
-        sources = tuple(
-            Source(s.position, s.staging.body_id if s.staging else None, s.staging.group if s.staging else b"shared")
-            for s in filling.stretches
-        )
-        self._seeds.remember(filling.pack_id, sources, row.blocks - 1)
+        self._seeds.remember(filling.pack_id, filling.sources(), row.blocks - 1)
 
-    def _write_manifest(self, filling: _Filling) -> None:
-        """On the pack lane: the manifest is the last block; then the pack is closed."""
-        position = filling.pack.blocks
-        manifest = Manifest(
-            pack_id=filling.pack_id,
-            strategy=self._geometry.strategy,
-            generation=filling.generation,
-            seeds=tuple(seed.info for seed in filling.seeds),
-            blocks=position + 1,
-            entries=self._entries(filling),
-        )
-        append_manifest(filling.pack, filling.strategy, manifest, self._keys, self._geometry, self._entropy)
-        filling.pack.seal()
-        filling.sealed = True
-        self._telemetry.count(Counter.PACK_BYTES, self._geometry.block_bytes, self._by)
+    async def _mark(self, filling: Filling) -> None:
+        """Give every body that no commit names yet its ``WRITING`` row."""
+        stagings = dict.fromkeys(s.staging for s in filling.stretches if s.staging is not None)
+        waiting = [staging for staging in stagings if not (staging.enlisted or staging.discarded)]
+        if not waiting:
+            return
+        now_us = self._clock.now_us()
 
-    def _entries(self, filling: _Filling) -> tuple[Entry, ...]:
-        entries: list[Entry] = []
-        for s in filling.stretches:
-            if s.staging is None:
-                entries.append(SharedEntry(s.position, s.seed, filling.generation))
-            elif s.staging.discarded and not s.staging.enlisted:
-                entries.extend(FillerEntry(s.position + i * s.stride, 1) for i in range(s.count))
-            else:
-                entries.append(
-                    RunEntry(s.position, s.count, s.stride, s.staging.body_id, s.segment, s.seed, filling.generation)
-                )
-        return tuple(entries)
+        def mark(tx: Writing) -> None:
+            for staging in waiting:
+                staging.mark(tx, now_us)
+
+        for staging in waiting:
+            staging.marked = True
+        committed = False
+        try:
+            await self._commits.run(mark)
+            committed = True
+        finally:
+            for staging in waiting:
+                staging.mark_ended(committed=committed)
+
+    # ------------------------------------------------------------------ ending
 
     async def close(self) -> None:
         """Seal what is open and drop what was prepared. Appending afterwards raises ``Draining``."""
         self._closed = True
-        await self.rest()
+        try:
+            await self.rest()
+        except NoisefsError as exc:
+            # The next start closes the pack: it lacks nothing but its manifest.
+            log.warning("pack.left_open", extra={"cause": str(exc)})
 
     async def rest(self) -> None:
         """Seal what is open and drop what was prepared: nothing more is to come for a while."""
-        async with self._lock:
-            task, self._next = self._next, None
-            if task is not None:
-                try:
-                    prepared = await task
-                except NoisefsError:
-                    log.debug("pack.prepare_failed")
-                else:
-                    await self._discard(prepared)
-            if self._current is not None and self._current.cells:
-                await self._seal(self._current)
-            elif self._current is not None:
-                current, self._current = self._current, None
-                self._fillings.pop(current.pack_id, None)
-                await self._discard(current)
+        await unbroken(self._rest())
 
-    async def _discard(self, filling: _Filling) -> None:
+    async def _rest(self) -> None:
+        async with self._lock:
+            if self._unnoted:
+                await self._note_poisoned()
+            prepared = await self._take_prepared()
+            if prepared is not None:
+                await self._remove(prepared)
+            await self._end_current()
+
+    async def _end_current(self) -> None:
+        current = self._current
+        if current is None:
+            return
+        if current.cells:
+            await self._seal(current)
+        else:
+            self._current = None
+            self._fillings.pop(current.pack_id, None)
+            await self._remove(current)
+
+    async def _take_prepared(self) -> Filling | None:
+        task, self._next = self._next, None
+        if task is None:
+            return None
+        try:
+            return await task
+        except NoisefsError as exc:
+            log.info("pack.prepare_failed", extra={"cause": str(exc)})
+            return None
+
+    async def _remove(self, filling: Filling) -> None:
         """Remove a pack that never got a cell."""
         await self._workers.run(self._lane, filling.pack.abandon)
         await self._commits.run(lambda tx: tx.delete(Table.PACKS, filling.pack_id))
         await self._workers.run(self._lane, self._packs.drop, filling.pack_id)
-
-
-def append_manifest(
-    pack: OpenPack, strategy: Strategy, manifest: Manifest, keys: StoreKeys, geometry: Geometry, entropy: Entropy
-) -> None:
-    """Seal and mask the manifest and append it as the pack's last block."""
-    cell = seal_manifest(
-        manifest,
-        store_key=keys.store_key,
-        store_id=keys.store_id,
-        segment_bytes=geometry.segment_bytes,
-        salt=entropy.secret(MANIFEST_SALT_BYTES),
-        padding=entropy.noise,
-    )
-    strategy.mask_manifest(pack.blocks, memoryview(cell), pack.reserve(1), pack.block)
-    pack.advance(1)
