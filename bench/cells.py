@@ -9,7 +9,6 @@ from bench.sites import Site
 from bench.wire import Driver, Outcome, Request
 
 KIB, MIB = 1 << 10, 1 << 20
-_LISTED = "listed"
 _BIG = "big"
 _WARM_UP_S = 0.3
 _SIGN_AHEAD = 1.6  # requests made ahead, over what the warm-up's rate would need
@@ -69,7 +68,7 @@ class Stage:
         """Endless writes of new names."""
         while True:
             self.serial += 1
-            yield site.put(f"{folder_of(size_bytes)}/{self.serial:08d}", size_bytes)
+            yield site.put(f"{folder_of(site, size_bytes)}/{self.serial:08d}", size_bytes)
 
     def keep(self, size_bytes: int) -> Callable[[Request], None]:
         """What notes an acknowledged write."""
@@ -82,24 +81,28 @@ class Stage:
         return note
 
 
-def folder_of(size_bytes: int) -> str:
-    """Where objects of one size are kept."""
-    return f"of-{size_bytes}"
+def folder_of(site: Site, size_bytes: int) -> str:
+    """Where objects of one size are kept. Both protocols of a server may see one namespace."""
+    return f"{site.protocol}-{size_bytes}"
+
+
+def _listed(site: Site) -> str:
+    return f"listed-{site.protocol}"
 
 
 def prepare(stage: Stage, site: Site, cells: list[Cell]) -> None:
     """Make what the cells need and no cell writes: folders, the large object, the names to list."""
     if not stage.made:
-        site.make_folders([*sorted({folder_of(cell.size_bytes) for cell in cells}), _LISTED])
+        site.make_folders([*sorted({folder_of(site, cell.size_bytes) for cell in cells}), _listed(site)])
         stage.made.add("")
     for cell in cells:
         if cell.kind == "range" and _BIG not in stage.made:
             site.expect(site.put(_BIG, cell.object_bytes), 200, 201)
             stage.made.add(_BIG)
-        if cell.kind == "list" and _LISTED not in stage.made:
-            names = (f"{_LISTED}/{number:08d}" for number in range(cell.entries))
+        if cell.kind == "list" and cell.name not in stage.made:
+            names = (f"{_listed(site)}/{number:08d}" for number in range(cell.entries))
             drive(site, 8, (site.put(name, KIB) for name in names), 3600)
-            stage.made.add(_LISTED)
+            stage.made.add(cell.name)
 
 
 def drive(
@@ -141,7 +144,7 @@ def requests_of(cell: Cell, stage: Stage, site: Site, seconds: float) -> Iterato
         steps = [number * 7919 * 4096 % (cell.object_bytes - size) for number in range(1000)]
         reads = [site.get_range(_BIG, offset, size) for offset in steps]
     else:
-        reads = [site.listing(_LISTED)]
+        reads = [site.listing(_listed(site))]
     drive(site, cell.connections, cycle(reads), _WARM_UP_S)
     return cycle(reads)
 
@@ -155,7 +158,7 @@ def check(cell: Cell, stage: Stage, site: Site) -> str:
         answer = site.ask(site.get_range(_BIG, 12345, cell.size_bytes))
         right = site.pool.view[12345 : 12345 + cell.size_bytes] == answer.body
     elif cell.kind == "list":
-        answer = site.ask(site.listing(_LISTED))
+        answer = site.ask(site.listing(_listed(site)))
         # One element per entry, whatever the namespace prefix; a PROPFIND names the collection too.
         found = answer.body.count(b"<Key>") if site.protocol == "s3" else answer.body.lower().count(b"href>") // 2 - 1
         right = found == 1000
