@@ -141,7 +141,8 @@ class Index(ABC):
 
         Args:
             batch: At most 256 functions. Each may run again if the adapter retries: no side effects outside.
-            wipe: Overwrite deleted bytes in the file (``secure_delete``). ``False`` only where no key is deleted.
+            wipe: Overwrite what deletions free (never the sealed values of ``INLINE``: without its key one is noise).
+                ``False`` only where nothing but sealed bytes and places is deleted; ``SECRETS`` are wiped always.
 
         Raises:
             DiskFull, ReadOnlyStore: Nothing was committed; later calls may succeed.

@@ -12,13 +12,8 @@ import apsw
 Sync = Literal["fsync", "os"]
 
 KEY_BYTES: Final = 32
-FORMAT: Final = 1
-"""Of the tables; in the file's ``user_version``."""
-APPLICATION_ID: Final = 0x4E464958
-"""``NFIX``."""
-
 _STATEMENTS_CACHED: Final = 256
-_BUSY_MS: Final = 10_000
+BUSY_MS: Final = 10_000
 """Only another process's checkpoint can keep a statement waiting."""
 _READ_CACHE_KIB: Final = 8192
 _WRITE_CACHE_KIB: Final = 32_768
@@ -31,7 +26,7 @@ def connect(path: str, key: bytes, *, sync: Sync, vfs: str | None, exclusive: bo
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     layered = None if vfs is None else _MC_PREFIX + vfs
     conn = apsw.Connection(path, flags=flags, vfs=layered, statementcachesize=_STATEMENTS_CACHED)
-    conn.set_busy_timeout(_BUSY_MS)
+    conn.set_busy_timeout(BUSY_MS)
     conn.pragma("cipher", "aegis")
     conn.pragma("algorithm", "aegis-256")
     conn.pragma("key", "raw:" + key.hex())

@@ -3,6 +3,11 @@
 Promise: what :meth:`SqliteIndex.transact` returned survives power loss (``sync = fsync``); a page that was changed by
 anybody but us is an ``IndexDamaged``, never a wrong row. One process's writers share a connection and a lock, several
 processes take a blocking file lock around a commit: SQLite's own waiting starves one of them for a second.
+
+Measured on two cores with AEGIS-256 and ``synchronous=FULL``, a function being five rows and a 4 KiB blob: commits of
+1, 8, 32 and 128 functions give 3,400, 10,000, 15,000 and 19,000 functions a second (213, 78, 53 and 44 CPU µs each);
+deletions a fifth more. A point read costs 2 to 6 µs with its transaction, four of them 6 to 16, a scan of 1000 rows
+0.25 ms. The log takes 4 to 6 pages a function: rows under random keys cost a page of their own each.
 """
 
 import contextlib
@@ -20,14 +25,14 @@ import apsw
 import msgspec
 
 from noisefs.adapters.outbound.pending import Pending
-from noisefs.adapters.outbound.sqlite.connection import APPLICATION_ID, FORMAT, KEY_BYTES, Sync, connect
+from noisefs.adapters.outbound.sqlite.connection import BUSY_MS, KEY_BYTES, Sync, connect
 from noisefs.adapters.outbound.sqlite.failures import is_sync_failure, translate
-from noisefs.adapters.outbound.sqlite.rows import LARGE, View, create_statements, write_rows
+from noisefs.adapters.outbound.sqlite.rows import LARGE, View, write_rows
+from noisefs.adapters.outbound.sqlite.schema import make_file, prepare
 from noisefs.core.errors import (
     IndexClosed,
     IndexDamaged,
     InvalidArgument,
-    NewerFormat,
     ReadOnlyStore,
     StorageFailed,
     StoreNotFound,
@@ -70,6 +75,7 @@ class SqliteIndex(Index):
         self._sink: Callable[[Committed], None] | None = None
         self._closed = False
         self._failed = False
+        self._wiping = True
         self._wal_pages = 0
         self._checkpoint_at = CHECKPOINT_PAGES
         writer.set_wal_hook(self._note_wal_pages)
@@ -116,10 +122,10 @@ class SqliteIndex(Index):
                 lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock_fd, fcntl.LOCK_EX)
             if create and vfs is None:
-                _make_file(path)
+                make_file(path)
             try:
                 writer = connect(str(path), key, sync=sync, vfs=vfs, exclusive=exclusive, writer=True)
-                _prepare(writer, create=create)
+                prepare(writer, create=create)
             finally:
                 if lock_fd >= 0:
                     fcntl.flock(lock_fd, fcntl.LOCK_UN)
@@ -228,16 +234,15 @@ class SqliteIndex(Index):
         touched: dict[str, list[bytes]] = {}
         for table, writes in committed.tables:
             name = table._value_
-            if not wipe and name in LARGE:
-                conn.pragma("secure_delete", "fast")
-                try:
-                    write_rows(conn, name, writes)
-                finally:
-                    conn.pragma("secure_delete", True)
-            else:
-                write_rows(conn, name, writes)
+            self._wipe_freed_pages(wipe and name not in LARGE)
+            write_rows(conn, name, writes)
             touched[name] = [key for key, _ in writes]
         conn.execute("INSERT INTO changes VALUES(?, ?)", (committed.sequence, _encode(touched)))
+
+    def _wipe_freed_pages(self, wanted: bool) -> None:
+        if wanted is not self._wiping:
+            self._writer.pragma("secure_delete", "on" if wanted else "fast")
+            self._wiping = wanted
 
     def skip_to(self, sequence: int) -> None:
         """Raise the last commit's number."""
@@ -316,10 +321,13 @@ class SqliteIndex(Index):
     def _checkpoint_if_due(self) -> None:
         """Copy the log into the file. The batch is durable already: a failure here is not its failure."""
         if self._wal_pages < self._checkpoint_at:
+            # Once the log begins anew, so does the count.
             self._checkpoint_at = max(CHECKPOINT_PAGES, min(self._checkpoint_at, self._wal_pages + CHECKPOINT_PAGES))
             return
         try:
             frames, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:  # another process copies
+            frames, copied = self._wal_pages, 0
         except apsw.Error as exc:
             if is_sync_failure(exc):
                 self._fail()
@@ -337,7 +345,7 @@ class SqliteIndex(Index):
         Raises:
             StorageFailed: A reader held the log open all the time.
         """
-        with self._writing("emptying the log"):
+        with self._writing("emptying the log"), contextlib.suppress(apsw.BusyError):  # another process copies
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         for _ in range(_TRUNCATE_TRIES):
             with self._writing("emptying the log"):
@@ -349,7 +357,7 @@ class SqliteIndex(Index):
                 except apsw.BusyError:
                     pass
                 finally:
-                    self._writer.set_busy_timeout(10_000)
+                    self._writer.set_busy_timeout(BUSY_MS)
             time.sleep(_TRUNCATE_WAIT_S)
         raise StorageFailed("emptying the log: a reader has held it open for too long")
 
@@ -382,39 +390,6 @@ class SqliteIndex(Index):
     def _check_open(self) -> None:
         if self._closed:
             raise IndexClosed("the index is closed")
-
-
-def _make_file(path: Path) -> None:
-    """An empty file that only its owner may read, durable in its folder. SQLite gives its log the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _prepare(conn: apsw.Connection, *, create: bool) -> None:
-    """Switch the log on, make the tables where there are none, refuse formats from the future."""
-    conn.pragma("journal_mode", "wal")
-    found = int(conn.pragma("user_version"))
-    if found > FORMAT:
-        raise NewerFormat(f"the index has format {found}: this program knows formats up to {FORMAT}")
-    if found == FORMAT:
-        return
-    if not create:
-        raise IndexDamaged("the index file is empty: it was never finished, or cut off")
-    conn.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in create_statements():
-            conn.execute(statement)
-        conn.pragma("application_id", APPLICATION_ID)
-        conn.pragma("user_version", FORMAT)
-        conn.execute("COMMIT")
-    except BaseException:
-        if conn.in_transaction:
-            conn.execute("ROLLBACK")
-        raise
 
 
 def _last_sequence(conn: apsw.Connection) -> int:

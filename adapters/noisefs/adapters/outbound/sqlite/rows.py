@@ -3,47 +3,38 @@
 Statement texts are made once; the connection keeps them prepared.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import apsw
 
-from noisefs.adapters.outbound.sqlite import slots
 from noisefs.adapters.outbound.sqlite.failures import translate
 from noisefs.adapters.outbound.sqlite.slots import SlotTable
 from noisefs.core.ports.index import SECRETS, Reading, Table
 
 LARGE: Final = frozenset({Table.INLINE.value})
-"""Tables of large values: with row numbers, so that new rows go to the end and keys lie densely in a tree apart."""
+"""Tables of large values, which are sealed. They have row numbers, so that new rows go to the end and keys lie densely
+in a tree apart, and pages that a deletion frees are not overwritten: without its key a sealed value is noise already,
+and overwriting would cost a page of log for each (a deleted value of 70 KB: 21 pages instead of 4, 234 µs and not 85).
+"""
 
-_SLOTS: Final = {table.value: SlotTable(table.value) for table in SECRETS}
+SLOTS: Final = {table.value: SlotTable(table.value) for table in SECRETS}
 
-_NAMES: Final = tuple(table.value for table in Table)
+NAMES: Final = tuple(table.value for table in Table)
 # The names come from a closed enumeration, hence no injection (S608).
-_GET: Final = {name: f"SELECT v FROM {name} WHERE k = ?" for name in _NAMES}  # noqa: S608
+_GET: Final = {name: f"SELECT v FROM {name} WHERE k = ?" for name in NAMES}  # noqa: S608
 _SCAN: Final = {
     name: f"SELECT k, v FROM {name} WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"  # noqa: S608
-    for name in _NAMES
+    for name in NAMES
 }
 _SCAN_BACK: Final = {
     name: f"SELECT k, v FROM {name} WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"  # noqa: S608
-    for name in _NAMES
+    for name in NAMES
 }
-_COUNT: Final = {name: f"SELECT count(*) FROM {name}" for name in _NAMES}  # noqa: S608
+_COUNT: Final = {name: f"SELECT count(*) FROM {name}" for name in NAMES}  # noqa: S608
 _PUT: Final = {
-    name: f"INSERT INTO {name}(k, v) VALUES(?, ?) ON CONFLICT(k) DO UPDATE SET v = excluded.v" for name in _NAMES
+    name: f"INSERT INTO {name}(k, v) VALUES(?, ?) ON CONFLICT(k) DO UPDATE SET v = excluded.v" for name in NAMES
 }
-_DELETE: Final = {name: f"DELETE FROM {name} WHERE k = ?" for name in _NAMES}  # noqa: S608
-
-
-def create_statements() -> Iterable[str]:
-    """What makes the tables of format 1."""
-    for name in _NAMES:
-        layout = "" if name in LARGE else " WITHOUT ROWID"
-        plain = f"CREATE TABLE {name}(k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL){layout}"
-        yield slots.create_statement(name) if name in _SLOTS else plain
-    yield "CREATE TABLE changes(sequence INTEGER PRIMARY KEY, keys BLOB NOT NULL)"
-    yield "INSERT INTO changes VALUES(0, x'80')"
+_DELETE: Final = {name: f"DELETE FROM {name} WHERE k = ?" for name in NAMES}  # noqa: S608
 
 
 class View(Reading):
@@ -65,8 +56,8 @@ class View(Reading):
         """One point read: about 4 µs when its pages are cached."""
         name = table._value_
         try:
-            if name in _SLOTS:
-                return _SLOTS[name].get(self.conn, key)
+            if name in SLOTS:
+                return SLOTS[name].get(self.conn, key)
             found: bytes | None = self._execute(_GET[name], (key,)).get
         except apsw.Error as exc:
             raise translate(exc, f"reading {table.value}") from exc
@@ -79,8 +70,8 @@ class View(Reading):
         name = table._value_
         statement = (_SCAN_BACK if reverse else _SCAN)[name]
         try:
-            if name in _SLOTS:
-                return _SLOTS[name].scan(self.conn, start, end, limit, reverse=reverse)
+            if name in SLOTS:
+                return SLOTS[name].scan(self.conn, start, end, limit, reverse=reverse)
             rows: Any = self._execute(statement, (start, end, limit)).fetchall()  # Any: SQL does not say what it holds
         except apsw.Error as exc:
             raise translate(exc, f"scanning {table.value}") from exc
@@ -91,8 +82,8 @@ class View(Reading):
         """Reads the whole table."""
         name = table._value_
         try:
-            if name in _SLOTS:
-                return _SLOTS[name].count(self.conn)
+            if name in SLOTS:
+                return SLOTS[name].count(self.conn)
             found: int = self._execute(_COUNT[name]).get
         except apsw.Error as exc:
             raise translate(exc, f"counting {table.value}") from exc
@@ -101,8 +92,8 @@ class View(Reading):
 
 def write_rows(conn: apsw.Connection, name: str, writes: list[tuple[bytes, bytes | None]]) -> None:
     """Bring one table's pending writes into the open transaction. Raises ``apsw.Error``."""
-    if name in _SLOTS:
-        table = _SLOTS[name]
+    if name in SLOTS:
+        table = SLOTS[name]
         for key, value in writes:
             if value is None:
                 table.delete(conn, key)
