@@ -35,16 +35,10 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
 
 
 def write_condition(headers: Mapping[str, str]) -> WriteCondition:
-    """The conditions of a write.
-
-    Raises:
-        S3Error: ``NotImplemented``: If-None-Match with anything but ``*``, as S3 answers it.
-    """
+    """The conditions of a write."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is None and none_match is None:
         return ALWAYS
-    if none_match is not None and etags_of(none_match) != ("*",):
-        raise not_implemented("If-None-Match with anything but '*'")
     return WriteCondition(if_match=etags_of(match), if_none_match=etags_of(none_match))
 
 
@@ -72,7 +66,7 @@ def byte_range(headers: Mapping[str, str], version: Version) -> tuple[int, int] 
     if text is None or not _if_range(headers.get("if-range"), version):
         return None
     found = _RANGE.fullmatch(text)
-    if found is None or found[0] == "bytes=-":
+    if found is None:
         return None
     first, last = found[1], found[2]
     size = version.size

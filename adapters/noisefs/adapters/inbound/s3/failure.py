@@ -43,7 +43,6 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
             "specified entity tag may not match the part's entity tag."
         ),
     ),
-    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
     "InvalidPartOrder": (
         400,
         "The list of parts was not in ascending order. The parts list must be specified in order by part number.",

@@ -124,8 +124,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
     kept = {name: text_of(headers[lower]) for lower, name in _CONTENT.items() if headers.get(lower)}
     encoding = headers.get("content-encoding")
     if encoding:
-        codings = [coding.strip() for coding in encoding.split(",")]
-        stored = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
+        stored = _without_framing(encoding)
         if stored:
             kept["Content-Encoding"] = text_of(stored)
     return Attributes(
@@ -135,6 +134,14 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         storage_class=storage_class,
         sse=headers.get("x-amz-server-side-encryption", ""),
     )
+
+
+def _without_framing(encoding: str) -> str:
+    """``Content-Encoding`` without what only describes the request's own framing."""
+    if "aws-chunked" not in encoding.lower():
+        return encoding
+    codings = (coding.strip() for coding in encoding.split(","))
+    return ", ".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
 
 
 def _metadata_of(headers: Mapping[str, str]) -> dict[str, str]:

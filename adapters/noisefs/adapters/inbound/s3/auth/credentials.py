@@ -130,11 +130,9 @@ def _expires_of(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise S3Error(_QUERY, "X-Amz-Expires should be a number")
     expires_s = int(text)
-    if expires_s < 0:
-        raise S3Error(_QUERY, "X-Amz-Expires must be non-negative")
     if expires_s > _EXPIRES_MOST_S:
         raise S3Error(
-            _QUERY,
+            "AccessDenied",
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
             f"{_EXPIRES_MOST_S} seconds",
         )

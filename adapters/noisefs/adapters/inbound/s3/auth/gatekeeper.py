@@ -139,7 +139,7 @@ class Gatekeeper:
             return
         if signed_s - now_s > skew_s:
             raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=_iso(now_s))
-        if now_s > signed_s + claim.expires_s:
+        if now_s >= signed_s + claim.expires_s:
             fields = {
                 "X-Amz-Expires": str(claim.expires_s),
                 "Expires": _iso(signed_s + claim.expires_s),

@@ -77,8 +77,14 @@ class Declared:
         return {self.algorithm: checksum}
 
 
-def declared_of(headers: Mapping[str, str], sha256: str, *, trailing: bool) -> Declared:
-    """What the headers of a request declare. ``trailing``: a trailer may follow.
+def declared_of(headers: Mapping[str, str], sha256: str, *, trailing: bool, of_object: bool = False) -> Declared:
+    """What the headers of a request declare.
+
+    Args:
+        headers: Lower-case names.
+        sha256: Of the whole body, in hex, as the signature covers it.
+        trailing: A trailer may follow.
+        of_object: Checksum headers are about an object, not about this body.
 
     Raises:
         S3Error: A value is malformed or not supported, or several contradict each other.
@@ -86,6 +92,8 @@ def declared_of(headers: Mapping[str, str], sha256: str, *, trailing: bool) -> D
     md5 = headers.get("content-md5")
     if md5 is not None and _length(md5) != _MD5_BYTES:
         raise S3Error("InvalidDigest", "The Content-MD5 you specified was invalid.")
+    if of_object:
+        return Declared(md5 or "", sha256, "", "", "")
     given = [name for name in HEADERS if name in headers]
     trailer = headers.get("x-amz-trailer", "").strip().lower() if trailing else ""
     if trailer and trailer not in HEADERS:
@@ -111,9 +119,9 @@ def declared_of(headers: Mapping[str, str], sha256: str, *, trailing: bool) -> D
 
 
 def checked(algorithm: str, value: str) -> str:
-    """A checksum's base64, if it is one of that algorithm. Raises ``S3Error``: ``InvalidRequest``."""
+    """A checksum's base64, if it is one of that algorithm. Raises ``S3Error`` (``BadDigest``)."""
     if _length(value) != ALGORITHM_BYTES[algorithm]:
-        raise S3Error("InvalidRequest", f"Value for x-amz-checksum-{algorithm.lower()} header is invalid.")
+        raise S3Error("BadDigest", f"Value for x-amz-checksum-{algorithm.lower()} header is invalid.")
     return value
 
 

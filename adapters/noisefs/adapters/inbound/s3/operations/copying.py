@@ -18,7 +18,6 @@ from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
-from noisefs.core.errors import RangeNotSatisfiable
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.uploads import Uploads
 
@@ -106,23 +105,16 @@ class Copying:
         """Make a part from an object, or from a range of it."""
         source = source_of(call.headers["x-amz-copy-source"])
         wanted = copy_range(call.headers.get("x-amz-copy-source-range"))
-        try:
-            part = await self._uploads.copy_part(
-                call.who,
-                call.bucket,
-                call.key,
-                upload_id_of(call),
-                part_number_of(call),
-                *source,
-                byte_range=wanted,
-                source_condition=read_condition(call.headers, _PREFIX),
-            )
-        except RangeNotSatisfiable as exc:
-            raise invalid_argument(
-                "x-amz-copy-source-range",
-                call.headers["x-amz-copy-source-range"],
-                f"Range specified is not valid for source object of size: {exc.size_bytes}",
-            ) from exc
+        part = await self._uploads.copy_part(
+            call.who,
+            call.bucket,
+            call.key,
+            upload_id_of(call),
+            part_number_of(call),
+            *source,
+            byte_range=wanted,
+            source_condition=read_condition(call.headers, _PREFIX),
+        )
         content = (
             f"{element('LastModified', iso_time(part.modified_us))}{etag(part.md5.hex())}{checksums(part.checksums)}"
         )

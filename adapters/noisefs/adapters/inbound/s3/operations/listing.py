@@ -50,7 +50,10 @@ class Listing:
         return answers.xml(call, "ListAllMyBucketsResult", content + optional("Prefix", prefix))
 
     async def list_objects(self, call: Call) -> Answer:
-        """Version 1: with markers that are keys, and owners."""
+        """Version 1: with markers that are keys, and owners.
+
+        The prefix stays as it was given whatever the encoding type: the SDKs that ask for one do not decode it here.
+        """
         prefix, delimiter, marker = call.param("prefix"), call.param("delimiter"), call.param("marker")
         encoding, encode = _encoding(call)
         limit = call.number("max-keys", KEYS_MOST, KEYS_MOST)
@@ -59,7 +62,7 @@ class Listing:
         )
         following = page.next_after if delimiter else None
         content = (
-            f"{element('Name', call.bucket)}<Prefix>{encode(prefix)}</Prefix><Marker>{encode(marker)}</Marker>"
+            f"{element('Name', call.bucket)}{element('Prefix', prefix)}<Marker>{encode(marker)}</Marker>"
             f"{'' if following is None else f'<NextMarker>{encode(following)}</NextMarker>'}"
             f"<MaxKeys>{limit}</MaxKeys>{_delimiter(delimiter, encode)}"
             f"{flag('IsTruncated', value=page.next_after is not None)}{encoding}"

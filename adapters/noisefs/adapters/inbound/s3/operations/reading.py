@@ -191,9 +191,7 @@ def _part_of(version: Version, table: Sequence[PartInfo], number: int) -> PartIn
     for part in table:
         if part.number == number:
             return part
-    raise S3Error(
-        "InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(max(1, version.parts_count))
-    )
+    raise S3Error("InvalidPart", PartNumberRequested=str(number), ActualPartCount=str(max(1, version.parts_count)))
 
 
 def _header_number(call: Call, name: str, default: int) -> int:

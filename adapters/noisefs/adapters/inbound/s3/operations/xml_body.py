@@ -25,15 +25,17 @@ class XmlBodies:
         self._limit_bytes = limit_bytes
         self._large = asyncio.Semaphore(2)
 
-    async def read(self, call: Call, root: str, take: Callable[[etree._Element], T]) -> T:
+    async def read(self, call: Call, root: str, take: Callable[[etree._Element], T], *, of_object: bool = False) -> T:
         """What ``take`` makes of the document, whose root must be named ``root``.
+
+        ``of_object``: checksum headers are about an object, not about this body.
 
         Raises:
             S3Error: ``MalformedXML``, or what ``take`` raises; a digest is wrong.
             EntityTooLarge: It is larger than the limit; nothing of it was read then.
             IncompleteBody, RequestTimeout: It did not come.
         """
-        payload = Payload(call.headers, call.session, call.incoming, self._limit_bytes)
+        payload = Payload(call.headers, call.session, call.incoming, self._limit_bytes, of_object=of_object)
 
         def work(body: bytes) -> T:
             if payload.declared.is_any:
@@ -42,7 +44,7 @@ class XmlBodies:
                 payload.verify(Digested(len(body), digests.results()))
             return take(parse(body, root))
 
-        if payload.size <= _ON_LOOP_BYTES:
+        if payload.size is not None and payload.size <= _ON_LOOP_BYTES:
             return work(b"".join([bytes(piece) async for piece in payload.pieces()]))
         async with self._large:
             body = b"".join([bytes(piece) async for piece in payload.pieces()])
