@@ -208,7 +208,7 @@ def _ballast(ground: Ground) -> Ballast:
 def store_settings(config: Config) -> StoreSettings:
     """What the configuration says about the store."""
     return StoreSettings(
-        hot_bytes=config.store.hot_bytes,
+        hot_bytes=config.hot.max_bytes,
         write_buffer_bytes=config.store.write_buffer_bytes,
         read_buffer_bytes=config.store.read_buffer_bytes,
         inline_max_bytes=config.store.inline_max_bytes,

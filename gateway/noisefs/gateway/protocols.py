@@ -46,6 +46,7 @@ async def protocols_over(
         telemetry=telemetry,
         clock=store.clock,
         settings=webdav_settings(config),
+        free_bytes=store.packs.free_bytes,
     )
     s3 = S3Adapter(
         accounts=store.accounts,

@@ -66,7 +66,7 @@ class StoreSettings:
         limits: Of the namespace.
     """
 
-    hot_bytes: int = 256 * _MIB
+    hot_bytes: int = 512 * _MIB
     write_buffer_bytes: int = 16 * _MIB
     read_buffer_bytes: int = 16 * _MIB
     inline_max_bytes: int = 512 * _MIB

@@ -111,7 +111,6 @@ class StoreConfig(Table):
         default="fsync",
         description="`fsync`: an answered write survives power loss. `os`: only the end of the process.",
     )
-    hot_bytes: Size = Field(default=256 * _MIB, ge=0, description="Memory for cells that are read again.")
     write_buffer_bytes: Size = Field(
         default=16 * _MIB, gt=0, description="Plaintext of all uploads under way held in memory."
     )
@@ -130,6 +129,14 @@ class StoreConfig(Table):
         default=5 * _TIB, gt=0, description="Largest object, also of many parts or through WebDAV."
     )
     max_buckets: Count = Field(default=1000, description="Buckets a user may own.")
+
+
+class HotConfig(Table):
+    """The hot tier."""
+
+    max_bytes: Size = Field(
+        default=512 * _MIB, ge=0, description="Memory for cells and small objects that are read again."
+    )
 
 
 class SnapshotsConfig(Table):
@@ -235,6 +242,7 @@ class Config(Table):
     tls: TlsConfig = TlsConfig()
     public_urls: PublicUrls = PublicUrls()
     store: StoreConfig = StoreConfig()
+    hot: HotConfig = HotConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
     root_key: RootKeyConfig = RootKeyConfig()
     limits: LimitsConfig = LimitsConfig()

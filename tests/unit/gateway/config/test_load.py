@@ -46,11 +46,11 @@ def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None
 def test_sizes_lists_and_addresses_have_short_forms() -> None:
     """What people write is understood."""
     config = load(
-        environment={"NOISEFS_TRUSTED_PROXIES": "10.0.0.0/8, ::1", "NOISEFS_STORE__HOT_BYTES": "1 GiB"},
+        environment={"NOISEFS_TRUSTED_PROXIES": "10.0.0.0/8, ::1", "NOISEFS_HOT__MAX_BYTES": "1 GiB"},
         assignments=["s3.listen=[::1]:0", "store.reserve_bytes=0"],
     ).config
     assert [str(network) for network in config.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
-    assert config.store.hot_bytes == 1 << 30
+    assert config.hot.max_bytes == 1 << 30
     assert (config.s3.listen.host, config.s3.listen.port) == ("::1", 0)
 
 
@@ -69,7 +69,7 @@ def test_tables_in_the_environment_are_json() -> None:
         ("s3.listen=::1:9000", "an IPv6 address goes in brackets"),
         ("s3.listen=h:70000", "with a port from 0 to 65535"),
         ("store.sync=maybe", "store.sync is 'maybe': input should be 'fsync' or 'os'"),
-        ("store.hot_bytes=lots", "a number of bytes is needed, such as 1048576 or 256MiB"),
+        ("hot.max_bytes=lots", "a number of bytes is needed, such as 1048576 or 256MiB"),
         ("workers=0", "workers is '0': input should be greater than or equal to 1"),
         ("trusted_proxies=nowhere", "an IP address or network is needed"),
         ("public_urls.s3=ftp://x", "a URL of scheme http or https"),

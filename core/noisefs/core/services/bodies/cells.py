@@ -54,7 +54,7 @@ class CellReader:
         self._lock = threading.Lock()
         # Any: cachetools is not typed here; key (body, segment, generation), value the cell.
         self._hot: LRUCache[Any, Any] = LRUCache(max(1, hot_bytes), getsizeof=len)
-        self._hot_bytes = hot_bytes
+        self._hot_bytes = hot_bytes if hot_bytes >= geometry.block_bytes else 0
         self._seeds: LRUCache[Any, Any] = LRUCache(SEEDS_KEPT)  # Any: as above
 
     # ------------------------------------------------------------------ runs
@@ -70,26 +70,28 @@ class CellReader:
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
         """
-        hot = self._from_hot(body_id, segment, count) if self._hot_bytes and not fresh else None
+        hot = None if fresh else self.hot_cells(body_id, segment, count)
         if hot is not None:
             return hot
         found: list[tuple[Run, memoryview, int]] = []
         for first, run in self._index.read(lambda tx: runs_of(tx, body_id, segment, count)):
             begin, end = max(first, segment), min(first + run.count, segment + count)
             out = memoryview(bytearray((end - begin) * self._geometry.block_bytes))
-            self.unmask(run, begin - first, end - begin, out)
+            self.unmask(run, begin - first, end - begin, out, fresh=fresh)
             found.append((run, out, begin))
             if keep and self._hot_bytes:
                 self._keep(body_id, begin, run, out)
         return found
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
-        """Drop cells from memory: a tag failed."""
+        """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
         with self._lock:
+            self._seeds.clear()
             for number in range(segment, segment + count):
                 self._hot.pop((body_id, number), None)
 
-    def _from_hot(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
+    def hot_cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
+        """Like :meth:`cells`, from memory only; ``None`` unless all are there."""
         found: list[tuple[Run, memoryview, int]] = []
         with self._lock:
             for number in range(segment, segment + count):
@@ -104,15 +106,16 @@ class CellReader:
         size = self._geometry.block_bytes
         with self._lock:
             for number in range(len(cells) // size):
-                entry = _Hot(run, cells[number * size : (number + 1) * size].toreadonly())
+                # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
+                entry = _Hot(run, memoryview(bytes(cells[number * size : (number + 1) * size])))
                 self._hot[body_id, first + number] = entry
 
-    def unmask(self, run: Run, skip: int, count: int, out: memoryview) -> None:
-        """Cells ``skip`` to ``skip + count`` of a run into ``out``."""
+    def unmask(self, run: Run, skip: int, count: int, out: memoryview, *, fresh: bool = False) -> None:
+        """Cells ``skip`` to ``skip + count`` of a run into ``out``. ``fresh``: with seeds from the store too."""
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes
         position = run.position + skip * strategy.stride
-        have = self._seeds_at_hand(run.pack_id, strategy, run.seed)
+        have = {} if fresh else self._seeds_at_hand(run.pack_id, strategy)
         ranges = strategy.needed(position, count, run.seed, have.keys())
         blocks = memoryview(bytearray(sum(n for _start, n in ranges) * size))
         place: dict[int, memoryview] = dict(have)
@@ -124,12 +127,13 @@ class CellReader:
             at += n * size
         self._telemetry.count(Counter.BLOCK_READS, sum(n for _start, n in ranges), LOCAL)
         strategy.unmask(position, count, run.seed, place.__getitem__, out)
-        self._pin_seeds(run.pack_id, strategy, place)
+        if not fresh:
+            self._pin_seeds(run.pack_id, strategy, place)
 
     def _strategy(self, pack_id: PackId) -> Strategy:
         return strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
 
-    def _seeds_at_hand(self, pack_id: PackId, strategy: Strategy, _seed: int) -> dict[int, memoryview]:
+    def _seeds_at_hand(self, pack_id: PackId, strategy: Strategy) -> dict[int, memoryview]:
         with self._lock:
             return {n: block for n in range(strategy.seeds) if (block := self._seeds.get((pack_id, n))) is not None}
 
@@ -147,10 +151,23 @@ class CellReader:
 
     # ------------------------------------------------------------------ slices
 
-    def slice(self, body_id: BodyId) -> tuple[bytes, int] | None:
+    def hot_slice(self, body_id: BodyId, segment: int) -> tuple[bytes, int] | None:
+        """Like :meth:`slice`, from memory only."""
+        with self._lock:
+            entry = self._hot.get((body_id, segment))
+        if entry is None:
+            return None
+        self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
+        return entry.sealed, entry.generation
+
+    def slice(self, body_id: BodyId, keep_as: int | None = None) -> tuple[bytes, int] | None:
         """The sealed slice of a body and its generation, from wherever it lies now; ``None`` where it has none.
 
         Reads only the bytes it needs of each of the three blocks.
+
+        Args:
+            body_id: The body.
+            keep_as: Its segment number: keep it in memory, if it came from a pack.
         """
 
         def look(tx: Reading) -> bytes | SlicePlace | None:
@@ -171,6 +188,9 @@ class CellReader:
             out = memoryview(sealed)[at : at + piece.length]
             self.piece(piece.pack_id, piece.position, piece.seed, piece.offset, out)
             at += piece.length
+        if keep_as is not None and self._hot_bytes:
+            with self._lock:
+                self._hot[body_id, keep_as] = _HotSlice(bytes(sealed), found.generation)
         return bytes(sealed), found.generation
 
     def piece(self, pack_id: PackId, position: int, seed: int, offset: int, out: memoryview) -> None:
@@ -199,6 +219,19 @@ class _Hot:
 
     def __len__(self) -> int:
         return len(self.cell)
+
+
+class _HotSlice:
+    """A sealed slice in memory. ``len`` is what it weighs."""
+
+    __slots__ = ("generation", "sealed")
+
+    def __init__(self, sealed: bytes, generation: int) -> None:
+        self.sealed = sealed
+        self.generation = generation
+
+    def __len__(self) -> int:
+        return len(self.sealed)
 
 
 def runs_of(tx: Reading, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from noisefs.core.domain.geometry import TAG_BYTES, Geometry
-from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
+from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, Run, decode
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged, Unavailable
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 LOOP_BYTES: Final = 16384
 """A slice up to this size is opened on the event loop."""
+
+LOOP_SEGMENTS: Final = 4
+"""Hot segments opened on the event loop at a time: 60 us at the default S."""
 
 SEQUENTIAL_BYTES: Final = 8 * 1024 * 1024
 """A read longer than this passes by the hot tier: it would only push out what is read at random."""
@@ -81,16 +84,16 @@ class OpenBodies:
                     shift = opened.extent.offset - (at - length)
                     position, stop = first + shift, last + shift
                     while position < stop:
-                        quick = reader.open_inline(opened, position, stop)
+                        if reader.readers.is_cut(opened.extent.body_id):
+                            raise Unavailable("the object was deleted while it was read")
+                        quick = reader.open_at_hand(opened, position, stop)
                         if quick is not None:
                             if pending is not None:
                                 piece, pending = await pending, None
                                 yield piece
                             yield quick
-                            position = stop
+                            position += len(quick)
                             continue
-                        if reader.readers.is_cut(opened.extent.body_id):
-                            raise Unavailable("the object was deleted while it was read")
                         upto = reader.window_end(opened, position, stop)
                         following = asyncio.create_task(reader.fetch(opened, position, upto, keep=keep))
                         following.add_done_callback(_seen)
@@ -178,14 +181,37 @@ class BodyReader:
         first = position // size
         return min(stop, full, (first + min(WINDOW_SEGMENTS, self.budget.window())) * size)
 
-    def open_inline(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
-        """The rest of the body from ``position``, if that is a small slice that is at hand."""
+    def open_at_hand(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
+        """Bytes from ``position`` on that need no block: a small slice, or a few segments whose cells are hot. Opened
+        on the loop, because a hop to a worker costs more. ``None``: they must be fetched, or opening them failed.
+        """
         size = self._geometry.segment_bytes
         full = opened.size - opened.size % size
-        if opened.inline is None or position < full or len(opened.inline) > LOOP_BYTES + TAG_BYTES:
+        if position >= full:
+            held = (
+                (opened.inline, 0)
+                if opened.inline is not None
+                else self._cells.hot_slice(opened.extent.body_id, full // size)
+            )
+            if held is None or len(held[0]) > LOOP_BYTES + TAG_BYTES:
+                return None
+            try:
+                plain = self._open_slice(opened, *held)
+            except SegmentDamaged:
+                opened.inline = None
+                return None
+            return memoryview(plain)[position - full : stop - full]
+        first = position // size
+        upto = min(stop, full, (first + LOOP_SEGMENTS) * size)
+        count = (upto - 1) // size - first + 1
+        cells = self._cells.hot_cells(opened.extent.body_id, first, count)
+        if cells is None:
             return None
-        plain = self._open_slice(opened, opened.inline, 0)
-        return memoryview(plain)[position - full : stop - full]
+        try:
+            return self._open_cells(opened, first, count, cells)[position - first * size : upto - first * size]
+        except SegmentDamaged:
+            self._cells.forget(opened.extent.body_id, first, count)
+            return None
 
     async def fetch(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
         """Verified plaintext of one window. A second look follows a bad tag or a missing block."""
@@ -212,21 +238,28 @@ class BodyReader:
             return plain[position - full : stop - full]
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
+        cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep)
+        return self._open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
+
+    def _open_cells(
+        self, opened: _Opened, first: int, count: int, found: list[tuple[Run, memoryview, int]]
+    ) -> memoryview:
+        """Plaintext of ``count`` segments from ``first`` on."""
+        size = self._geometry.segment_bytes
         out = np.empty(count * size, np.uint8).data
-        final_segment = full // size - 1 if opened.size == full else -1
-        body_id = opened.extent.body_id
-        for run, cells, segment in self._cells.cells(body_id, first, count, keep=keep):
+        final_segment = opened.size // size - 1 if opened.size % size == 0 else -1
+        for run, cells, segment in found:
             n = len(cells) // self._geometry.block_bytes
             into = out[(segment - first) * size : (segment - first + n) * size]
             final = segment + n - 1 == final_segment
             opened.cipher.open_segments(cells, segment, run.generation, size, into, final=final)
         self._telemetry.count(Counter.CELLS_OPENED, count)
-        return out[position - first * size : stop - first * size]
+        return out
 
     def _sealed_slice(self, opened: _Opened) -> tuple[bytes, int]:
         if opened.inline is not None:
             return opened.inline, 0
-        found = self._cells.slice(opened.extent.body_id)
+        found = self._cells.slice(opened.extent.body_id, opened.size // self._geometry.segment_bytes)
         if found is None:
             raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
         return found
