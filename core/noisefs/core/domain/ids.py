@@ -1,6 +1,6 @@
 """Identifiers as types, so that a body id is never passed where a pack id is meant.
 
-All binary ids are random and carry no meaning; their text form is lower-case hex.
+Binary ids are random (body and upload ids behind their millisecond); their text form is lower-case hex.
 """
 
 from typing import Final, NewType
@@ -9,7 +9,7 @@ StoreId = NewType("StoreId", bytes)
 """16 random bytes, made at ``init``."""
 
 BodyId = NewType("BodyId", bytes)
-"""16 random bytes: one request attempt's bytes under one key."""
+"""16 bytes, 6 of time and 10 random: one request attempt's bytes under one key."""
 
 PackId = NewType("PackId", bytes)
 """16 random bytes, never reused."""

@@ -280,8 +280,13 @@ class Store:
             Job("reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us)),
             Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
-            Job("expiry", settings.expiry_every_s, self.uploads.expire),
+            Job("expiry", settings.expiry_every_s, self._expire),
         ]
+
+    async def _expire(self) -> None:
+        """Forget what is too old: uploads, answers of Complete, locks."""
+        await self.uploads.expire()
+        await self.locks.expire()
 
     async def checkpoint(self) -> None:
         """Make deletions physical, if anything was committed since the last time: deleted keys go for good."""

@@ -37,6 +37,10 @@ from noisefs.core.services.packs.writer import PackWriter
 LOOP_BYTES: Final = 16384
 """A whole body up to this size is sealed on the event loop."""
 
+TIME_BYTES: Final = 6
+"""A body id begins with its millisecond, so that rows of one time lie together: random ones made every small PUT touch
+another leaf of two tables, 6.0 log pages instead of 4.2. Ids stay inside the trust boundary."""
+
 SEALING_AT_ONCE: Final = 6
 """Windows between sealing and masking, over all bodies."""
 
@@ -98,8 +102,10 @@ class BodyWriter:
         """
         await self._backlog.admit()
         await self._gate.admit()
-        body_id = BodyId(self._entropy.secret(ID_BYTES))
-        key = self._entropy.secret(KEY_BYTES)
+        random = self._entropy.secret(ID_BYTES - TIME_BYTES + KEY_BYTES)
+        key = random[:KEY_BYTES]
+        millis = self._clock.now_us() // 1000 & (1 << 8 * TIME_BYTES) - 1
+        body_id = BodyId(millis.to_bytes(TIME_BYTES, "big") + random[KEY_BYTES:])
         staging = Staging(
             body_id,
             body_id if group is None else group,

@@ -108,18 +108,21 @@ def share(tx: Writing, version: Version) -> None:
     tx.put(Table.LAYOUTS, version.layout, encode(msgspec.structs.replace(head, refs=head.refs + 1)))
 
 
-def drop(tx: Writing, version: Version, now_us: int) -> None:
-    """A version no longer names its bytes: at the last one its extents let go of their bodies."""
+def drop(tx: Writing, version: Version, now_us: int, *, deleted: bool = False) -> None:
+    """A version no longer names its bytes: at the last one its extents let go of their bodies.
+
+    ``deleted``: nothing took its place; see :func:`references.release`.
+    """
     if version.layout is None:
         if version.extents:
-            references.release(tx, version.extents, now_us)
+            references.release(tx, version.extents, now_us, deleted=deleted)
         return
     head = _head(tx, version.layout)
     if head.refs > 1:
         tx.put(Table.LAYOUTS, version.layout, encode(msgspec.structs.replace(head, refs=head.refs - 1)))
         return
     for key, raw in _chunks(tx, version.layout):
-        references.release(tx, decode(_ChunkExtents, raw).extents, now_us)
+        references.release(tx, decode(_ChunkExtents, raw).extents, now_us, deleted=deleted)
         tx.delete(Table.LAYOUTS, key)
     tx.delete(Table.LAYOUTS, version.layout)
 

@@ -30,7 +30,7 @@ def replace(tx: Writing, bucket: Bucket, row_key: bytes, old: Version | None, ne
 def remove(tx: Writing, bucket: Bucket, row_key: bytes, old: Version, now_us: int) -> None:
     """Let the key name nothing. Its dead properties go with it. The caller adjusts the counters."""
     tx.delete(Table.OBJECTS, row_key)
-    layouts.drop(tx, old, now_us)
+    layouts.drop(tx, old, now_us, deleted=True)
     if bucket.properties:
         properties.forget(tx, row_key)
 

@@ -30,7 +30,7 @@ def remove_tree(tx: Writing, bucket: Bucket, raw_prefix: bytes, now_us: int) -> 
     for row_key, raw in rows_below(tx, row_prefix):
         version = decode(Version, raw)
         tx.delete(Table.OBJECTS, row_key)
-        layouts.drop(tx, version, now_us)
+        layouts.drop(tx, version, now_us, deleted=True)
         size += version.size
         count += 1
     if bucket.properties:
