@@ -82,6 +82,8 @@ class OrphanAudit:
 
     packs_without_row: list[str] = field(default_factory=list)
     rows_without_pack: list[str] = field(default_factory=list)
+    packs_quarantined: list[str] = field(default_factory=list)
+    """They hold bytes the index knows nothing of, until an operator accepts the loss."""
     runs_without_body: int = 0
     runs_without_pack: int = 0
     slices_without_body: int = 0
@@ -175,6 +177,8 @@ class Auditor:
         stored = {pack.pack_id for pack in self.packs.list()}
         audit.packs_without_row = [pack_id.hex() for pack_id in sorted(stored - rows.keys())][:EXAMPLES]
         audit.rows_without_pack = [pack_id.hex() for pack_id in sorted(rows.keys() - stored)][:EXAMPLES]
+        away = [pack_id for pack_id, row in rows.items() if row.state == PackState.QUARANTINED]
+        audit.packs_quarantined = [pack_id.hex() for pack_id in sorted(away)][:EXAMPLES]
         bodies: dict[bytes, Body] = {key: decode(Body, raw) for key, raw in walk(self.index, Table.BODIES)}
         dead = {key for key, _raw in walk(self.index, Table.DEAD)}
         counted = self._references()
@@ -238,6 +242,7 @@ def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tu
         low, high = sorted(masks)
         pairs[low, high] += 1
 
+    known: set[int] = set(range(strategy.seeds))
     for entry in manifest.entries:
         if isinstance(entry, RunEntry):
             audit.runs += 1
@@ -253,7 +258,13 @@ def _take_apart(manifest: Manifest, strategy: Strategy, audit: TupleAudit) -> tu
         for number in range(count):
             position = entry.position + number * stride
             data.append(position)
+            known.update(range(position - stride + 1, position + 1))
             tuple_of(position, strategy.randomizers(position, entry.seed))
+    # Filler was masked as any cell, and so leans on blocks before it; with which seed, nobody remembers.
+    for position in range(manifest.blocks - 1):
+        plan = strategy.plan(position, 1) if position not in known else None
+        if plan is not None and plan.stride == 1:
+            uses.update((position, *strategy.randomizers(position, plan.seed)))
     tuple_of(manifest.blocks - 1, strategy.manifest_randomizers(manifest.blocks - 1))
     audit.cells += len(data)
     audit.data_blocks_in_one_tuple += sum(uses[position] < 2 for position in data)

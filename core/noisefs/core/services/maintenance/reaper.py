@@ -62,8 +62,9 @@ class Reaper:
             if not rows:
                 return done
             others, _packs = await self._workers.run(Lane.BACKGROUND, self._presence.others_read)
-            read = self._readers.reads() | others
-            bodies = [BodyId(key) for key, raw in rows if key not in read and decode(Dead, raw).since_us <= before_us]
+            bodies = self._readers.claim(
+                BodyId(key) for key, raw in rows if key not in others and decode(Dead, raw).since_us <= before_us
+            )
             left = bodies
             while left:
                 left = await self._commits.run(partial(_release, left))

@@ -10,18 +10,19 @@ from functools import partial
 from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import BodyId
+from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import (
     TAIL_NONE,
     Body,
     BodyState,
+    Pack,
     PackState,
     decode,
 )
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import IntegrityError, NoisefsError
-from noisefs.core.ports.index import Index, Table
+from noisefs.core.errors import IntegrityError, NoisefsError, Unavailable
+from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
@@ -89,19 +90,24 @@ class Scrubber:
 
     def _check_manifests(self, report: ScrubReport) -> None:
         for pack_id, row in self.index.read(pack_rows).items():
-            if row.state != PackState.SEALED:
+            if row.state not in (PackState.SEALED, PackState.QUARANTINED):
                 continue
             report.packs += 1
             try:
                 self.manifests.read(pack_id, row.blocks, row.strategy)
             except NoisefsError as exc:
+                if self.index.read(partial(_state_of, pack_id)) != row.state:
+                    continue  # dropped meanwhile
                 self.telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("manifest",))
                 report.damaged_packs.append(f"{pack_id.hex()}: {exc}")
 
     def _verify(self, body_id: BodyId, body: Body, report: ScrubReport) -> bool:
-        """Open every segment and the slice of a body. One deleted meanwhile is not damaged."""
+        """Open every segment and the slice of a body. One deleted or moved meanwhile is not damaged."""
         try:
-            self._open_all(body_id, body)
+            try:
+                self._open_all(body_id, body)
+            except (IntegrityError, Unavailable):
+                self._open_all(body_id, body)
         except NoisefsError as exc:
             if self.index.read(lambda tx: tx.get(Table.BODIES, body_id)) is None:
                 return True
@@ -130,3 +136,8 @@ class Scrubber:
             if sealed is None:
                 raise IntegrityError(f"the slice of body {body_id.hex()} has no place")
             cipher.open_slice(sealed[0], whole, sealed[1])
+
+
+def _state_of(pack_id: PackId, tx: Reading) -> int | None:
+    raw = tx.get(Table.PACKS, pack_id)
+    return None if raw is None else decode(Pack, raw).state

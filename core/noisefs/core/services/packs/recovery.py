@@ -1,21 +1,32 @@
 """After a crash nothing is resumed: what writers left is closed, what nobody finished is released.
 
-Promise: every cell that a committed row names survives; every open pack whose writer is gone ends sealed (or dropped,
-where no row names a cell of it); every ``WRITING`` body whose writer is gone is released. Running it again, or in two
-processes, does no harm. Cost: the open packs, which are few; sealed ones are only compared by name.
+Promise: every cell of a published body survives; every open pack whose writer is gone ends sealed (or dropped, where it
+holds no such cell); every ``WRITING`` body whose writer is gone is released. What a full or read-only disk forbids is
+left, and tried again at the next run: the store is served meanwhile. A pack the index does not know, or holds in
+quarantine, is never touched. Running it again, while the store is in use, or in two processes, does no harm.
+Cost: the open packs, which are few; sealed ones are only compared by name.
 """
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import WRITING_PREFIX, prefix_end
 from noisefs.core.domain.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry
 from noisefs.core.domain.masking import Strategy, strategy_named
-from noisefs.core.domain.records import Dead, Pack, PackLive, PackState, Placement, decode, encode
+from noisefs.core.domain.records import Body, BodyState, Dead, Pack, PackLive, PackState, Placement, decode, encode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import NoisefsError, PackNotFound
+from noisefs.core.errors import (
+    CapacityExceeded,
+    IntegrityError,
+    NoisefsError,
+    PackDamaged,
+    PackNotFound,
+    PackPoisoned,
+    StorageFailed,
+)
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
@@ -45,6 +56,9 @@ class RecoveryReport:
     packs_dropped: int = 0
     packs_missing: int = 0
     packs_unknown: int = 0
+    """Sealed, and in no row: kept, and told by ``audit orphans``."""
+    packs_left: int = 0
+    """Could not be closed or removed now."""
     bodies_released: int = 0
 
 
@@ -65,42 +79,72 @@ class Recovery:
     seeds: SeedPool
 
     async def run(self) -> RecoveryReport:
-        """Do it all; a pack that cannot be closed is logged and left, the others are served."""
+        """At start: :meth:`mend`, and learn which blocks may become seeds."""
+        report = await self.mend()
+        await self._remember_sources()
+        return report
+
+    async def mend(self) -> RecoveryReport:
+        """Close what processes that are gone left. A pack that cannot be closed is told and left; the rest is served.
+
+        Raises:
+            IndexClosed, IndexDamaged: The index cannot be used.
+        """
         report = RecoveryReport()
+        # First, so that cells nobody published keep no pack longer than it is durable.
+        await self._release_writing(report)
         stored = {pack.pack_id: pack for pack in await self.workers.run(Lane.BACKGROUND, self.packs.list)}
         rows = await self.workers.run(Lane.BACKGROUND, self.index.read, pack_rows)
         for pack in stored.values():
+            row = rows.get(pack.pack_id)
             if not pack.sealed:
-                await self._close(pack, rows.get(pack.pack_id), report)
-            elif pack.pack_id not in rows:
+                await self._close(pack, row, report)
+            elif row is None:
                 report.packs_unknown += 1
                 log.warning("pack.unknown", extra={"pack": pack.pack_id.hex()})
         for pack_id, row in rows.items():
-            await self._compare(pack_id, row, stored.get(pack_id), report)
-        await self._release_writing(report)
-        await self._remember_sources()
+            try:
+                await self._compare(pack_id, row, stored.get(pack_id), report)
+            except (CapacityExceeded, StorageFailed) as exc:
+                report.packs_left += 1
+                log.warning("pack.left", extra={"pack": pack_id.hex(), "cause": str(exc)})
         return report
 
     # ------------------------------------------------------------------ open packs
 
     async def _close(self, stored: StoredPack, row: Pack | None, report: RecoveryReport) -> None:
         pack_id = stored.pack_id
+        if row is not None and (row.state == PackState.DROPPING or self.presence.is_alive(row.owner)):
+            return  # dropped below; or poisoned by a process that may still publish what it has in it
+        pack: OpenPack | None = None
         try:
             pack = await self.workers.run(Lane.BACKGROUND, self.packs.adopt, pack_id)
+            if pack is not None:  # else its writer lives
+                await self._close_adopted(pack, row, report)
         except PackNotFound:
             return  # another process closed it meanwhile
-        if pack is None:
-            return  # its writer lives
-        try:
-            await self._close_adopted(pack, row, report)
-        except NoisefsError:
+        except (CapacityExceeded, StorageFailed, PackPoisoned) as exc:
+            log.warning("pack.left", extra={"pack": pack_id.hex(), "cause": str(exc)})
+            report.packs_left += 1
+        except IntegrityError:
             log.exception("pack.close_failed", extra={"pack": pack_id.hex()})
-            await self.workers.run(Lane.BACKGROUND, pack.abandon)
+            report.packs_left += 1
+        finally:
+            if pack is not None:
+                await self.workers.run(Lane.BACKGROUND, pack.abandon)
 
     async def _close_adopted(self, pack: OpenPack, row: Pack | None, report: RecoveryReport) -> None:
         pack_id = pack.pack_id
-        placed = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: placements(tx, pack_id))
-        if row is None or not placed:
+        if row is not None and row.state not in (PackState.OPEN, PackState.POISONED):
+            await self.workers.run(Lane.BACKGROUND, self._finish_seal, pack, row)
+            report.packs_closed += 1
+            return
+        placed, named = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: _placed(tx, pack_id))
+        if row is None or not named:
+            if row is not None and not placed:
+                live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
+                if live.cells or live.slices:
+                    raise PackDamaged(pack_id, "the index counts cells in it and does not say where")
             await self.workers.run(Lane.BACKGROUND, pack.abandon)
             if row is not None:
                 await self.commits.run(lambda tx: drop_rows(tx, pack_id))
@@ -108,14 +152,16 @@ class Recovery:
             report.packs_dropped += 1
             return
         strategy = strategy_named(row.strategy, pack_id=pack_id, prf_key=self.keys.prf)
-        keep = max(position + (what.count - 1) * strategy.stride + 1 for position, what in placed)
+        keep = max(position + (what.count - 1) * strategy.stride + 1 for position, what in named)
+        if pack.blocks < keep:
+            raise PackDamaged(pack_id, f"it has {pack.blocks} blocks and the index names {keep}")
         manifest = Manifest(
             pack_id=pack_id,
             strategy=row.strategy,
             generation=row.generation,
             seeds=row.seeds,
             blocks=keep + 1,
-            entries=entries_of(placed, strategy, keep),
+            entries=entries_of(named, strategy, keep),
         )
 
         def finish() -> None:
@@ -126,6 +172,14 @@ class Recovery:
         await self.workers.run(Lane.BACKGROUND, finish)
         await self._sealed(pack_id, row, keep + 1)
         report.packs_closed += 1
+
+    def _finish_seal(self, pack: OpenPack, row: Pack) -> None:
+        """The row says sealed, the file's name does not: a disk that keeps no order lost the rename."""
+        if pack.blocks < row.blocks:
+            raise PackDamaged(pack.pack_id, f"it has {pack.blocks} blocks and the index says {row.blocks}")
+        self.manifests.read(pack.pack_id, row.blocks, row.strategy)
+        self.packs.truncate(pack, row.blocks)
+        pack.seal()
 
     async def _sealed(self, pack_id: PackId, row: Pack, blocks: int) -> None:
         sealed = Pack(
@@ -153,21 +207,21 @@ class Recovery:
             await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
             await self.commits.run(lambda tx: drop_rows(tx, pack_id))
             report.packs_dropped += 1
-        elif stored is not None and stored.sealed and row.state != PackState.SEALED:
+        elif stored is not None and (not stored.sealed or row.state not in (PackState.OPEN, PackState.POISONED)):
+            return
+        elif self.presence.is_alive(row.owner):
+            return  # it may just be making, sealing or removing this pack
+        elif stored is not None:
             # The crash came between the rename and the commit of the row.
             await self._sealed(pack_id, row, stored.blocks)
             report.packs_closed += 1
-        elif stored is None and not self._is_ours(row):
+        else:
             live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
             if live.cells == 0 and live.slices == 0:
                 await self.commits.run(lambda tx: drop_rows(tx, pack_id))
             else:
                 report.packs_missing += 1
                 log.error("pack.missing", extra={"pack": pack_id.hex(), "cells": live.cells, "slices": live.slices})
-
-    def _is_ours(self, row: Pack) -> bool:
-        """Somebody who is alive may just be making this pack."""
-        return row.state == PackState.OPEN and self.presence.is_alive(row.owner)
 
     # ------------------------------------------------------------------ bodies
 
@@ -188,7 +242,11 @@ class Recovery:
                 tx.delete(Table.BODIES, body_id)
                 tx.put(Table.DEAD, body_id, encode(Dead(now_us)))
 
-            await self.commits.run(bury)
+            try:
+                await self.commits.run(bury)
+            except CapacityExceeded as exc:
+                log.warning("body.release_waits", extra={"cause": str(exc)})
+                return
             report.bodies_released += 1
 
     # ------------------------------------------------------------------ seeds
@@ -204,7 +262,8 @@ class Recovery:
             except NoisefsError as exc:
                 log.warning("pack.manifest_unreadable", extra={"pack": pack_id.hex(), "cause": str(exc)})
                 continue
-            self.seeds.remember(pack_id, sources_of(manifest), None)
+            sources = await self.workers.run(Lane.BACKGROUND, self.index.read, partial(sources_of, manifest))
+            self.seeds.remember(pack_id, sources, None)
 
 
 def pack_rows(tx: Reading) -> dict[PackId, Pack]:
@@ -222,6 +281,20 @@ def placements(tx: Reading, pack_id: PackId) -> list[tuple[int, Placement]]:
     """What committed rows name in an open pack, by position."""
     rows = tx.scan(Table.PLACEMENTS, pack_id, prefix_end(pack_id), 1 << 16)
     return [(int.from_bytes(key[-2:], "big"), decode(Placement, raw)) for key, raw in rows]
+
+
+def _placed(tx: Reading, pack_id: PackId) -> tuple[int, list[tuple[int, Placement]]]:
+    """How much rows name in an open pack, and what of it is a published body's or shared by slices.
+
+    Only that is known to be durable: a ``WRITING`` row may be older than the sync of the cells it names.
+    """
+    placed = placements(tx, pack_id)
+    named: list[tuple[int, Placement]] = []
+    for position, what in placed:
+        raw = tx.get(Table.BODIES, what.body_id) if what.body_id else None
+        if not what.body_id or (raw is not None and decode(Body, raw).state != BodyState.WRITING):
+            named.append((position, what))
+    return len(placed), named
 
 
 def entries_of(placed: list[tuple[int, Placement]], strategy: Strategy, blocks: int) -> tuple[Entry, ...]:
@@ -244,12 +317,17 @@ def entries_of(placed: list[tuple[int, Placement]], strategy: Strategy, blocks: 
     return tuple(entries)
 
 
-def sources_of(manifest: Manifest) -> tuple[Source, ...]:
-    """Blocks of a sealed pack that may become seeds: one of each run, and the shared cells."""
+def sources_of(manifest: Manifest, tx: Reading) -> tuple[Source, ...]:
+    """Blocks of a sealed pack that may become seeds: one of each run, and the shared cells.
+
+    Not of bodies of open uploads: which upload they belong to was forgotten, and its other parts must not lean on them.
+    """
     sources: list[Source] = []
     for entry in manifest.entries:
         if isinstance(entry, RunEntry):
-            sources.append(Source(entry.position, entry.body_id, entry.body_id))
+            raw = tx.get(Table.BODIES, entry.body_id)
+            if raw is None or decode(Body, raw).state != BodyState.HELD:
+                sources.append(Source(entry.position, entry.body_id, entry.body_id))
         elif isinstance(entry, SharedEntry):
             sources.append(Source(entry.position, None, b"shared"))
     return tuple(sources)
