@@ -157,6 +157,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.SnapshotNotFound: "InternalError",
     core.StoreNotFound: "InternalError",
     core.FileMissing: "InternalError",
+    core.FileNotInStore: "InternalError",
     # conflict
     core.Conflict: "OperationAborted",
     core.BucketExists: "BucketAlreadyExists",
@@ -195,6 +196,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.PackDamaged: "InternalError",
     core.HeadDamaged: "InternalError",
     core.IndexDamaged: "InternalError",
+    core.SnapshotDamaged: "InternalError",
     core.RandomizerReuse: "InternalError",
     # unavailable
     core.Unavailable: "ServiceUnavailable",
