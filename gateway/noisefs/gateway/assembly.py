@@ -34,7 +34,7 @@ from noisefs.gateway.folder import Folder
 log = logging.getLogger(__name__)
 
 BALLAST_SHARE: Final = 4
-"""The ballast is this part of the reserve; the rest is simply left free."""
+"""The ballast is this part of the reserve; the rest is what packs leave free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def open_ground(
             disk,
             str(folder.packs),
             head.geometry.block_bytes,
-            reserve_bytes=config.store.reserve_bytes,
+            reserve_bytes=config.store.reserve_bytes - config.store.reserve_bytes // BALLAST_SHARE,
             sync=config.store.sync,
         )
         stack.callback(packs.close)
