@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from queue import SimpleQueue
+from random import getrandbits
 from typing import Final, NamedTuple, TextIO
 
 from aiohttp import web
@@ -159,7 +159,7 @@ def front(protocol: str, handle: Handle, proxies: Proxies, requests: RequestLog 
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         began = time.perf_counter()
-        ident = os.urandom(8).hex().upper()
+        ident = f"{getrandbits(64):016X}"
         request["request_id"] = ident
         request["client"] = client = proxies.client_of(request)
         request["scheme"] = proxies.scheme_of(request)

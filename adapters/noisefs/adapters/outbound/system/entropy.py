@@ -7,6 +7,7 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
+
 from noisefs.core.ports.entropy import Entropy
 
 REKEY_BYTES: Final = 1 << 30
@@ -18,6 +19,8 @@ _SLACK_BYTES: Final = _BLOCK_BYTES - 1
 
 _ZEROS: Final = memoryview(bytes(1 << 17))
 """Plaintext of the stream: what comes out is the key stream itself."""
+_POOL_BYTES: Final = 4096
+"""Random bytes fetched at a time for keys and ids."""
 
 
 class _Stream(threading.local):
@@ -27,6 +30,8 @@ class _Stream(threading.local):
         self.context: CipherContext | None = None
         self.left_bytes = 0
         self.process = 0
+        self.pool = bytearray()
+        self.pool_process = 0
 
 
 class SystemEntropy(Entropy):
@@ -39,8 +44,19 @@ class SystemEntropy(Entropy):
         self._stream = _Stream()
 
     def secret(self, size_bytes: int) -> bytes:
-        """Random bytes fit for keys and ids, from the operating system."""
-        return os.urandom(size_bytes)
+        """Random bytes fit for keys and ids, from the operating system.
+
+        Small ones come from a pool that is filled by one call for many: each call lets go of the interpreter's lock,
+        and under load it waits longer for it than all else takes.
+        """
+        stream = self._stream
+        if size_bytes > _POOL_BYTES // 8:
+            return os.urandom(size_bytes)
+        if len(stream.pool) < size_bytes or stream.pool_process != os.getpid():
+            stream.pool, stream.pool_process = bytearray(os.urandom(_POOL_BYTES)), os.getpid()
+        taken = bytes(stream.pool[-size_bytes:]) if size_bytes else b""
+        del stream.pool[len(stream.pool) - size_bytes :]
+        return taken
 
     def noise(self, into: memoryview) -> None:
         """Fill a buffer with bytes nobody can tell from random."""
