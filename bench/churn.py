@@ -89,6 +89,7 @@ def measure_churn(folder: Path, scale: float, say: Callable[[str], None]) -> Fin
         ["what", "value"],
         [
             ["stored / live, most", max(ratios)],
+            ["seconds until then", ratios.index(max(ratios))],
             ["stored / live, mean", sum(ratios) / len(ratios)],
             ["stored / live, at the end", ratios[-1]],
             ["samples", len(ratios)],

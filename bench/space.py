@@ -17,6 +17,7 @@ from bench.servers import Server
 from bench.sites import S3Site
 
 _DRAIN_LIMIT_S = 60.0
+_PACKER_REST_S = 6.0  # it looks for work every five seconds
 _BACKLOG = "noisefs_inline_backlog_bytes"
 
 
@@ -46,7 +47,7 @@ def wait_for_packer(server: Server) -> float:
         if left == before:
             return left
         before = left
-        time.sleep(2)
+        time.sleep(_PACKER_REST_S)
     return before
 
 
@@ -67,7 +68,7 @@ def measure_space(folder: Path, scale: float, say: Callable[[str], None]) -> Fin
                 raise BenchError(f"space: {outcome.first_error}")
             backlog = wait_for_packer(server)
             say(f"space: {name}: {len(sizes)} files in {outcome.elapsed_s:.1f} s, {backlog:.0f} bytes stay inline")
-            found = audit(peer, server.place, "space")
+        found = audit(peer, server.place, "space")  # after the stop: every pack is sealed and cut to its length
         total = sum(sizes)
         disk = disk_bytes(server.place)
         rows.append(
