@@ -12,7 +12,7 @@ from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.metrics import serve_metrics
-from noisefs.gateway.protocols import protocols_over
+from noisefs.gateway.protocols import protocols_over, s3_malformed
 from noisefs.gateway.requests import Proxies, RequestLog, front
 from noisefs.gateway.server import Listener, bind_local
 from noisefs.gateway.sockets import Sockets
@@ -47,7 +47,7 @@ async def listening(
             return path
 
         public = [
-            Listener(front("s3", protocols.s3, proxies, requests), sockets.s3, config.limits, context),
+            Listener(front("s3", protocols.s3, proxies, requests), sockets.s3, config.limits, context, s3_malformed),
             Listener(front("webdav", protocols.webdav, proxies, requests), sockets.webdav, config.limits, context),
         ]
         if worker == 0:

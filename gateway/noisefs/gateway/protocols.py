@@ -1,16 +1,20 @@
 """The protocols of a server, over one store: which adapter answers on which listener."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 from noisefs.adapters.inbound.admin.http import AdminAdapter
 from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.inbound.admin.operations.table import OPERATIONS
 from noisefs.adapters.inbound.admin.socket import AdminSocket
 from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
+from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
@@ -70,6 +74,18 @@ async def protocols_over(
         yield Protocols(s3.handle, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
     finally:
         await webdav.close()
+
+
+def s3_malformed(status: int, text: str) -> web.Response:
+    """S3's answer to what could not be read as a request: always 400, in XML."""
+    error = S3Error("InvalidRequest", f"The request could not be read as HTTP: {status} {text}.")
+    name = os.urandom(8).hex().upper()
+    return web.Response(
+        status=error.status,
+        body=error.xml("/", name, ""),
+        content_type="application/xml",
+        headers={"x-amz-request-id": name},
+    )
 
 
 def s3_settings(config: Config) -> S3Settings:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -26,10 +27,21 @@ _HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+Malformed = Callable[[int, str], web.Response]
+"""How a protocol answers what could not be read as a request: from a status and a text of ours."""
+
+
+def plainly(status: int, text: str) -> web.Response:
+    """In plain text."""
+    return web.Response(status=status, text=f"{text}\n")
+
+
 class _Connection(RequestHandler):
     """aiohttp's connection, with its own say about requests that are not HTTP."""
 
-    __slots__ = ()
+    __slots__ = ("malformed",)
+
+    malformed: Malformed
 
     def handle_error(
         self,
@@ -38,7 +50,7 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's; it repeats what came in
     ) -> web.StreamResponse:
-        """Answer what could not be read as a request, in plain text, and end the connection."""
+        """Answer what could not be read as a request, in the protocol's own way, and end the connection."""
         if status >= _FAULT:
             log.error("http.fault", exc_info=exc)
         else:
@@ -47,7 +59,7 @@ class _Connection(RequestHandler):
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, LineTooLong):
             status = _HEADERS_TOO_LARGE
-        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        response = self.malformed(status, HTTPStatus(status).phrase)
         response.force_close()
         return response
 
@@ -55,15 +67,16 @@ class _Connection(RequestHandler):
 class BoundedServer(web.Server):
     """``web.Server`` that answers 503 at once on connections beyond a number. Used from its event loop only."""
 
-    def __init__(self, handle: Handle, limits: LimitsConfig) -> None:
+    def __init__(self, handle: Handle, limits: LimitsConfig, malformed: Malformed) -> None:
         """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one."""
         super().__init__(handle)
         self._limits = limits
+        self._malformed = malformed
         self._open: set[RequestHandler] = set()
 
     def __call__(self) -> RequestHandler:
         """A protocol for a new connection."""
-        return _Connection(
+        connection = _Connection(
             self,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # turns it off; the annotation forgot
@@ -72,6 +85,8 @@ class BoundedServer(web.Server):
             max_line_size=self._limits.max_header_bytes,
             max_field_size=self._limits.max_header_bytes,
         )
+        connection.malformed = self._malformed
+        return connection
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection in, or turn it away."""
@@ -91,9 +106,16 @@ class BoundedServer(web.Server):
 class Listener:
     """One server on one socket."""
 
-    def __init__(self, handle: Handle, sock: socket.socket, limits: LimitsConfig, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        sock: socket.socket,
+        limits: LimitsConfig,
+        tls: ssl.SSLContext | None,
+        malformed: Malformed = plainly,
+    ) -> None:
         """Serve ``handle`` on a bound socket, which belongs to the listener from now on."""
-        self._server = BoundedServer(handle, limits)
+        self._server = BoundedServer(handle, limits, malformed)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=limits.drain_s)
         self._sock = sock
         self._tls = tls

@@ -11,6 +11,7 @@ from noisefs.core.errors import ConfigError
 from noisefs.gateway.config.load import load
 from noisefs.gateway.config.schema import Config, LimitsConfig
 from noisefs.gateway.config.values import Address
+from noisefs.gateway.protocols import s3_malformed
 from noisefs.gateway.server import Listener, address_of, bind, bind_local
 from noisefs.gateway.tls import check_exposure, server_context
 
@@ -67,6 +68,24 @@ async def test_headers_beyond_the_bound_are_refused() -> None:
         assert (await reader.readline()).endswith(b" 400 Bad Request\r\n")
         writer.close()
         await writer.wait_closed()
+    await listener.drain()
+
+
+async def test_s3_tells_in_xml_what_it_could_not_read() -> None:
+    """Clients parse every S3 error; what came in is not repeated."""
+    sock = bind("s3.listen", LOOPBACK)
+    address = address_of(sock)
+    listener = Listener(answer, sock, LimitsConfig(), None, s3_malformed)
+    await listener.start()
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nbad header <script>\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert b"x-amz-request-id" in head
+    assert b"<Code>InvalidRequest</Code>" in body
+    assert b"script" not in body
+    writer.close()
+    await writer.wait_closed()
     await listener.drain()
 
 
