@@ -27,7 +27,9 @@ OPEN_SHARE: Final = 0.03
 which would else be cleaned for ever."""
 
 MIN_GAIN_SHARE: Final = 0.04
-"""A pack of which moving frees less than this share frees too little for what it moves."""
+"""A pack of which moving frees less than this share frees too little for what it moves..."""
+MIN_GAIN_BLOCKS: Final = 2
+"""...and so does one that frees less than this: the cell that its last slices leave half empty, it has after it too."""
 
 MERGE_SHORT_PACKS: Final = 4
 """So many packs that are less than half as long as a full one are merged, though each holds nothing dead but its seeds
@@ -147,6 +149,7 @@ def victims(packs: Iterable[PackSpace], now_us: int) -> list[PackSpace]:
     worthy = [
         pack
         for pack in candidates
-        if pack.state == PackState.POISONED or gain(pack) > MIN_GAIN_SHARE * pack.stored_bytes
+        if pack.state == PackState.POISONED
+        or gain(pack) > max(MIN_GAIN_SHARE, MIN_GAIN_BLOCKS / pack.blocks) * pack.stored_bytes
     ]
     return sorted(worthy, key=worth, reverse=True)

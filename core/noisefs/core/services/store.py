@@ -4,6 +4,7 @@ Order at start: recovery, then background jobs; at close: jobs, the open pack, t
 reach (a kill) costs nothing but the recovery.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +49,9 @@ from noisefs.core.services.packs.writer import PackWriter
 log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
+
+RECOVERY_EVERY_S = 60.0
+"""Whether another process died, or a full disk left something open at start, is looked at so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Store:
         self.seeds = SeedPool(packs, entropy, geometry)
         self.backlog = Backlog(telemetry, max_bytes=settings.inline_max_bytes, wake_bytes=settings.inline_wake_bytes)
         self.gate = SpaceGate()
+        self._pack_sealed = asyncio.Event()
         self.writer = PackWriter(
             packs=packs,
             commits=self.commits,
@@ -124,6 +129,7 @@ class Store:
             geometry=geometry,
             instance_id=presence.instance_id,
             seeds=self.seeds,
+            on_sealed=self._pack_sealed.set,
         )
         self.cells = CellReader(
             index=index,
@@ -214,6 +220,7 @@ class Store:
             workers=workers,
             readers=self.readers,
             discards=self.body_writer.discards,
+            gate=self.gate,
             presence=presence,
             clock=clock,
             geometry=geometry,
@@ -277,9 +284,12 @@ class Store:
         return [
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
             Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
-            Job("reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us)),
+            Job(
+                "reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us), wake=self._pack_sealed
+            ),
             Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
+            Job("recovery", RECOVERY_EVERY_S, partial(self.recovery.mend, again=True)),
             Job("expiry", settings.expiry_every_s, self._expire),
         ]
 

@@ -17,7 +17,7 @@ class SpaceGate:
         self._open = asyncio.Event()
         self._open.set()
         self.wake = asyncio.Event()
-        """Set when a writer waits: the cleaner should run now."""
+        """Set when a writer waits, or bodies were released: the cleaner should run now."""
 
     def set(self, *, relaxed: bool) -> None:
         """Let writers pass at once (``relaxed``), or hold them back."""

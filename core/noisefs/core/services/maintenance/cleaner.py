@@ -116,9 +116,8 @@ class Cleaner:
         # What this run writes is not cleaned by it: a short destination would be moved for ever.
         open_to = set(rows) - (set() if everything else self._recently_stuck(begun))
         while True:
-            count, size = await self._drop_dead(packs, rows)
-            dropped, freed = dropped + count, freed + size
-            if count:
+            while (done := await self._drop_dead(packs, rows))[0]:
+                dropped, freed = dropped + done[0], freed + done[1]
                 packs, rows = await self._survey()
             space = weighed(packs)
             over = space.exceeds(START, self._geometry.pack_bytes)

@@ -15,6 +15,7 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.discards import Discards
+from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.packs.staging import change_live
@@ -34,6 +35,7 @@ class Reaper:
         workers: Workers,
         readers: Readers,
         discards: Discards,
+        gate: SpaceGate,
         presence: Presence,
         clock: Clock,
         geometry: Geometry,
@@ -43,6 +45,7 @@ class Reaper:
         self._workers = workers
         self._readers = readers
         self._discards = discards
+        self._gate = gate
         self._presence = presence
         self._clock = clock
         self._geometry = geometry
@@ -60,6 +63,8 @@ class Reaper:
         while True:
             rows = await self._workers.run(Lane.BACKGROUND, self._index.read, partial(_dead_from, start))
             if not rows:
+                if done:
+                    self._gate.wake.set()  # there is something dead for the cleaner to see
                 return done
             others, _packs = await self._workers.run(Lane.BACKGROUND, self._presence.others_read)
             bodies = self._readers.claim(

@@ -84,8 +84,10 @@ class Recovery:
         await self._remember_sources()
         return report
 
-    async def mend(self) -> RecoveryReport:
+    async def mend(self, *, again: bool = False) -> RecoveryReport:
         """Close what processes that are gone left. A pack that cannot be closed is told and left; the rest is served.
+
+        ``again``: not the first run; what is still missing was told before.
 
         Raises:
             IndexClosed, IndexDamaged: The index cannot be used.
@@ -101,10 +103,10 @@ class Recovery:
                 await self._close(pack, row, report)
             elif row is None:
                 report.packs_unknown += 1
-                log.warning("pack.unknown", extra={"pack": pack.pack_id.hex()})
+                log.log(logging.DEBUG if again else logging.WARNING, "pack.unknown", extra={"pack": pack.pack_id.hex()})
         for pack_id, row in rows.items():
             try:
-                await self._compare(pack_id, row, stored.get(pack_id), report)
+                await self._compare(pack_id, row, stored.get(pack_id), report, again=again)
             except (CapacityExceeded, StorageFailed) as exc:
                 report.packs_left += 1
                 log.warning("pack.left", extra={"pack": pack_id.hex(), "cause": str(exc)})
@@ -202,7 +204,9 @@ class Recovery:
 
     # ------------------------------------------------------------------ rows against files
 
-    async def _compare(self, pack_id: PackId, row: Pack, stored: StoredPack | None, report: RecoveryReport) -> None:
+    async def _compare(
+        self, pack_id: PackId, row: Pack, stored: StoredPack | None, report: RecoveryReport, *, again: bool
+    ) -> None:
         if row.state == PackState.DROPPING:
             await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
             await self.commits.run(lambda tx: drop_rows(tx, pack_id))
@@ -221,7 +225,8 @@ class Recovery:
                 await self.commits.run(lambda tx: drop_rows(tx, pack_id))
             else:
                 report.packs_missing += 1
-                log.error("pack.missing", extra={"pack": pack_id.hex(), "cells": live.cells, "slices": live.slices})
+                fields = {"pack": pack_id.hex(), "cells": live.cells, "slices": live.slices}
+                log.log(logging.DEBUG if again else logging.ERROR, "pack.missing", extra=fields)
 
     # ------------------------------------------------------------------ bodies
 

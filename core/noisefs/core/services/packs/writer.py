@@ -45,6 +45,10 @@ Generations = Callable[[], Awaitable[int]]
 """Gives a generation no other pack has."""
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class PackWriter:
     """Fills packs of one process: of writers (generation 0), or of the cleaner (each pack its own generation)."""
 
@@ -64,8 +68,12 @@ class PackWriter:
         generations: Generations | None = None,
         lane: Lane = Lane.PACK,
         by: str = "writer",
+        on_sealed: Callable[[], None] = _nothing,
     ) -> None:
-        """``by`` labels the metrics; without ``generations`` every pack is of generation 0; ``lane`` does the work."""
+        """``by`` labels the metrics; without ``generations`` every pack is of generation 0; ``lane`` does the work.
+
+        ``on_sealed`` is called, on the loop, after every seal.
+        """
         self._packs = packs
         self._commits = commits
         self._workers = workers
@@ -79,6 +87,7 @@ class PackWriter:
         self._generations = generations
         self._lane = lane
         self._by = (by,)
+        self._on_sealed = on_sealed
         self._lock = asyncio.Lock()
         self._current: Filling | None = None
         self._next: asyncio.Future[Filling] | None = None
@@ -370,6 +379,7 @@ class PackWriter:
         self._current = None
         self._fillings.pop(filling.pack_id, None)
         self._seeds.remember(filling.pack_id, filling.sources(), row.blocks - 1)
+        self._on_sealed()
 
     async def _mark(self, filling: Filling) -> None:
         """Give every body that no commit names yet its ``WRITING`` row."""

@@ -1,6 +1,7 @@
 """Reads of a deleted object end within a minute; those of a replaced one may go on."""
 
 import pytest
+
 from noisefs.core.domain.requests import Attributes, Principal
 from noisefs.core.errors import Unavailable
 from noisefs.core.services.store import Store
