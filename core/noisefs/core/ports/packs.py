@@ -88,11 +88,15 @@ class PackStore(ABC):
         """
 
     @abstractmethod
-    def create(self, pack_id: PackId) -> OpenPack:
+    def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock.
 
+        Args:
+            pack_id: A new one.
+            from_reserve: It may use the reserve: cleaning needs space to give some back.
+
         Raises:
-            DiskFull: There is no space for a whole pack beyond the reserve.
+            DiskFull: There is no space for a whole pack (beyond the reserve).
             ReadOnlyStore: The folder cannot be written.
         """
 

@@ -5,9 +5,11 @@ Only the process that leads runs jobs marked so; all are safe when two run.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from noisefs.core.errors import Draining
 from noisefs.core.ports.clock import Clock
@@ -16,6 +18,8 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 
 log = logging.getLogger(__name__)
+
+AFTER_FAILURE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Job:
         step: One run.
         leader_only: Only one process of the store runs it.
         wake: Set by whoever wants the next run now.
+        light: It takes no time, and must not wait for those that do.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Job:
     step: Callable[[], Awaitable[object]]
     leader_only: bool = True
     wake: asyncio.Event | None = None
+    light: bool = False
 
 
 class Jobs:
@@ -66,9 +72,11 @@ class Jobs:
         while not self._stopping:
             await self._pause(job)
             # One step at a time: background work must leave the machine to requests.
-            async with self._busy:
-                if not self._stopping:
-                    await self._run(job)
+            async with contextlib.nullcontext() if job.light else self._busy:
+                failed = not self._stopping and not await self._run(job)
+            if failed and job.wake is not None:
+                # What wakes a job may still be there: without a pause it would fail as fast as it can.
+                await self._clock.sleep(max(job.every_s, AFTER_FAILURE_S))
 
     async def _pause(self, job: Job) -> None:
         if job.wake is None:
@@ -83,13 +91,16 @@ class Jobs:
             wake.cancel()
         job.wake.clear()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Job) -> bool:
+        """One run; tells whether it did not fail."""
         try:
             if job.leader_only and not await self._workers.run(Lane.BACKGROUND, self._presence.lead):
-                return
+                return True
             await job.step()
         except Draining:
             self._stopping = True
         except Exception:
             self._telemetry.count(Counter.JOB_FAILURES, 1, (job.name,))
             log.exception("job.failed", extra={"job": job.name})
+            return False
+        return True

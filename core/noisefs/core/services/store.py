@@ -16,7 +16,7 @@ from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.presence import Presence
-from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.ports.telemetry import Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.bodies.backlog import Backlog
@@ -49,6 +49,9 @@ from noisefs.core.services.packs.writer import PackWriter
 log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
+
+SPACE_EVERY_S = 0.5
+"""Between two looks at the free space: a disk writes less than the reserve in this time."""
 
 RECOVERY_EVERY_S = 60.0
 """Whether another process died, or a full disk left something open at start, is looked at so often."""
@@ -187,6 +190,7 @@ class Store:
             generations=partial(self.commits.run, next_generation),
             lane=Lane.BACKGROUND,
             by="cleaner",
+            from_reserve=True,
         )
         self.cleaner_writer = cleaner_writer
         self.cleaner = Cleaner(
@@ -266,6 +270,7 @@ class Store:
         """Recover what a crash left, then begin the background jobs (unless ``background`` is false)."""
         report = await self.recovery.run()
         await self.packer.measure()
+        await self._look_at_disk()
         if background:
             self._jobs.start(self._all_jobs())
         return report
@@ -287,11 +292,18 @@ class Store:
             Job(
                 "reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us), wake=self._pack_sealed
             ),
-            Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False),
+            Job("space", SPACE_EVERY_S, self._look_at_disk, leader_only=False, light=True),
+            Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False, light=True),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("recovery", RECOVERY_EVERY_S, partial(self.recovery.mend, again=True)),
             Job("expiry", settings.expiry_every_s, self._expire),
         ]
+
+    async def _look_at_disk(self) -> None:
+        """Refuse writes while there is no space beyond the reserve."""
+        free = await self.workers.run(Lane.BACKGROUND, self.packs.free_bytes)
+        self.telemetry.gauge(Gauge.FREE_BYTES, free)
+        self.gate.close("" if free else "no space is left on the disk beyond the reserve")
 
     async def _expire(self) -> None:
         """Forget what is too old: uploads, answers of Complete, locks."""

@@ -85,10 +85,10 @@ class LocalPackStore(PackStore):
             if self._spare is None:
                 self._spare = self._make_spare()
 
-    def create(self, pack_id: PackId) -> OpenPack:
+    def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock."""
         with self._lock:
-            file, spare = self._spare if self._spare is not None else self._make_spare()
+            file, spare = self._spare if self._spare is not None else self._make_spare(from_reserve=from_reserve)
             self._spare = None
         path = self._path(pack_id, _OPEN)
         try:
@@ -99,10 +99,10 @@ class LocalPackStore(PackStore):
             raise
         return self._opened(file, pack_id, end_bytes=0)
 
-    def _make_spare(self) -> tuple[File, str]:
+    def _make_spare(self, *, from_reserve: bool = False) -> tuple[File, str]:
         """A locked, preallocated, durable file under a name of its own. Left behind by a dead process, it is reused."""
         free = self.free_bytes()
-        if free < self._pack_bytes:
+        if free < self._pack_bytes and not from_reserve:
             raise DiskFull(f"no space for a pack of {self._pack_bytes} bytes: {free} are free beyond the reserve")
         number = 0
         while (file := self._lock_spare(path := f"{self._folder}/spare-{number}.new")) is None:

@@ -142,9 +142,12 @@ class MemoryPackStore(PackStore):
         if self.free_bytes() < self._pack_blocks * self.block_bytes:
             raise DiskFull(f"no space for a pack: {self.free_bytes()} bytes are free beyond the reserve")
 
-    def create(self, pack_id: PackId) -> OpenPack:
+    def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock."""
-        self.prepare()
+        if not from_reserve:
+            self.prepare()
+        elif self.free_bytes() + self._reserve_bytes < self._pack_blocks * self.block_bytes:
+            raise DiskFull(f"no space for a pack: {self.free_bytes()} bytes are free")
         with self._lock:
             pack = self._packs[pack_id] = _Pack()
             pack.writer = MemoryOpenPack(self, pack_id, pack)

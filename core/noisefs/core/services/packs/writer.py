@@ -69,10 +69,11 @@ class PackWriter:
         lane: Lane = Lane.PACK,
         by: str = "writer",
         on_sealed: Callable[[], None] = _nothing,
+        from_reserve: bool = False,
     ) -> None:
         """``by`` labels the metrics; without ``generations`` every pack is of generation 0; ``lane`` does the work.
 
-        ``on_sealed`` is called, on the loop, after every seal.
+        ``on_sealed`` is called, on the loop, after every seal. ``from_reserve``: packs may use the space kept free.
         """
         self._packs = packs
         self._commits = commits
@@ -88,6 +89,7 @@ class PackWriter:
         self._lane = lane
         self._by = (by,)
         self._on_sealed = on_sealed
+        self._from_reserve = from_reserve
         self._lock = asyncio.Lock()
         self._current: Filling | None = None
         self._next: asyncio.Future[Filling] | None = None
@@ -273,7 +275,7 @@ class PackWriter:
 
         def create() -> tuple[OpenPack, list[Seed]]:
             seeds = choose(strategy.seeds)
-            pack = self._packs.create(pack_id)
+            pack = self._packs.create(pack_id, from_reserve=self._from_reserve)
             try:
                 if seeds:
                     place = pack.reserve(len(seeds))
