@@ -12,6 +12,7 @@ from bench import findings, report
 from bench.ceiling import measure_ceiling
 from bench.cells import CELLS, Cell
 from bench.churn import measure_churn
+from bench.disk import sync_ms
 from bench.failures import BenchError
 from bench.memory import measure_memory
 from bench.peers import NoiseFS, Peer, all_peers
@@ -119,6 +120,8 @@ def main(
         _say(f"client alone: {ceiling.shape} {ceiling.ops_per_s:.0f} ops/s, {ceiling.client_cpu_us:.1f} µs CPU each")
     plan = Plan(found, cells, seconds, rounds, not unsigned)
     with workplace(folder) as place:
+        versions["disk"] = f"{sync_ms(place):.2f} ms for a write of 4 KiB and fdatasync, alone"
+        _say(versions["disk"])
         measures = run(plan, place, _say)
     if not measures:
         raise BenchError("no cell gave a result")

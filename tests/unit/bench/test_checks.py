@@ -4,6 +4,7 @@ import cProfile
 import os
 from pathlib import Path
 
+from bench.disk import sync_ms
 from bench.findings import Finding, write
 from bench.mixes import MIXES, generate
 from bench.profiling import _from_pstats, _from_stacks
@@ -38,6 +39,11 @@ def test_a_profile_of_cprofile_is_read_too(tmp_path: Path) -> None:
     profile.runcall(sorted, range(1000))
     profile.dump_stats(tmp_path / "raw")
     assert any("sorted" in str(row[0]) for row in _from_pstats(tmp_path / "raw"))
+
+
+def test_a_sync_takes_time_and_leaves_nothing(tmp_path: Path) -> None:
+    assert sync_ms(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_disk_bytes_count_blocks_not_lengths(tmp_path: Path) -> None:
