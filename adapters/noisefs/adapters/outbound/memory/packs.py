@@ -146,8 +146,8 @@ class MemoryPackStore(PackStore):
         """Make an empty pack and hold its writer's lock."""
         if not from_reserve:
             self.prepare()
-        elif self.free_bytes() + self._reserve_bytes < self._pack_blocks * self.block_bytes:
-            raise DiskFull(f"no space for a pack: {self.free_bytes()} bytes are free")
+        elif self.capacity_bytes - self._used_bytes() < self._pack_blocks * self.block_bytes:
+            raise DiskFull("no space for a pack, not even with the reserve")
         with self._lock:
             pack = self._packs[pack_id] = _Pack()
             pack.writer = MemoryOpenPack(self, pack_id, pack)
@@ -202,10 +202,13 @@ class MemoryPackStore(PackStore):
 
     def free_bytes(self) -> int:
         """Bytes that may still be written before the reserve is touched; an open pack counts as full."""
+        return max(0, self.capacity_bytes - self._used_bytes() - self._reserve_bytes)
+
+    def _used_bytes(self) -> int:
         full = self._pack_blocks
         with self._lock:
             used = sum(len(p.blocks) if p.sealed else max(full, len(p.blocks)) for p in self._packs.values())
-        return max(0, self.capacity_bytes - used * self.block_bytes - self._reserve_bytes)
+        return used * self.block_bytes
 
     def close(self) -> None:
         """Abandon what is open."""
