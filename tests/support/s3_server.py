@@ -26,11 +26,13 @@ REGION = "us-east-1"
 
 
 class RealTime(ManualClock):
-    """A clock of the world that tells the time clients sign with."""
+    """A clock of the world that tells the time clients sign with, or one ahead of it."""
+
+    ahead_s = 0
 
     def now_us(self) -> int:
-        """The machine's."""
-        return SystemClock().now_us()
+        """The machine's, and what this one is ahead."""
+        return SystemClock().now_us() + self.ahead_s * 1_000_000
 
     def monotonic_s(self) -> float:
         """The machine's."""
@@ -42,9 +44,11 @@ class S3Server:
     """A server under test."""
 
     world: World
+    clock: RealTime
     port: int
     loop: asyncio.AbstractEventLoop
     clients: dict[str, Any] = field(default_factory=dict)  # Any: boto3 makes its clients at run time
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def endpoint(self) -> str:
@@ -81,14 +85,13 @@ class S3Server:
 @contextmanager
 def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = None) -> Iterator[S3Server]:
     """Serve until the block ends. Users: alice and bob, no administrators; alice's bucket is called ``bucket``."""
-    ready: threading.Event = threading.Event()
+    ready = threading.Event()
     started: list[S3Server] = []
     failed: list[BaseException] = []
-    loop = asyncio.new_event_loop()
-    ending = asyncio.Event()
 
     async def run() -> None:
-        world = World(limits=limits or NamespaceLimits(), clock=RealTime())
+        clock = RealTime()
+        world = World(limits=limits or NamespaceLimits(), clock=clock)
         await world.accounts.add_user("alice")
         await world.accounts.add_user("bob")
         alice = await world.accounts.add_key("alice", access_key_id=ACCESS_KEY, secret=SECRET_KEY)
@@ -107,6 +110,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             adapter.handle,
             access_log=None,
             auto_decompress=False,
+            lingering_time=1.0,
             max_line_size=32_768,
             max_field_size=32_768,
         )
@@ -114,21 +118,19 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        started.append(S3Server(world, runner.addresses[0][1], loop))
+        running = S3Server(world, clock, runner.addresses[0][1], asyncio.get_running_loop())
+        started.append(running)
         ready.set()
-        await ending.wait()
+        await running.ending.wait()
         await runner.cleanup()
         await world.close()
 
     def thread() -> None:
-        asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(run())
+            asyncio.run(run())
         except BaseException as exc:  # noqa: BLE001 - told to the test
             failed.append(exc)
         finally:
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
             ready.set()
 
     worker = threading.Thread(target=thread, name="s3-server")
@@ -141,7 +143,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
     finally:
         if started:
             started[0].close()
-            loop.call_soon_threadsafe(ending.set)
+            started[0].loop.call_soon_threadsafe(started[0].ending.set)
         worker.join()
     if failed:
         raise failed[0]
