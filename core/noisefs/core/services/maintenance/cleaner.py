@@ -242,7 +242,17 @@ def _end_drop(pack_id: PackId, tx: Writing) -> None:
 
 def next_generation(tx: Writing) -> int:
     """Advance the store-wide generation and return the new one. Never handed out twice: it is committed first."""
-    raw = tx.get(Table.META, GENERATION_KEY)
-    generation = (int.from_bytes(raw, "big") if raw is not None else 0) + 1
+    generation = _generation(tx) + 1
     tx.put(Table.META, GENERATION_KEY, u64(generation))
     return generation
+
+
+def generation_at_least(generation: int, tx: Writing) -> None:
+    """Never hand out this generation, or a lower one, again: a pack has it, and an older index may not know that."""
+    if _generation(tx) < generation:
+        tx.put(Table.META, GENERATION_KEY, u64(generation))
+
+
+def _generation(tx: Reading) -> int:
+    raw = tx.get(Table.META, GENERATION_KEY)
+    return int.from_bytes(raw, "big") if raw is not None else 0

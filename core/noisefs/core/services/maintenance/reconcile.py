@@ -32,16 +32,18 @@ from noisefs.core.domain.records import (
     encode,
 )
 from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import open_directory
+from noisefs.core.domain.shared_cell import SliceEntry, open_directory
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.maintenance.cleaner import generation_at_least
 from noisefs.core.services.maintenance.names import objects_of_bodies
 from noisefs.core.services.maintenance.rows import walk
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import pack_rows
+from noisefs.core.services.packs.rows import unplace
 
 ROWS_A_COMMIT: Final = 500
 
@@ -87,6 +89,8 @@ class Reconciler:
         report = ReconcileReport()
         known = {BodyId(key): decode(Body, raw) for key, raw in walk(self.index, Table.BODIES)}
         manifests = self._manifests(known, report)
+        newest = max((manifest.generation for manifest in manifests.values()), default=0)
+        self._write(partial(generation_at_least, newest))
         places = _places(manifests)
         lost: set[bytes] = set()
         for body_id, body in known.items():
@@ -115,16 +119,42 @@ class Reconciler:
                 report.packs_unreadable.append(f"{stored.pack_id.hex()}: {exc}")
                 continue
             found[stored.pack_id] = manifest
-            strangers = any(isinstance(e, RunEntry) and e.body_id not in known for e in manifest.entries)
-            if row is not None and row.state == PackState.SEALED:
+            if row is not None and row.state in (PackState.SEALED, PackState.QUARANTINED):
                 continue
             report.packs_added += row is None
             state = PackState.SEALED
-            if row is None and strangers:
+            if self._has_strangers(stored.pack_id, manifest, known):
                 state = PackState.QUARANTINED
                 report.packs_quarantined.append(stored.pack_id.hex())
             self._write(partial(_put_pack, stored.pack_id, _row_of(manifest, state)))
         return found
+
+    def _has_strangers(self, pack_id: PackId, manifest: Manifest, known: dict[BodyId, Body]) -> bool:
+        """Whether the pack holds bytes of a body the index does not know (or a shared cell that cannot be opened)."""
+        for entry in manifest.entries:
+            if isinstance(entry, RunEntry):
+                if entry.body_id not in known:
+                    return True
+            elif isinstance(entry, SharedEntry):
+                rows = self._directory(pack_id, entry)
+                if rows is None or any(row.body_id not in known for row in rows):
+                    return True
+        return False
+
+    def _directory(self, pack_id: PackId, entry: SharedEntry) -> list[SliceEntry] | None:
+        """What a shared cell holds; ``None`` where it cannot be read."""
+        cell = memoryview(bytearray(self.geometry.block_bytes))
+        try:
+            self.cells.piece(pack_id, entry.position, entry.seed, 0, cell)
+            return open_directory(
+                cell,
+                store_key=self.keys.store_key,
+                store_id=self.keys.store_id,
+                pack_id=pack_id,
+                cell_number=entry.position,
+            )
+        except (IntegrityError, Unavailable):
+            return None
 
     # ------------------------------------------------------------------ runs
 
@@ -233,19 +263,7 @@ class Reconciler:
             for entry in manifest.entries:
                 if not isinstance(entry, SharedEntry):
                     continue
-                cell = memoryview(bytearray(self.geometry.block_bytes))
-                try:
-                    self.cells.piece(pack_id, entry.position, entry.seed, 0, cell)
-                    rows = open_directory(
-                        cell,
-                        store_key=self.keys.store_key,
-                        store_id=self.keys.store_id,
-                        pack_id=pack_id,
-                        cell_number=entry.position,
-                    )
-                except (IntegrityError, Unavailable):
-                    continue
-                for row in rows:
+                for row in self._directory(pack_id, entry) or ():
                     if row.body_id in wanted:
                         piece = SlicePiece(pack_id, entry.position, entry.seed, row.offset, row.length)
                         found[row.body_id][row.generation][row.piece_offset] = (piece, row.piece_total)
@@ -348,6 +366,7 @@ def _row_of(manifest: Manifest, state: PackState) -> Pack:
 
 def _put_pack(pack_id: PackId, row: Pack, tx: Writing) -> None:
     tx.put(Table.PACKS, pack_id, encode(row))
+    unplace(tx, pack_id)
 
 
 def _put_live(pack_id: PackId, live: PackLive, tx: Writing) -> None:

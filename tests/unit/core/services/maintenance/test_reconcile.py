@@ -3,6 +3,7 @@
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.core.domain.records import Extent, PackState
 from noisefs.core.ports.index import Table, Writing
+from noisefs.core.services.maintenance.cleaner import next_generation
 from noisefs.core.services.maintenance.reconcile import Reconciler, release_quarantined
 from noisefs.core.services.maintenance.rows import walk
 from noisefs.core.services.packs.recovery import pack_rows
@@ -81,3 +82,52 @@ async def test_packs_with_unknown_bodies_wait_for_the_operator() -> None:
         assert {row.state for row in parts.index.read(pack_rows).values()} == {PackState.SEALED}
         await store.cleaner.run(everything=True)
         assert parts.packs.list() == []
+
+
+async def test_slices_of_unknown_bodies_wait_for_the_operator_too_however_often_it_is_run() -> None:
+    async with memory_store() as (store, parts):
+        before = copy_of(parts.index)
+        for n in range(30):
+            await put_body(store, content(9000, n))
+        await store.packer.run(flush=True)
+        await store.writer.rest()
+        go_back(parts.index, before)
+
+        assert len(reconciler(store).run().packs_quarantined) == 1
+        reconciler(store).run()
+
+        await store.cleaner.run(everything=True)
+        assert len(parts.packs.list()) == 1
+        assert {row.state for row in parts.index.read(pack_rows).values()} == {PackState.QUARANTINED}
+
+
+async def test_a_pack_that_was_open_keeps_what_came_after() -> None:
+    async with memory_store() as (store, parts):
+        extents = await put_body(store, content(5 * S))
+        before = copy_of(parts.index)
+        await put_body(store, content(20 * S, 1))
+        await store.writer.rest()
+        go_back(parts.index, before)
+
+        assert len(reconciler(store).run().packs_quarantined) == 1
+
+        assert await get_body(store, extents) == content(5 * S)
+        assert not list(walk(parts.index, Table.PLACEMENTS))
+
+
+async def test_a_generation_of_a_pack_is_not_given_again() -> None:
+    async with memory_store() as (store, parts):
+        kept = [await put_body(store, content(9 * S, n)) for n in range(40)]
+        await store.writer.rest()
+        before = copy_of(parts.index)
+        for extents in kept[::2]:
+            await drop_body(store, extents)
+        await store.reaper.run()
+        await store.cleaner.run(everything=True)
+        given = max(row.generation for row in parts.index.read(pack_rows).values())
+        assert given
+        go_back(parts.index, before)
+
+        reconciler(store).run()
+
+        assert await store.commits.run(next_generation) > given
