@@ -24,7 +24,7 @@ def measure_memory(folder: Path, scale: float, say: Callable[[str], None]) -> Fi
     for protocol in ("s3", "webdav"):
         for connections in (8, 64):
             count = max(connections, int(_TOTAL_BYTES * scale) // _OBJECT_BYTES)
-            peer = NoiseFS(environment={"NOISEFS_STORE__HOT_BYTES": str(_HOT_BYTES)})
+            peer = NoiseFS(environment={"NOISEFS_HOT__MAX_BYTES": str(_HOT_BYTES)})
             with Server(peer, folder / f"memory-{protocol}-{connections}") as server:
                 site = site_of(server, protocol, pool, sign_payload=True)
                 assert site is not None
