@@ -1,6 +1,7 @@
 """One server for the module, and a fresh bucket for each test."""
 
 import itertools
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,3 +31,12 @@ def bucket(s3: Any) -> str:
     name = f"test-{next(_names)}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="module")
+def free_port_of_module() -> int:
+    """A TCP port on loopback that nobody uses now, for a program that cannot choose one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,17 +1,28 @@
-"""The programs people use: aws-cli, s3cmd, rclone. Each does what a backup does, and finds every byte again."""
+"""The programs people use against the installed one: each does what a backup does, and finds every byte again."""
 
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
+from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer
 from tools import components
 
 NAMES = ["plain.txt", "sub/dir/ümläut & space+plus%20.bin", "sub/#hash?.txt", "empty", "big.bin"]
+
+
+REGION = "us-east-1"
+BUCKET = "backup"
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[str]:
+    """URL of S3 of a fresh store."""
+    with RunningServer(tmp_path / "data") as running:
+        yield running.s3
 
 
 @pytest.fixture
@@ -48,12 +59,12 @@ def run(program: str, *words: str | Path, environment: Mapping[str, str] | None 
 
 
 @pytest.mark.needs("aws")
-def test_aws_cli_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_path: Path) -> None:
+def test_aws_cli_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
     environment = {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": server.endpoint,
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_CONFIG_FILE": str(tmp_path / "none"),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
@@ -61,25 +72,25 @@ def test_aws_cli_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_
     def aws(*words: str | Path) -> str:
         return run("aws", *words, environment=environment)
 
-    aws("s3", "mb", f"s3://{bucket}-aws")
-    aws("s3", "sync", tree, f"s3://{bucket}-aws/there", "--no-progress")
-    assert aws("s3", "sync", tree, f"s3://{bucket}-aws/there", "--no-progress", "--size-only") == ""
+    aws("s3", "mb", f"s3://{BUCKET}")
+    aws("s3", "sync", tree, f"s3://{BUCKET}/there", "--no-progress")
+    assert aws("s3", "sync", tree, f"s3://{BUCKET}/there", "--no-progress", "--size-only") == ""
     back = tmp_path / "back"
-    aws("s3", "sync", f"s3://{bucket}-aws/there", back, "--no-progress")
+    aws("s3", "sync", f"s3://{BUCKET}/there", back, "--no-progress")
     assert content(back) == content(tree)
-    aws("s3", "cp", f"s3://{bucket}-aws/there/big.bin", f"s3://{bucket}-aws/copy.bin", "--no-progress")
-    head = json.loads(aws("s3api", "head-object", "--bucket", f"{bucket}-aws", "--key", "copy.bin"))
+    aws("s3", "cp", f"s3://{BUCKET}/there/big.bin", f"s3://{BUCKET}/copy.bin", "--no-progress")
+    head = json.loads(aws("s3api", "head-object", "--bucket", BUCKET, "--key", "copy.bin"))
     assert head["ContentLength"] == 17 << 20
-    listed = aws("s3", "ls", f"s3://{bucket}-aws/", "--recursive")
+    listed = aws("s3", "ls", f"s3://{BUCKET}/", "--recursive")
     assert all(name in listed for name in NAMES)
-    aws("s3", "rb", f"s3://{bucket}-aws", "--force")
-    assert f"{bucket}-aws" not in aws("s3", "ls")
+    aws("s3", "rb", f"s3://{BUCKET}", "--force")
+    assert BUCKET not in aws("s3", "ls")
 
 
 @pytest.mark.needs("s3cmd")
-def test_s3cmd_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_path: Path) -> None:
+def test_s3cmd_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
     config = tmp_path / "s3cfg"
-    host = f"127.0.0.1:{server.port}"
+    host = endpoint.removeprefix("http://")
     config.write_text(
         f"[default]\naccess_key = {ACCESS_KEY}\nsecret_key = {SECRET_KEY}\nhost_base = {host}\nhost_bucket = {host}\n"
         f"use_https = False\nbucket_location = {REGION}\nmultipart_chunk_size_mb = 5\nprogress_meter = False\n"
@@ -88,33 +99,33 @@ def test_s3cmd_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_pa
     def s3cmd(*words: str | Path) -> str:
         return run("s3cmd", "-c", config, *words)
 
-    s3cmd("mb", f"s3://{bucket}-cmd")
-    s3cmd("sync", f"{tree}/", f"s3://{bucket}-cmd/there/")
+    s3cmd("mb", f"s3://{BUCKET}")
+    s3cmd("sync", f"{tree}/", f"s3://{BUCKET}/there/")
     back = tmp_path / "back"
     back.mkdir()
-    s3cmd("sync", f"s3://{bucket}-cmd/there/", f"{back}/")
+    s3cmd("sync", f"s3://{BUCKET}/there/", f"{back}/")
     assert content(back) == content(tree)
-    s3cmd("cp", f"s3://{bucket}-cmd/there/plain.txt", f"s3://{bucket}-cmd/copy.txt")
-    s3cmd("mv", f"s3://{bucket}-cmd/copy.txt", f"s3://{bucket}-cmd/moved.txt")
-    assert "moved.txt" in s3cmd("ls", f"s3://{bucket}-cmd/")
-    assert "FULL_CONTROL" in s3cmd("info", f"s3://{bucket}-cmd/moved.txt")
-    s3cmd("setacl", "--acl-private", f"s3://{bucket}-cmd/moved.txt")
-    s3cmd("del", "--recursive", "--force", f"s3://{bucket}-cmd/")
-    s3cmd("rb", f"s3://{bucket}-cmd")
+    s3cmd("cp", f"s3://{BUCKET}/there/plain.txt", f"s3://{BUCKET}/copy.txt")
+    s3cmd("mv", f"s3://{BUCKET}/copy.txt", f"s3://{BUCKET}/moved.txt")
+    assert "moved.txt" in s3cmd("ls", f"s3://{BUCKET}/")
+    assert "FULL_CONTROL" in s3cmd("info", f"s3://{BUCKET}/moved.txt")
+    s3cmd("setacl", "--acl-private", f"s3://{BUCKET}/moved.txt")
+    s3cmd("del", "--recursive", "--force", f"s3://{BUCKET}/")
+    s3cmd("rb", f"s3://{BUCKET}")
 
 
 @pytest.mark.needs("rclone")
-def test_rclone_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_path: Path) -> None:
+def test_rclone_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
     config = tmp_path / "rclone.conf"
     config.write_text(
         f"[s3]\ntype = s3\nprovider = Other\naccess_key_id = {ACCESS_KEY}\nsecret_access_key = {SECRET_KEY}\n"
-        f"endpoint = {server.endpoint}\nregion = {REGION}\nupload_cutoff = 5Mi\nchunk_size = 5Mi\n"
+        f"endpoint = {endpoint}\nregion = {REGION}\nupload_cutoff = 5Mi\nchunk_size = 5Mi\n"
     )
 
     def rclone(*words: str | Path) -> str:
         return run("rclone", "--config", config, *words)
 
-    there = f"s3:{bucket}/there"
+    there = f"s3:{BUCKET}/there"
     rclone("sync", tree, there)
     rclone("check", tree, there, "--download")
     rclone("check", tree, there)
@@ -129,4 +140,4 @@ def test_rclone_syncs_both_ways(server: S3Server, bucket: str, tree: Path, tmp_p
         ["moved.txt", *(name for name in NAMES if name not in ("plain.txt", "empty"))]
     )
     rclone("purge", there)
-    assert rclone("lsf", f"s3:{bucket}") == ""
+    assert rclone("lsf", f"s3:{BUCKET}") == ""
