@@ -7,6 +7,7 @@ Only the process that leads runs jobs marked so; all are safe when two run.
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,7 @@ class Job:
         step: One run.
         leader_only: Only one process of the store runs it.
         wake: Set by whoever wants the next run now.
+        group: Jobs of one group run one at a time.
         light: It takes no time, and must not wait for those that do.
     """
 
@@ -40,6 +42,7 @@ class Job:
     step: Callable[[], Awaitable[object]]
     leader_only: bool = True
     wake: asyncio.Event | None = None
+    group: str = "upkeep"
     light: bool = False
 
 
@@ -52,7 +55,7 @@ class Jobs:
         self._telemetry = telemetry
         self._presence = presence
         self._tasks: list[asyncio.Task[None]] = []
-        self._busy = asyncio.Lock()
+        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopping = False
 
     def start(self, jobs: list[Job]) -> None:
@@ -60,9 +63,11 @@ class Jobs:
         self._tasks = [asyncio.create_task(self._repeat(job), name=f"job:{job.name}") for job in jobs]
 
     async def stop(self) -> None:
-        """Let the step that runs end, then end all."""
+        """Let the steps that run end, then end all."""
         self._stopping = True
-        async with self._busy:
+        async with contextlib.AsyncExitStack() as ended:
+            for busy in list(self._busy.values()):
+                await ended.enter_async_context(busy)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -71,8 +76,8 @@ class Jobs:
     async def _repeat(self, job: Job) -> None:
         while not self._stopping:
             await self._pause(job)
-            # One step at a time: background work must leave the machine to requests.
-            async with contextlib.nullcontext() if job.light else self._busy:
+            # One step of a group at a time: background work must leave the machine to requests.
+            async with contextlib.nullcontext() if job.light else self._busy[job.group]:
                 failed = not self._stopping and not await self._run(job)
             if failed and job.wake is not None:
                 # What wakes a job may still be there: without a pause it would fail as fast as it can.

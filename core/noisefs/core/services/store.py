@@ -287,7 +287,7 @@ class Store:
         settings = self.settings
         young_us = int(PUBLISHED_WITHIN_S * 1e6) if settings.several_processes else 0
         return [
-            Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake),
+            Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake, group="packing"),
             Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
             Job(
                 "reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us), wake=self._pack_sealed

@@ -34,7 +34,7 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.maintenance.rows import LONGEST_KEY, walk
 from noisefs.core.services.packs.filling import SharedCell
 from noisefs.core.services.packs.staging import change_live, require_pack
 from noisefs.core.services.packs.unbroken import unbroken
@@ -167,7 +167,9 @@ class Packer:
         self._unnamed: list[Waiting] = []
 
     async def run(self, *, flush: bool = False) -> int:
-        """Pack what waits, in batches; returns the sealed bytes that were packed.
+        """Pack what waits now, in batches; returns the sealed bytes that were packed.
+
+        What arrives meanwhile has a later body id, and waits for the next run: else a run would not end under load.
 
         Args:
             flush: Also pack what does not fill a cell.
@@ -175,9 +177,10 @@ class Packer:
         async with self._busy:
             added = self._backlog.added_bytes
             packed = await unbroken(self._name()) if self._unnamed else 0
+            end = await self._workers.run(Lane.BACKGROUND, self._index.read, _behind_inline)
             seen, start, more = 0, b"", True
             while more:
-                batch, start, more = await self._workers.run(Lane.BACKGROUND, self._collect, start)
+                batch, start, more = await self._workers.run(Lane.BACKGROUND, self._collect, start, end)
                 seen += sum(len(waiting.sealed) for waiting in batch)
                 if not flush:
                     batch = batch[: self._placer.fits([len(waiting.sealed) for waiting in batch])]
@@ -196,12 +199,12 @@ class Packer:
 
         self._backlog.correct(await self._workers.run(Lane.BACKGROUND, total))
 
-    def _collect(self, start: bytes) -> tuple[list[Waiting], bytes, bool]:
-        """Up to ``BATCH_BYTES`` of slices from ``start`` on, where to go on, and whether there may be more."""
+    def _collect(self, start: bytes, end: bytes) -> tuple[list[Waiting], bytes, bool]:
+        """Up to ``BATCH_BYTES`` of slices from ``start`` to ``end``, where to go on, and whether there may be more."""
         batch: list[Waiting] = []
         size = 0
         while size < BATCH_BYTES:
-            rows = self._index.read(partial(_inline_from, start))
+            rows = self._index.read(partial(_inline_from, start, end))
             if not rows:
                 return batch, start, False
 
@@ -245,8 +248,14 @@ class Packer:
         return moved
 
 
-def _inline_from(start: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:
-    return tx.scan(Table.INLINE, start, b"\xff" * 17, ROWS_AT_SCAN)
+def _inline_from(start: bytes, end: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:
+    return tx.scan(Table.INLINE, start, end, ROWS_AT_SCAN)
+
+
+def _behind_inline(tx: Reading) -> bytes:
+    """A key behind the last slice that waits."""
+    last = tx.scan(Table.INLINE, b"", LONGEST_KEY, 1, reverse=True)
+    return last[0][0] + b"\0" if last else b""
 
 
 def commit_places(tx: Writing, batch: list[Waiting], owner: InstanceId) -> int:
