@@ -28,6 +28,7 @@ from noisefs.core.domain.head import read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.errors import NoisefsError, Unavailable
 from noisefs.gateway import declared, logs, rootkey, tls
+from noisefs.gateway.allocator import keep_large_buffers
 from noisefs.gateway.announcing import announce
 from noisefs.gateway.assembly import open_store
 from noisefs.gateway.config.schema import Config, RootKeyConfig
@@ -172,6 +173,7 @@ async def _ended(sentinel: int) -> None:
 
 def _work(folder: Folder, config: Config, number: int, pipe: Connection) -> None:
     """A worker's whole life."""
+    keep_large_buffers()
     logs.configure(config.log_level, worker=number)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -81,10 +81,12 @@ def serve(
     import uvloop
 
     from noisefs.gateway import logs
+    from noisefs.gateway.allocator import keep_large_buffers
     from noisefs.gateway.config.load import load
     from noisefs.gateway.running import run
     from noisefs.gateway.workers import supervise
 
+    keep_large_buffers()
     flags = {"s3.listen": s3, "webdav.listen": webdav, "admin.listen": admin, "workers": workers}
     loaded = load(config, flags=flags, assignments=assignments or ())
     logs.configure(loaded.config.log_level)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 from cachetools import LRUCache
 
 from noisefs.core.domain.geometry import Geometry
@@ -60,12 +61,19 @@ class CellReader:
     # ------------------------------------------------------------------ runs
 
     def cells(
-        self, body_id: BodyId, segment: int, count: int, *, keep: bool, fresh: bool = False
+        self,
+        body_id: BodyId,
+        segment: int,
+        count: int,
+        *,
+        keep: bool,
+        fresh: bool = False,
+        runs: Sequence[tuple[int, Run]] = (),
     ) -> list[tuple[Run, memoryview, int]]:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
-        ``fresh``: read from the store even what is in memory.
+        ``fresh``: read from the store even what is in memory. ``runs``: their locations, where the caller knows them.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
@@ -74,14 +82,24 @@ class CellReader:
         if hot is not None:
             return hot
         found: list[tuple[Run, memoryview, int]] = []
-        for first, run in self._index.read(lambda tx: runs_of(tx, body_id, segment, count)):
+        for first, run in runs or self.locate(body_id, segment, count):
+            if first + run.count <= segment or first >= segment + count:
+                continue
             begin, end = max(first, segment), min(first + run.count, segment + count)
-            out = memoryview(bytearray((end - begin) * self._geometry.block_bytes))
+            out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
             self.unmask(run, begin - first, end - begin, out, fresh=fresh)
             found.append((run, out, begin))
             if keep and self._hot_bytes:
                 self._keep(body_id, begin, run, out)
         return found
+
+    def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
+        """Where these segments lie now, as (first segment, run), ascending.
+
+        Raises:
+            BlockUnavailable: A segment has no location.
+        """
+        return self._index.read(lambda tx: runs_of(tx, body_id, segment, count))
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
@@ -117,7 +135,7 @@ class CellReader:
         position = run.position + skip * strategy.stride
         have = {} if fresh else self._seeds_at_hand(run.pack_id, strategy)
         ranges = strategy.needed(position, count, run.seed, have.keys())
-        blocks = memoryview(bytearray(sum(n for _start, n in ranges) * size))
+        blocks = np.empty(sum(n for _start, n in ranges) * size, np.uint8).data
         place: dict[int, memoryview] = dict(have)
         at = 0
         for start, n in ranges:

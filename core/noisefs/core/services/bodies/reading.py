@@ -33,6 +33,9 @@ LOOP_BYTES: Final = 16384
 LOOP_SEGMENTS: Final = 4
 """Hot segments opened on the event loop at a time: 60 us at the default S."""
 
+LOCATED_SEGMENTS: Final = 512
+"""Segments whose locations are looked up at a time: a long read asks the index once a pack, not once a window."""
+
 SEQUENTIAL_BYTES: Final = 8 * 1024 * 1024
 """A read longer than this passes by the hot tier: it would only push out what is read at random."""
 
@@ -42,13 +45,17 @@ WINDOWS_A_READER: Final = 2
 
 @dataclass(slots=True)
 class _Opened:
-    """A body and what reading it takes. ``inline``: its sealed slice, if that was in the index."""
+    """A body and what reading it takes. ``inline``: its sealed slice, if that was in the index.
+    ``until``: where the read ends; ``runs``: locations it looked up.
+    """
 
     extent: Extent
     size: int
     cipher: BodyCipher
     tail: int
     inline: bytes | None
+    until: int = 0
+    runs: Sequence[tuple[int, Run]] = ()
 
 
 class OpenBodies:
@@ -83,6 +90,7 @@ class OpenBodies:
                         continue
                     shift = opened.extent.offset - (at - length)
                     position, stop = first + shift, last + shift
+                    opened.until = stop
                     while position < stop:
                         if reader.readers.is_cut(opened.extent.body_id):
                             raise Unavailable("the object was deleted while it was read")
@@ -219,7 +227,7 @@ class BodyReader:
             return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
         except (IntegrityError, BlockUnavailable) as exc:
             log.warning("read.second_look", extra={"cause": str(exc)})
-            opened.inline = None
+            opened.inline, opened.runs = None, ()
             if isinstance(exc, SegmentDamaged):
                 self._cells.forget(opened.extent.body_id, exc.segment, 1)
             try:
@@ -238,8 +246,19 @@ class BodyReader:
             return plain[position - full : stop - full]
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
-        cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep)
+        runs = self._located(opened, first, count)
+        cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep, runs=runs)
         return self._open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
+
+    def _located(self, opened: _Opened, first: int, count: int) -> Sequence[tuple[int, Run]]:
+        """Runs that cover these segments; looked up for many windows at once."""
+        runs = opened.runs
+        if not runs or runs[0][0] > first or runs[-1][0] + runs[-1][1].count < first + count:
+            size = self._geometry.segment_bytes
+            left = min(-(-opened.until // size), opened.size // size) - first
+            runs = self._cells.locate(opened.extent.body_id, first, max(count, min(left, LOCATED_SEGMENTS)))
+            opened.runs = runs
+        return runs
 
     def _open_cells(
         self, opened: _Opened, first: int, count: int, found: list[tuple[Run, memoryview, int]]
