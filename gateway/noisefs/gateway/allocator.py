@@ -1,7 +1,7 @@
 """The C allocator, told to keep large buffers.
 
 glibc maps every buffer of a megabyte anew and gives it back at once: each page is then faulted in and zeroed for every
-window that is read, a third of the cost of a large GET. Memory stays bounded, because the buffers are. Where there is no
+window that is read, a third of the cost of a large GET. Memory stays bounded, because the buffers are. Without
 glibc nothing happens.
 """
 
