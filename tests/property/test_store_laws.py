@@ -46,17 +46,18 @@ class History:
         await self.store.start(background=False)
         for _ in range(steps):
             await self._step()
-        self.parts.index.full_for = 0
+        self.parts.index.is_full = lambda: False
         self.parts.packs.fail_syncs(0)
         await self._settle()
 
     async def _step(self) -> None:
-        if self.chance.random() < 0.25:
-            self.parts.index.full_for = self.chance.choice((1, 1, 2, 4))
+        if self.chance.random() < 0.3:
+            share = self.chance.choice((0.03, 0.1, 0.5))
+            self.parts.index.is_full = lambda: self.chance.random() < share
         if self.chance.random() < 0.15:
             self.parts.packs.fail_syncs(1)
         await asyncio.gather(*(self._do() for _ in range(self.chance.randrange(1, 7))))
-        self.parts.index.full_for = 0
+        self.parts.index.is_full = lambda: False
         self.parts.packs.fail_syncs(0)
         if self.chance.random() < 0.15:
             self.packs.crash()

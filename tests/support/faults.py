@@ -51,12 +51,14 @@ class FullIndex(MemoryIndex):
         """With room."""
         super().__init__()
         self.full_for = 0
+        self.is_full: Callable[[], bool] = lambda: False
+        """Asked at every commit."""
 
     def transact(self, batch: Sequence[Callable[[Writing], object]], *, wipe: bool = True) -> list[Outcome[object]]:
         """Run the batch; where the disk is full, undo it."""
-        if not self.full_for:
+        if not self.full_for and not self.is_full():
             return super().transact(batch, wipe=wipe)
-        self.full_for -= 1
+        self.full_for = max(0, self.full_for - 1)
 
         def undone(tx: Writing) -> None:
             for work in batch:

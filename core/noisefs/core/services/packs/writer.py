@@ -12,6 +12,7 @@ lane, one call a run; one sync serves all who wait.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
@@ -96,6 +97,9 @@ class PackWriter:
         self._fillings: dict[PackId, Filling] = {}
         self._syncing: dict[PackId, asyncio.Task[None]] = {}
         self._unnoted: list[Filling] = []
+        """Poisoned, and the index does not know it yet."""
+        self._unused: list[Filling] = []
+        """Never got a cell, and are to be removed."""
         self._closed = False
 
     # ------------------------------------------------------------------ appending
@@ -244,8 +248,7 @@ class PackWriter:
         """The open pack; the caller holds the lock, and is not broken off."""
         if self._closed:
             raise Draining("the pack writer is closed")
-        if self._unnoted:
-            await self._note_poisoned()
+        await self._catch_up()
         if self._current is not None and (self._current.sealed or self._current.turned):
             await self._seal(self._current)
         if self._current is None:
@@ -256,6 +259,13 @@ class PackWriter:
             # A failure is met again by whoever needs the pack.
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._current
+
+    async def _catch_up(self) -> None:
+        """Do what could not be done before; the caller holds the lock."""
+        if self._unnoted:
+            await self._note_poisoned()
+        if self._unused:
+            await self._remove_unused()
 
     async def _next_filling(self) -> Filling:
         task, self._next = self._next, None
@@ -422,8 +432,7 @@ class PackWriter:
 
     async def _rest(self) -> None:
         async with self._lock:
-            if self._unnoted:
-                await self._note_poisoned()
+            await self._catch_up()
             prepared = await self._take_prepared()
             if prepared is not None:
                 await self._remove(prepared)
@@ -451,7 +460,21 @@ class PackWriter:
             return None
 
     async def _remove(self, filling: Filling) -> None:
-        """Remove a pack that never got a cell."""
+        """Remove a pack that never got a cell; what a full disk forbids now is done before the next one is made."""
+        self._unused.append(filling)
         await self._workers.run(self._lane, filling.pack.abandon)
-        await self._commits.run(lambda tx: tx.delete(Table.PACKS, filling.pack_id))
-        await self._workers.run(self._lane, self._packs.drop, filling.pack_id)
+        await self._remove_unused()
+
+    async def _remove_unused(self) -> None:
+        try:
+            while self._unused:
+                pack_id = self._unused[0].pack_id
+                await self._commits.run(partial(_forget_pack, pack_id))
+                await self._workers.run(self._lane, self._packs.drop, pack_id)
+                self._unused.pop(0)
+        except NoisefsError as exc:
+            log.info("pack.remove_waits", extra={"packs": len(self._unused), "cause": str(exc)})
+
+
+def _forget_pack(pack_id: PackId, tx: Writing) -> None:
+    tx.delete(Table.PACKS, pack_id)
