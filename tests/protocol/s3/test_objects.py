@@ -289,6 +289,14 @@ def test_the_only_version_is_called_null(s3: Any, bucket: str) -> None:
     s3.delete_object(Bucket=bucket, Key="k", VersionId="null")
 
 
+@pytest.mark.parametrize("query", ["partNumber=1", "versionId=null"])
+def test_a_put_with_half_a_multipart_request_overwrites_nothing(server: S3Server, bucket: str, query: str) -> None:
+    request(server, "PUT", f"/{bucket}/k", b"old")
+    reply = request(server, "PUT", f"/{bucket}/k?{query}", b"new")
+    assert (reply.status, reply.code) == (400, "InvalidArgument")
+    assert request(server, "GET", f"/{bucket}/k").body == b"old"
+
+
 def test_many_objects_go_at_once_each_with_its_own_outcome(s3: Any, bucket: str) -> None:
     for name in ("a", "b", "c&<>\n"):
         s3.put_object(Bucket=bucket, Key=name, Body=b"x")

@@ -15,7 +15,7 @@ from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
-from noisefs.adapters.inbound.s3.operations.copying import Copying
+from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
@@ -62,7 +62,7 @@ class S3Adapter:
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()
         self._open = 0
-        bodies = XmlBodies(settings.max_xml_bytes)
+        bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
         self._routes = Routes(
             Operations(
@@ -131,15 +131,17 @@ class S3Adapter:
 
     async def _check_owners(self, call: Call, operation: Operation) -> None:
         """Refuse a request that expects somebody else to own a bucket."""
-        for header, name in (
-            ("x-amz-expected-bucket-owner", call.bucket),
-            ("x-amz-source-expected-bucket-owner", call.headers.get("x-amz-copy-source", "").strip("/").split("/")[0]),
-        ):
-            expected = call.headers.get(header)
-            if expected and name and operation.name != "CreateBucket":
-                bucket = await self._buckets.get(call.who, name)
-                if bucket.owner != expected:
-                    raise S3Error("AccessDenied")
+        expected = call.headers.get("x-amz-expected-bucket-owner")
+        if expected and call.bucket and operation.name != "CreateBucket":
+            await self._check_owner(call, call.bucket, expected)
+        expected = call.headers.get("x-amz-source-expected-bucket-owner")
+        if expected and "x-amz-copy-source" in call.headers:
+            await self._check_owner(call, source_of(call.headers["x-amz-copy-source"]).bucket, expected)
+
+    async def _check_owner(self, call: Call, name: str, expected: str) -> None:
+        bucket = await self._buckets.get(call.who, name)
+        if bucket.owner != expected:
+            raise S3Error("AccessDenied")
 
     def _ids(self, request: web.BaseRequest) -> dict[str, str]:
         """The headers that every answer carries. The gateway names a request; without it the adapter does."""

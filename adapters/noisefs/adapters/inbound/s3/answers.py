@@ -78,13 +78,15 @@ async def stream(
     """Send a response's body of ``size`` bytes as it comes.
 
     Until the first piece is there nothing is sent, so an error up to then still has an answer. Later, an exception of
-    ``pieces``, and a client that takes nothing for ``timeout_s``, cut the connection: that never looks complete.
+    ``pieces``, and a client that takes nothing for ``timeout_s`` (twice that at most), cut the connection: that never
+    looks complete.
 
     Raises:
         Whatever ``pieces`` raises. ``ConnectionError``: the client is gone, or was cut off.
     """
     request = call.request
     response = Answer(status, {**call.ids, **headers, "Content-Length": str(size)})
+    watch = Watch(request, timeout_s) if size > _JOINED_MOST else None
     left = size
     try:
         async for piece in pieces:
@@ -93,26 +95,65 @@ async def stream(
             left -= len(piece)
             if len(piece) > _JOINED_MOST:
                 request.writer.send_headers()
-            async with asyncio.timeout(timeout_s):
-                if left == 0:
-                    await response.write_eof(piece)
-                    break
-                await response.write(piece)
-    except TimeoutError as exc:
-        _cut(request)
-        raise ConnectionAbortedError(f"the client took nothing for {timeout_s:g} s") from exc
+            if watch is not None:
+                watch.writing = True
+                watch.writes += 1
+            if left == 0:
+                await response.write_eof(piece)
+                break
+            await response.write(piece)
+            if watch is not None:
+                watch.writing = False
     except BaseException:
         if response.prepared:
             _cut(request)
         raise
     finally:
         call.sent_bytes = size - left
+        if watch is not None:
+            watch.stop()
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
-    if left:
+    if left or (watch is not None and watch.gave_up):
         _cut(request)
-        raise ConnectionAbortedError(f"{left} of {size} bytes are missing")
+        raise ConnectionAbortedError(f"{left} of {size} bytes were not sent")
     return response
+
+
+class Watch:
+    """Cuts the connection of a client that takes nothing. One timer a response instead of one a piece.
+
+    A write that waits is never cancelled: aiohttp would lose what it waits with.
+    """
+
+    __slots__ = ("_left", "_seen", "_timeout_s", "_timer", "_transport", "gave_up", "writes", "writing")
+
+    def __init__(self, request: web.BaseRequest, timeout_s: float) -> None:
+        self._transport = request.transport
+        self._timeout_s = timeout_s
+        self._left = 0
+        self._seen = -1
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._look)
+        self.writes = 0
+        self.writing = False
+        """Whether the client is waited for now; waiting for a disk is not its fault."""
+        self.gave_up = False
+
+    def stop(self) -> None:
+        """The response has ended."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        left = transport.get_write_buffer_size()
+        if self.writing and self._seen == self.writes and left >= self._left:
+            self.gave_up = True
+            transport.abort()
+            return
+        self._seen, self._left = self.writes, left
+        self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._look)
 
 
 def _cut(request: web.BaseRequest) -> None:

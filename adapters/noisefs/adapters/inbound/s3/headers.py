@@ -86,6 +86,7 @@ NOT_BUILT: Final = frozenset(
 )
 """Headers that ask for something that is not there."""
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_built(headers: Mapping[str, str]) -> None:
@@ -193,10 +194,10 @@ def object_headers(version: Version) -> dict[str, str]:
         "Last-Modified": http_time(version.modified_us),
         "ETag": f'"{version.etag}"',
         "Accept-Ranges": "bytes",
-        "Content-Type": _printable(version.content_type) or "binary/octet-stream",
+        "Content-Type": _harmless(version.content_type) or "binary/octet-stream",
     }
     for name, value in version.headers.items():
-        found[name] = _printable(value)
+        found[name] = _harmless(value)
     for name, value in version.metadata.items():
         found[META + name] = field_value(value)
     if version.sse:
@@ -224,15 +225,15 @@ def overrides_of(params: Mapping[str, str]) -> dict[str, str]:
     for name, header in OVERRIDES.items():
         value = params.get(name)
         if value is not None:
-            if not _printable(value) and value:
+            if _CONTROL.search(value):
                 raise invalid_argument(name, value, f"{name} is not a header value")
             found[header] = value
     return found
 
 
-def _printable(text: str) -> str:
+def _harmless(text: str) -> str:
     """The text if a header can carry it; another protocol may have put anything there."""
-    return text if text.isprintable() else ""
+    return "" if _CONTROL.search(text) else text
 
 
 @lru_cache(maxsize=4096)

@@ -93,12 +93,6 @@ def _from_header(authorization: str, stamp: str, region: str) -> Claim:
                 _HEADER, f"The authorization header is malformed; the authorization component {name!r} is missing."
             )
     access_key_id, scope = _scope_of(fields["Credential"], region, _HEADER, "The authorization header is malformed")
-    if _STAMP.fullmatch(stamp) and stamp[:8] != scope.date:
-        raise S3Error(
-            _HEADER,
-            f'The authorization header is malformed; Invalid credential date "{scope.date}". This date is not the same '
-            f'as X-Amz-Date: "{stamp[:8]}".',
-        )
     signed = tuple(fields["SignedHeaders"].lower().split(";"))
     return Claim(access_key_id, scope, signed, fields["Signature"], stamp)
 
@@ -118,10 +112,6 @@ def _from_query(params: Mapping[str, str], region: str) -> Claim:
     stamp = params["X-Amz-Date"]
     if not _STAMP.fullmatch(stamp):
         raise S3Error(_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-    if stamp[:8] != scope.date:
-        raise S3Error(
-            _QUERY, f'Invalid credential date "{scope.date}". This date is not the same as X-Amz-Date: "{stamp[:8]}".'
-        )
     signed = tuple(params["X-Amz-SignedHeaders"].lower().split(";"))
     return Claim(access_key_id, scope, signed, params["X-Amz-Signature"], stamp, expires_s)
 

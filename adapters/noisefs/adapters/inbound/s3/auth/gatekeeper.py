@@ -110,6 +110,12 @@ class Gatekeeper:
     def _verified(self, claim: Claim, method: str, target: Target, headers: Mapping[str, str]) -> Session:
         stamp = claim.stamp or _stamp_of_date(headers)
         self._check_time(claim, stamp)
+        if stamp[:8] != claim.scope.date:
+            raise S3Error(
+                "AuthorizationQueryParametersError" if claim.presigned else "AuthorizationHeaderMalformed",
+                f'Invalid credential date "{claim.scope.date}". This date is not the same as that of the request: '
+                f'"{stamp[:8]}".',
+            )
         payload = _payload_of(claim, target, headers)
         credential = self._accounts.credential(claim.access_key_id)
         if credential is None:

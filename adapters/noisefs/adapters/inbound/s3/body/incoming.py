@@ -24,9 +24,10 @@ class Incoming:
         self._invited = headers.get("expect", "").lower() != "100-continue"
         length = headers.get("content-length")
         chunked = "transfer-encoding" in headers
-        self.declared_bytes: int | None = None if chunked or length is None else int(length)
+        known = length is not None and not chunked and length.isascii() and length.isdigit()
+        self.declared_bytes: int | None = int(length) if known and length else None
         """``Content-Length``; ``None`` where there is none."""
-        self.framed = chunked or length is not None
+        self.framed = chunked or known
         """Whether the request says anything about a body."""
         self.received_bytes = 0
         """Bytes read so far."""

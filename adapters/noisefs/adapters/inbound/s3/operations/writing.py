@@ -9,7 +9,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
-from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, not_implemented
+from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.documents import element, optional
@@ -43,6 +43,9 @@ class Writing:
 
     async def put_object(self, call: Call) -> Answer:
         """Store the body under the key. All checks that need no bytes come before the client is asked for them."""
+        for name in ("versionId", "partNumber"):
+            if name in call.target.params:
+                raise invalid_argument(name, call.param(name), f"This operation does not accept a {name}.")
         attributes = attributes_of(call.headers)
         condition = write_condition(call.headers)
         payload = Payload(call.headers, call.session, call.incoming, self._max_put_bytes)
