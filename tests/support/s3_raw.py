@@ -68,6 +68,13 @@ class Wire:
         body, self._left = self._left[:length], self._left[length:]
         return Reply(status, headers, body, headers.get("connection", "").lower() == "close")
 
+    def receive_head(self) -> bytes:
+        """Read the headers of an answer; what came of its body with them."""
+        while b"\r\n\r\n" not in self._left:
+            self._left += self._more()
+        left, self._left = self._left.partition(b"\r\n\r\n")[2], b""
+        return left
+
     def ended(self) -> bool:
         """Whether the server has closed the connection (waits for it)."""
         try:

@@ -110,7 +110,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             adapter.handle,
             access_log=None,
             auto_decompress=False,
-            lingering_time=1.0,
+            lingering_time=0.5,
             max_line_size=32_768,
             max_field_size=32_768,
         )

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -276,6 +277,17 @@ def test_a_client_that_takes_nothing_is_cut_off() -> None:
             except ConnectionError:
                 pass
             assert received < 40 * MIB
+
+
+def test_a_client_that_takes_its_time_gets_everything() -> None:
+    with serve(S3Settings(body_timeout_s=0.2)) as server:
+        server.client().put_object(Bucket="bucket", Key="k", Body=b"x" * (12 * MIB))
+        with Wire(server) as wire:
+            wire.send(signed_head(server, "GET", "/bucket/k"))
+            received = len(wire.receive_head())
+            while received < 12 * MIB:
+                time.sleep(0.05)  # the pace of a slow reader
+                received += len(wire.socket.recv(MIB // 2))
 
 
 BOMB = b'<!DOCTYPE Delete [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><Delete><Object><Key>&b;</Key></Object></Delete>'

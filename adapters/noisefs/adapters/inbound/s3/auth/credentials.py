@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from noisefs.adapters.inbound.s3.auth.signature import ALGORITHM, SERVICE, Scope
@@ -93,8 +94,7 @@ def _from_header(authorization: str, stamp: str, region: str) -> Claim:
                 _HEADER, f"The authorization header is malformed; the authorization component {name!r} is missing."
             )
     access_key_id, scope = _scope_of(fields["Credential"], region, _HEADER, "The authorization header is malformed")
-    signed = tuple(fields["SignedHeaders"].lower().split(";"))
-    return Claim(access_key_id, scope, signed, fields["Signature"], stamp)
+    return Claim(access_key_id, scope, _names_of(fields["SignedHeaders"]), fields["Signature"], stamp)
 
 
 def _from_query(params: Mapping[str, str], region: str) -> Claim:
@@ -112,7 +112,7 @@ def _from_query(params: Mapping[str, str], region: str) -> Claim:
     stamp = params["X-Amz-Date"]
     if not _STAMP.fullmatch(stamp):
         raise S3Error(_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-    signed = tuple(params["X-Amz-SignedHeaders"].lower().split(";"))
+    signed = _names_of(params["X-Amz-SignedHeaders"])
     return Claim(access_key_id, scope, signed, params["X-Amz-Signature"], stamp, expires_s)
 
 
@@ -129,6 +129,13 @@ def _expires_of(text: str) -> int:
     return expires_s
 
 
+@lru_cache(maxsize=1024)
+def _names_of(text: str) -> tuple[str, ...]:
+    """Signed headers; a client signs the same ones again and again."""
+    return tuple(text.lower().split(";"))
+
+
+@lru_cache(maxsize=1024)
 def _scope_of(credential: str, region: str, code: str, begin: str) -> tuple[str, Scope]:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not parts[0]:

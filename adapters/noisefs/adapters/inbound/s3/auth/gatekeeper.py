@@ -225,7 +225,9 @@ def _stamp_of_date(headers: Mapping[str, str]) -> str:
     return moment.strftime("%Y%m%dT%H%M%SZ")
 
 
+@lru_cache(maxsize=64)
 def _seconds_of(stamp: str) -> int | None:
+    """Seconds since the epoch; requests of one second have the same stamp."""
     if len(stamp) != 16 or stamp[8] != "T" or stamp[15] != "Z" or not stamp.isascii():
         return None
     try:
