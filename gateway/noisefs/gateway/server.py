@@ -22,6 +22,10 @@ from noisefs.gateway.requests import Handle
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+_LOOK_S: Final = 0.02
+"""While draining: between two looks at what is still under way. aiohttp has no call for it."""
+_CANCEL_S: Final = 0.1
+"""What a request that outlasted the drain gets to end, before it is cancelled."""
 _FAULT: Final = 500
 _HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -42,6 +46,11 @@ class _Connection(RequestHandler):
     __slots__ = ("malformed",)
 
     malformed: Malformed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._request_in_progress)
 
     def handle_error(
         self,
@@ -97,6 +106,20 @@ class BoundedServer(web.Server):
         else:
             self._open.add(handler)
 
+    def close_idle(self) -> int:
+        """Close connections without a request; returns how many have one.
+
+        aiohttp's own shutdown closes all at once, and a closed connection takes no more of a body that is on its way:
+        an upload under way would wait for the limit and fail.
+        """
+        busy = 0
+        for connection in self.connections:
+            if isinstance(connection, _Connection) and connection.is_busy:
+                busy += 1
+            else:
+                connection.close()
+        return busy
+
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out."""
         self._open.discard(handler)
@@ -116,7 +139,8 @@ class Listener:
     ) -> None:
         """Serve ``handle`` on a bound socket, which belongs to the listener from now on."""
         self._server = BoundedServer(handle, limits, malformed)
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=limits.drain_s)
+        self._drain_s = limits.drain_s
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_CANCEL_S)
         self._sock = sock
         self._tls = tls
         self._site: web.SockSite | None = None
@@ -129,6 +153,14 @@ class Listener:
 
     async def drain(self) -> None:
         """Accept no more; idle connections end now, requests under way have ``drain_s`` to end."""
+        if self._site is not None:
+            await self._site.stop()
+        try:
+            async with asyncio.timeout(self._drain_s):
+                while self._server.close_idle():  # noqa: ASYNC110 - aiohttp has no event for it
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            log.warning("server.drain_ended", extra={"requests": self._server.close_idle()})
         await self._runner.cleanup()
         self._sock.close()
 
