@@ -17,14 +17,9 @@ Encode = Callable[[str], str]
 A text that needs neither is returned itself."""
 
 
-def plain(text: str) -> str:
-    """Without an encoding type."""
-    return xml_text(text)
-
-
 def encoder(encoding_type: str) -> Encode:
     """The encoding of names. ``encoding_type``: ``url`` or empty."""
-    return url_text if encoding_type == "url" else plain
+    return url_text if encoding_type == "url" else xml_text
 
 
 async def contents(
