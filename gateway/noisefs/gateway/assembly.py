@@ -33,8 +33,9 @@ from noisefs.gateway.folder import Folder
 
 log = logging.getLogger(__name__)
 
-BALLAST_SHARE: Final = 4
-"""The ballast is this part of the reserve; the rest is what packs leave free."""
+BALLAST_SHARE: Final = 2
+"""The ballast is this part of the reserve; the rest is what packs leave free. It has to hold a pack at the default
+sizes: on a disk that somebody else filled, cleaning moves what lives to a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +163,9 @@ async def open_store(
         index = SqliteIndex.open(folder.index, ground.keys.index, create=create_index, sync=config.store.sync)
         stack.callback(index.close)
         store = ground.store(index)
+        held = _ballast(ground)
+        store.commits.relieve_with(held.relieve)
         if ballast:
-            held = _ballast(ground)
             await held.start()
             stack.push_async_callback(held.stop)
         snapshots = _snapshots(ground, index, store)

@@ -45,6 +45,17 @@ class Ballast:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def relieve(self) -> bool:
+        """Let go of the ballast now, because a commit found no space; tells whether that made room. Blocks."""
+        try:
+            freed = self._reserve.release()
+        except NoisefsError:
+            log.warning("ballast.failed", exc_info=True)
+            return False
+        if freed:
+            log.warning("disk.full", extra={"ballast_bytes_released": freed})
+        return freed > 0
+
     def tend(self) -> None:
         """Let go of the ballast on a full disk, take it back on one with room. Blocks for some microseconds."""
         try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from noisefs.core.errors import Draining, OutcomeUnknown
+from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown
 from noisefs.core.ports.index import Index, Outcome, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
@@ -45,6 +45,11 @@ class CommitQueue:
         self._queue: deque[_Waiting] = deque()
         self._drainer: asyncio.Task[None] | None = None
         self._closing = False
+        self._relief: Callable[[], bool] | None = None
+
+    def relieve_with(self, relief: Callable[[], bool]) -> None:
+        """Call ``relief`` on a lane when a batch meets a full disk; where it says that it made room, try once more."""
+        self._relief = relief
 
     async def run(self, work: Callable[[Writing], T], *, wipe: bool = True) -> T:
         """Commit ``work`` with others that wait, and return what it returned.
@@ -93,9 +98,8 @@ class CommitQueue:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        works = [waiting.work for waiting in batch]
         try:
-            outcomes = await self._workers.run(Lane.COMMIT, self._index.transact, works, wipe=batch[0].wipe)
+            outcomes = await self._transact([waiting.work for waiting in batch], wipe=batch[0].wipe)
         except asyncio.CancelledError:
             _fail(batch, OutcomeUnknown("the commit was cut off: the write may or may not be visible"))
             raise
@@ -106,6 +110,14 @@ class CommitQueue:
         self._telemetry.observe(Histogram.COMMIT_GROUP, len(batch))
         for waiting, outcome in zip(batch, outcomes, strict=True):
             _settle(waiting.done, outcome)
+
+    async def _transact(self, works: list[Callable[[Writing], object]], *, wipe: bool) -> list[Outcome[object]]:
+        try:
+            return await self._workers.run(Lane.COMMIT, self._index.transact, works, wipe=wipe)
+        except DiskFull:
+            if self._relief is None or not await self._workers.run(Lane.BACKGROUND, self._relief):
+                raise
+        return await self._workers.run(Lane.COMMIT, self._index.transact, works, wipe=wipe)
 
 
 def _settle(done: asyncio.Future[object], outcome: Outcome[object]) -> None:

@@ -13,6 +13,7 @@ from noisefs.core.ports.index import Outcome, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram
 from noisefs.core.ports.workers import Lane, P, T, Workers
 from noisefs.core.services.commits import BATCH, CommitQueue
+from tests.support.faults import FullIndex
 
 
 class RecordingIndex(MemoryIndex):
@@ -212,3 +213,26 @@ async def test_when_the_lane_goes_away_nobody_hangs() -> None:
     queue = CommitQueue(MemoryIndex(), CutOffWorkers(), MemoryTelemetry())
     answers = await asyncio.gather(*(queue.run(put(b"%d" % n)) for n in range(BATCH + 2)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [OutcomeUnknown] * BATCH + [Draining] * 2
+
+
+async def test_a_full_disk_is_relieved_once_and_the_batch_tried_again() -> None:
+    index = FullIndex()
+    queue = CommitQueue(index, InlineWorkers(), MemoryTelemetry())
+    index.full_for = 1
+    asked: list[bool] = []
+
+    def relief() -> bool:
+        asked.append(True)
+        return True
+
+    queue.relieve_with(relief)
+    await queue.run(lambda tx: tx.put(Table.META, b"k", b"v"))
+    assert index.read(lambda tx: tx.get(Table.META, b"k")) == b"v"
+    assert asked == [True]
+    index.full_for = 2
+    with pytest.raises(DiskFull):
+        await queue.run(lambda tx: tx.put(Table.META, b"l", b"v"))
+    queue.relieve_with(lambda: False)
+    index.full_for = 1
+    with pytest.raises(DiskFull):
+        await queue.run(lambda tx: tx.put(Table.META, b"m", b"v"))
