@@ -36,6 +36,7 @@ class Checker:
             await self._uploads(store)
             self.check_generations(store)
             _packs(store)
+            await store.reaper.run()  # rows of dead bodies may name packs that recovery dropped, until then
             _audits(store)
         except NoisefsError as exc:
             raise Wrong(f"after a restart: {exc!r}") from exc
@@ -137,5 +138,6 @@ def _audits(store: Store) -> None:
     if not orphans.clean:
         raise Wrong(f"orphans after a restart: {orphans}")
     tuples = store.auditor.tuples()
-    if tuples.runs_alone or tuples.pairs_used_twice or tuples.unreadable:
+    alone = tuples.runs_alone if store.geometry.strategy == "chain" else 0  # others only report it
+    if alone or tuples.pairs_used_twice or tuples.unreadable:
         raise Wrong(f"tuples that should not be: {tuples}")

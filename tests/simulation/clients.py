@@ -27,6 +27,10 @@ FOLDERS: Final = ("", "photos/", "photos/2026/", "notes/")
 KEYS_A_FOLDER: Final = 6
 MAX_PARTS: Final = 4
 THINK_S: Final = 0.01
+SLOW_S: Final = 0.3
+"""A slow client takes this long over a piece."""
+LINGER_S: Final = 1.0
+"""Time for the background jobs to release what was deleted."""
 PATIENCE_S: Final = 600.0
 """No operation may take longer than this, in virtual time."""
 
@@ -57,6 +61,7 @@ class Client:
             (self.get, 20),
             (self.delete, 9),
             (self.copy, 8),
+            (self.get_of_what_goes, 1),
             (self.list, 4),
             (self.upload, 14),
             (self.delete_many, 2),
@@ -100,12 +105,15 @@ class Client:
             size = int(1024 * (segment / 1024) ** self._chance.random())
         elif kind < 0.78:
             size = segment * self._chance.randint(1, 3)
-        else:
+        elif kind < 0.98:
             size = self._chance.randint(segment + 1, 3 * segment)
+        else:
+            size = self._chance.randint(9 * segment, 20 * segment)  # more than one window of a reader
         return self._chance.randbytes(size)
 
     async def _stream(self, data: bytes, cut_at: int | None = None) -> AsyncIterator[bytes]:
         at = 0
+        pause_s = SLOW_S if self._chance.random() < 0.15 else THINK_S
         while at < len(data):
             if cut_at is not None and at >= cut_at:
                 raise _Cut
@@ -113,7 +121,7 @@ class Client:
             yield data[at : at + step]
             at += step
             if self._chance.random() < 0.3:
-                await asyncio.sleep(self._chance.expovariate(1 / THINK_S))
+                await asyncio.sleep(self._chance.expovariate(1 / pause_s))
         if cut_at is not None:
             raise _Cut
 
@@ -187,8 +195,9 @@ class Client:
             task.exception()
 
     async def delete(self) -> None:
-        bucket, key = self._place()
+        await self._delete(*self._place())
 
+    async def _delete(self, bucket: str, key: str) -> None:
         async def ask() -> None:
             await self._store.objects.delete(WHO, bucket, key)
 
@@ -325,10 +334,36 @@ class Client:
             if size and self._chance.random() < 0.4:
                 begin = self._chance.randrange(size)
                 end = self._chance.randint(begin + 1, size)
-            data = b"".join([bytes(chunk) async for chunk in opened.chunks(begin, end)])
+            pieces: list[bytes] = []
+            async for chunk in opened.chunks(begin, end):
+                pieces.append(bytes(chunk))
+                if self._chance.random() < 0.3:
+                    await asyncio.sleep(self._chance.expovariate(1 / SLOW_S))
+            data = b"".join(pieces)
             if len(data) != end - begin and not self._disk.down:
                 raise Wrong(f"{bucket}/{key} gave {len(data)} bytes of {end - begin}")
             return opened.version.etag, begin, data
+
+    async def get_of_what_goes(self) -> None:
+        """A slow read of an object that is deleted meanwhile gives its bytes to the end."""
+        bucket, key = self._place()
+        size = self._store.geometry.segment_bytes * self._chance.randint(17, 20)
+        data = self._chance.randbytes(size)
+        await self._put(bucket, key, data)
+        try:
+            opened = await self._store.objects.open(WHO, bucket, key)
+        except ObjectNotFound:
+            return  # another client was quicker
+        async with opened:
+            pieces: list[bytes] = []
+            async for chunk in opened.chunks():
+                if not pieces:
+                    await self._delete(bucket, key)
+                    await asyncio.sleep(LINGER_S)
+                pieces.append(bytes(chunk))
+        expected = self._model.contents[opened.version.etag]
+        if b"".join(pieces) != expected and not self._disk.down:
+            raise Wrong(f"{bucket}/{key} was deleted while it was read, and gave wrong bytes")
 
     async def list(self) -> None:
         bucket, prefix = self._chance.choice(BUCKETS), self._chance.choice(FOLDERS)

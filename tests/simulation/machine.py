@@ -161,13 +161,15 @@ class SimulatedWorkers(Workers):
 class Machine:
     """A disk, and one life of a store after another on it."""
 
-    def __init__(self, seed: int, *, sync: Sync = "fsync", settings: StoreSettings | None = None) -> None:
+    def __init__(
+        self, seed: int, *, sync: Sync = "fsync", strategy: str = "chain", settings: StoreSettings | None = None
+    ) -> None:
         """Everything that happens follows from ``seed``."""
         self.chance = random.Random(seed)
         self.disk = SimulatedDisk(seed)
         self.disk.make_folder("/data")
         self.entropy = SeededEntropy(seed)
-        self.geometry = Geometry()
+        self.geometry = Geometry(strategy=strategy)
         self.telemetry = MemoryTelemetry()
         self.now_s = 0.0
         self.lives = 0

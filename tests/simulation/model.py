@@ -50,12 +50,6 @@ class Register:
         """From here on it is known what the key holds."""
         self.writes = [Write(now, value, now, sure=True)]
 
-    def prune(self) -> None:
-        """Forget writes that no read can return any more."""
-        if len(self.writes) > 8:
-            surely = max((w.start for w in self.writes if w.sure), default=0)
-            self.writes = [w for w in self.writes if w.end is None or w.end >= surely]
-
 
 @dataclass(slots=True)
 class UploadModel:
@@ -115,7 +109,6 @@ class Model:
             write.value, write.source = value, None
             register.ever.add(value)
         self.acknowledged += 1
-        register.prune()
 
     def refused(self, bucket: str, key: str, write: Write) -> None:
         """The store said no: it must never be seen."""

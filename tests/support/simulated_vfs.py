@@ -38,12 +38,12 @@ class _SimulatedVfsFile:
     """
 
     def __init__(
-        self, disk: SimulatedDisk, path: str, file: SimulatedFile, *, new_journal: bool, delete_on_close: bool
+        self, disk: SimulatedDisk, path: str, file: SimulatedFile, *, names_journal: bool, delete_on_close: bool
     ) -> None:
         self._disk = disk
         self._path = path
         self._file = file
-        self._new_journal = new_journal
+        self._names_journal = names_journal
         self._delete_on_close = delete_on_close
         self._lock = apsw.SQLITE_LOCK_NONE
         self._life = disk.life
@@ -83,9 +83,11 @@ class _SimulatedVfsFile:
             return
         try:
             self._file.sync()
-            if self._new_journal:  # as SQLite's own VFS for Unix does: a journal without a name is no journal
+            if self._names_journal:
+                # As SQLite's own VFS for Unix does after every opening that may create a journal: whoever made the file
+                # may have died before its name was durable.
                 self._disk.sync_folder(self._path.rpartition("/")[0] or "/")
-                self._new_journal = False
+                self._names_journal = False
         except NoisefsError as exc:
             _raise(exc, apsw.IOError, apsw.SQLITE_IOERR_FSYNC)
 
@@ -149,14 +151,14 @@ class SimulatedVfs(apsw.VFS):
             path = f"/temporary-{self._temporary}"
         else:
             path = name if isinstance(name, str) else name.filename()
-        wanted, created = flags[0], False
+        wanted = flags[0]
         try:
             try:
                 file = self._disk.open(path, write=bool(wanted & apsw.SQLITE_OPEN_READWRITE))
             except FileMissing:
                 if not wanted & apsw.SQLITE_OPEN_CREATE:
                     raise
-                file, created = self._disk.create(path), True
+                file = self._disk.create(path)
         except NoisefsError as exc:
             raise apsw.CantOpenError(str(exc)) from exc
         flags[1] = wanted
@@ -164,7 +166,7 @@ class SimulatedVfs(apsw.VFS):
             self._disk,
             path,
             file,
-            new_journal=created and bool(wanted & _JOURNALS),
+            names_journal=bool(wanted & apsw.SQLITE_OPEN_CREATE and wanted & _JOURNALS),
             delete_on_close=bool(wanted & apsw.SQLITE_OPEN_DELETEONCLOSE),
         )
 
