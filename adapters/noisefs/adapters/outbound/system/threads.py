@@ -1,8 +1,8 @@
 """Worker lanes as threads.
 
 Not ``loop.run_in_executor``: that costs two futures, a lock and a wake-up of the loop for every job. Here a job is one
-tuple in a C queue, and results that arrive while the loop is busy share one wake-up (measured in
-``tests/support/bench_workers.py``: about half the cost of a hop).
+tuple in a C queue, and results that arrive while the loop is busy share one wake-up. CPU µs a hop, executor and this:
+71 and 53 with one caller, 25 and 8 with 8, 24 and 4 with 64.
 """
 
 import asyncio
