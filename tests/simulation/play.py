@@ -129,7 +129,6 @@ class _History:
         self._report = Report(seed)
         self._left = operations
         self._quota = 0
-        self._index_sync_failed = False
 
     def play(self) -> Report:
         report, disk = self._report, self._machine.disk
@@ -137,17 +136,13 @@ class _History:
         while self._left > 0 or report.crashes < CRASHES:
             self._quota = min(self._left, total // (CRASHES + 2) + 1)
             self._arm(disk)
-            self._index_sync_failed = False
             stopped = self._machine.live(self._life)
             disk.crash_when, disk.crash_at = None, None
             disk.capacity_bytes = CAPACITY_BYTES
             if stopped and self._chance.random() < 0.5:
                 continue
             report.crashes += 1
-            # A failed sync of the index leaves pages in the cache that are on no disk. A process that starts again on
-            # the same running system builds on them, and a later power loss takes them away (seeds 39 and 131 show it
-            # without this condition): until the index rewrites its files then, only the machine's restart is played.
-            disk.crash(gently=self._chance.random() < 0.25 and not self._index_sync_failed)
+            disk.crash(gently=self._chance.random() < 0.25)
             self._model.restarted()
         while not self._machine.live(self._last_life):
             disk.crash()
@@ -232,7 +227,6 @@ class _History:
         if kind == "full":
             disk.capacity_bytes -= max(0, disk.free("/").bytes - self._chance.randrange(1 << 20))
         else:
-            self._index_sync_failed = kind in ("sync:wal", "sync:db")
             operation, _, what = kind.partition(":")
             disk.fail_next(operation, what, StorageFailed(f"planted: {kind}"))
 

@@ -11,7 +11,6 @@ from typing import Final
 import apsw
 
 from noisefs.core.errors import DiskFull, FileMissing, NoisefsError
-from noisefs.core.ports.disk import name_exists
 from tests.support.simulated_disk import SimulatedDisk, SimulatedFile
 
 NAME: Final = "simulated"
@@ -139,10 +138,6 @@ class SimulatedVfs(apsw.VFS):
         """Serve the files of this disk from now on."""
         self._disk = disk
 
-    def serves(self, path: str) -> bool:
-        """Whether that file is on the mounted disk."""
-        return not self._disk.down and name_exists(self._disk, path)
-
     def xOpen(  # type: ignore[override] # apsw takes any object with the methods of VFSFile  # noqa: N802
         self, name: str | apsw.URIFilename | None, flags: list[int]
     ) -> _SimulatedVfsFile:
@@ -206,14 +201,7 @@ class SimulatedVfs(apsw.VFS):
 
 @cache
 def _vfs() -> SimulatedVfs:
-    apsw.connection_hooks.append(_exclusive_at_once)
     return SimulatedVfs()
-
-
-def _exclusive_at_once(conn: apsw.Connection) -> None:
-    """Without shared memory a log can only be read in exclusive mode, so this comes before any other statement."""
-    if _vfs().serves(conn.filename):
-        conn.pragma("locking_mode", "exclusive")
 
 
 def mount(disk: SimulatedDisk) -> str:

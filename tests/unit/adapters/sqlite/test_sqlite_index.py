@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from noisefs.adapters.outbound.sqlite import unsynced
 from noisefs.adapters.outbound.sqlite.connection import connect
 from noisefs.adapters.outbound.sqlite.index import CHECKPOINT_PAGES, PAGE_BYTES, SqliteIndex
 from noisefs.core.errors import (
@@ -28,6 +29,8 @@ from noisefs.core.errors import (
 )
 from noisefs.core.ports.index import SECRETS, Table, Writing
 from tests.support.failing_vfs import FailingVfs, sqlite_error
+from tests.support.simulated_disk import SimulatedDisk
+from tests.support.simulated_vfs import mount
 
 KEY = bytes(range(32))
 
@@ -259,17 +262,35 @@ def test_a_checkpoint_that_finds_the_disk_full_is_tried_again(path: Path, failin
 def test_after_a_failed_sync_the_next_start_checks_the_index(path: Path) -> None:
     """The mark that the failure left goes only when the check passes."""
     make(path)
-    mark = path.with_name("index.db.unsynced")
-    mark.touch()
+    unsynced.mark(str(path), None)
     SqliteIndex.open(path, KEY, create=False).close()
-    assert not mark.exists()
-    mark.touch()
+    assert not unsynced.is_marked(str(path), None)
+    unsynced.mark(str(path), None)
     raw = bytearray(path.read_bytes())
     raw[-PAGE_BYTES + 10] ^= 1
     path.write_bytes(raw)
     with pytest.raises(IndexDamaged):
         SqliteIndex.open(path, KEY, create=False)
-    assert mark.exists()
+    assert unsynced.is_marked(str(path), None)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_a_failed_sync_the_next_start_writes_file_and_log_anew(seed: int) -> None:
+    """What only the system's cache holds then would be lost with the power: it looks synced, and is not."""
+    disk = SimulatedDisk(seed)
+    vfs = mount(disk)
+    path = Path("/index.db")
+    index = SqliteIndex.open(path, KEY, create=True, vfs=vfs, exclusive=True)
+    disk.fail_next("sync", "wal", StorageFailed("planted"))
+    with pytest.raises(IndexClosed):
+        index.transact([set_row])
+    disk.crash(gently=True)
+    again = SqliteIndex.open(path, KEY, create=False, vfs=vfs, exclusive=True)
+    seen = again.read(lambda tx: tx.get(Table.OBJECTS, b"k"))
+    disk.crash()
+    last = SqliteIndex.open(path, KEY, create=False, vfs=vfs, exclusive=True)
+    assert last.read(lambda tx: tx.get(Table.OBJECTS, b"k")) == seen
+    last.close()
 
 
 # ---------------------------------------------------------------- the log

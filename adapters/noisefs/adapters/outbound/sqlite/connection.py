@@ -27,14 +27,14 @@ def connect(path: str, key: bytes, *, sync: Sync, vfs: str | None, exclusive: bo
     layered = None if vfs is None else _MC_PREFIX + vfs
     conn = apsw.Connection(path, flags=flags, vfs=layered, statementcachesize=_STATEMENTS_CACHED)
     conn.set_busy_timeout(BUSY_MS)
+    if exclusive:  # before anything else: without shared memory the log can be read in no other mode
+        conn.pragma("locking_mode", "exclusive")
     conn.pragma("cipher", "aegis")
     conn.pragma("algorithm", "aegis-256")
     conn.pragma("key", "raw:" + key.hex())
     conn.pragma("temp_store", "memory")
     conn.pragma("cache_size", -(_WRITE_CACHE_KIB if writer else _READ_CACHE_KIB))
     conn.pragma("trusted_schema", False)
-    if exclusive:
-        conn.pragma("locking_mode", "exclusive")
     if writer:
         conn.pragma("synchronous", "full" if sync == "fsync" else "off")
         conn.pragma("secure_delete", True)

@@ -29,6 +29,7 @@ from noisefs.adapters.outbound.sqlite.connection import BUSY_MS, KEY_BYTES, Sync
 from noisefs.adapters.outbound.sqlite.failures import is_sync_failure, translate
 from noisefs.adapters.outbound.sqlite.rows import LARGE, View, write_rows
 from noisefs.adapters.outbound.sqlite.schema import make_file, prepare
+from noisefs.adapters.outbound.sqlite.unsynced import is_marked, mark, unmark, write_anew
 from noisefs.core.errors import (
     IndexClosed,
     IndexDamaged,
@@ -62,10 +63,16 @@ class SqliteIndex(Index):
     """The index file. Thread-safe. Several processes may have it open, unless it is ``exclusive``."""
 
     def __init__(
-        self, path: Path, writer: apsw.Connection, connect_reader: Callable[[], apsw.Connection] | None, lock_fd: int
+        self,
+        path: Path,
+        vfs: str | None,
+        writer: apsw.Connection,
+        connect_reader: Callable[[], apsw.Connection] | None,
+        lock_fd: int,
     ) -> None:
         """Use :meth:`open`."""
         self._path = path
+        self._vfs = vfs
         self._writer = writer
         self._write_view = View(writer)
         self._connect_reader = connect_reader
@@ -124,6 +131,9 @@ class SqliteIndex(Index):
             if create and vfs is None:
                 make_file(path)
             try:
+                unsynced = is_marked(str(path), vfs)
+                if unsynced:
+                    write_anew(str(path), vfs)
                 writer = connect(str(path), key, sync=sync, vfs=vfs, exclusive=exclusive, writer=True)
                 prepare(writer, create=create)
             finally:
@@ -136,8 +146,9 @@ class SqliteIndex(Index):
             raise WrongRootKey(f"the key does not open the index at {path}, or its first page is damaged") from exc
         except apsw.Error as exc:
             raise translate(exc, f"opening the index at {path}") from exc
-        index = cls(path, writer, None if exclusive else reader, lock_fd)
-        index._check_after_failed_sync()
+        index = cls(path, vfs, writer, None if exclusive else reader, lock_fd)
+        if unsynced:
+            index._check_after_failed_sync()
         return index
 
     # ------------------------------------------------------------------ reading
@@ -296,21 +307,21 @@ class SqliteIndex(Index):
                 self._writer.execute("ROLLBACK")
 
     def _fail(self) -> None:
-        """Stop writing for good. The mark makes the next start check the whole index first."""
+        """Stop writing for good. The mark makes the next start write the files anew and check them."""
         self._failed = True
         log.error("index.sync_failed", extra={"path": str(self._path)})
-        if self._lock_fd >= 0:
-            with contextlib.suppress(OSError):  # the disk is failing; without the mark the check is skipped
-                self._failure_mark.touch(mode=0o600)
-
-    @property
-    def _failure_mark(self) -> Path:
-        return self._path.with_name(self._path.name + ".unsynced")
+        mark(str(self._path), self._vfs)
 
     def _check_after_failed_sync(self) -> None:
-        if self._lock_fd >= 0 and self._failure_mark.exists():
+        try:
             self.verify()
-            self._failure_mark.unlink()
+            unmark(str(self._path), self._vfs)
+        except apsw.Error as exc:
+            self.close()
+            raise translate(exc, f"opening the index at {self._path} after a failed sync") from exc
+        except IndexDamaged:
+            self.close()
+            raise
 
     # ------------------------------------------------------------------ upkeep
 
