@@ -30,7 +30,7 @@ test: ## run every check and every test, each stage timed
 	$(stage) components $(python) tools/components.py install
 	$(stage) lint $(MAKE) --no-print-directory lint
 	$(stage) types $(MAKE) --no-print-directory types
-	@$(python) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	@$(python) -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: .venv/.dev ## ruff and the layers of the architecture
 	@$(python) -m ruff format --check .

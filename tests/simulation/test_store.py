@@ -11,13 +11,15 @@ from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.clients import Wrong
 from tests.simulation.play import CRASH_POINTS, CRASHES, OPERATIONS, play
 
-SEEDS = int(os.environ.get("NOISEFS_TEST_SEEDS", "40"))
+SEEDS = int(os.environ.get("NOISEFS_TEST_SEEDS", "200"))
 SEEDS_A_TEST = 5
 TRIES = 40
 """A planted bug must be found within so many histories."""
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+@pytest.mark.parametrize(
+    "first", [pytest.param(n, marks=pytest.mark.xdist_group(f"histories {n}")) for n in range(0, SEEDS, SEEDS_A_TEST)]
+)
 def test_every_promise_holds_through_crashes(first: int) -> None:
     for seed in range(first, first + SEEDS_A_TEST):
         try:
