@@ -369,6 +369,26 @@ class BlockUnavailable(Unavailable):
         self.position = position
 
 
+class NodeUnavailable(Unavailable):
+    """A node of the network gives no answer, a broken one, or none in time."""
+
+    def __init__(self, node: str, doing: str, cause: object) -> None:
+        super().__init__(f"node {node}: {doing}: {cause}")
+        self.node = node
+
+
+class NodeRefused(NodeUnavailable):
+    """A node does not let us in, or does not know how to do what is asked."""
+
+
+class LinksMissing(NodeUnavailable):
+    """A node does not have every block that a root links."""
+
+
+class NodeFull(NodeUnavailable):
+    """A node has no space left, or too little."""
+
+
 class PackPoisoned(Unavailable):
     """An fsync of this pack failed: nothing more is written to it, and its waiters fail."""
 

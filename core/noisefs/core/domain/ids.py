@@ -17,6 +17,9 @@ PackId = NewType("PackId", bytes)
 BlockId = NewType("BlockId", bytes)
 """36 bytes: CIDv1, raw codec, sha2-256: ``01 55 12 20`` followed by the digest."""
 
+RootId = NewType("RootId", bytes)
+"""36 bytes: CIDv1, dag-cbor codec, sha2-256: ``01 71 12 20`` followed by the digest."""
+
 InstanceId = NewType("InstanceId", bytes)
 """16 random bytes: one running process of the server, alive while its lock file is held."""
 
