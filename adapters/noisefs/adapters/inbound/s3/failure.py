@@ -201,6 +201,10 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     # unavailable
     core.Unavailable: "ServiceUnavailable",
     core.BlockUnavailable: "ServiceUnavailable",
+    core.NodeUnavailable: "ServiceUnavailable",
+    core.NodeRefused: "ServiceUnavailable",
+    core.LinksMissing: "ServiceUnavailable",
+    core.NodeFull: "ServiceUnavailable",
     core.PackPoisoned: "ServiceUnavailable",
     core.StorageFailed: "ServiceUnavailable",
     core.IndexClosed: "ServiceUnavailable",

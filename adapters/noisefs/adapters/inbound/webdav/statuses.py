@@ -71,6 +71,10 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     # unavailable
     errors.Unavailable: 503,
     errors.BlockUnavailable: 503,
+    errors.NodeUnavailable: 503,
+    errors.NodeRefused: 503,
+    errors.LinksMissing: 503,
+    errors.NodeFull: 503,
     errors.PackPoisoned: 503,
     errors.StorageFailed: 503,
     errors.IndexClosed: 503,
