@@ -25,6 +25,7 @@ from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_pass
 from noisefs.core.domain.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.records import SeedInfo
+from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import SharedCellBuilder
 
@@ -264,6 +265,26 @@ def block_ids() -> Vectors:
     }
 
 
+def roots() -> Vectors:
+    """A root of each kind."""
+    found: Vectors = {}
+    for kind in RootKind:
+        links = tuple(compute_block_id(pattern(f"{kind.name} block {n}", 40)) for n in range(3))
+        meta = RootMeta(kind, pattern("pack", 16), 7, 2, 99, 98, "name \u00e9", 250, 1_700_000_000_000_000, 3)
+        nonce = pattern(f"{kind.name} nonce", 12)
+        raw = RootSealer(STORE, STORE_KEY).seal(links, meta, nonce=nonce)
+        found[f"format 1, {kind.name}"] = {
+            "store_key": STORE_KEY.hex(),
+            "store_id": STORE.hex(),
+            "nonce": nonce.hex(),
+            "links": [link.hex() for link in links],
+            "meta": plain_fields(meta),
+            "root": raw.hex(),
+            "id": root_id(raw).hex(),
+        }
+    return found
+
+
 def rows() -> Vectors:
     """One row of each record class, every field set."""
     return {
@@ -338,6 +359,7 @@ SUITES: dict[str, Callable[[], Vectors]] = {
     "heads": heads,
     "block_ids": block_ids,
     "records": rows,
+    "roots": roots,
 }
 
 

@@ -18,9 +18,10 @@ from noisefs.core.domain.keyring import format_root_key, parse_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, derive, verify_password
 from noisefs.core.domain.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.masking import RunPlan, strategy_named
+from noisefs.core.domain.root import RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
-from tests.vectors.make_vectors import digest_of, padding, pattern, plain, record_classes
+from tests.vectors.make_vectors import digest_of, padding, pattern, plain, plain_fields, record_classes
 
 Vector = dict[str, Any]  # JSON: a tree of strings and numbers
 
@@ -54,6 +55,18 @@ def test_segments_and_slices(name: str) -> None:
     cipher.seal_segments(memoryview(clear), first, generation, size, memoryview(sealed_again), final=final)
     assert opened == clear
     assert sealed_again == cells
+
+
+@pytest.mark.parametrize("name", suite("roots"))
+def test_roots(name: str) -> None:
+    vector = suite("roots")[name]
+    store_id, store_key, nonce, root = raw(vector, "store_id", "store_key", "nonce", "root")
+    sealer = RootSealer(StoreId(store_id), store_key)
+    opened = sealer.open(root)
+    assert plain_fields(opened.meta) == vector["meta"]
+    assert [link.hex() for link in opened.links] == vector["links"]
+    assert root_id(root).hex() == vector["id"]
+    assert sealer.seal(opened.links, opened.meta, nonce=nonce) == root
 
 
 @pytest.mark.parametrize("name", suite("masks"))

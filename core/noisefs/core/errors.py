@@ -353,6 +353,10 @@ class SnapshotDamaged(IntegrityError):
         self.reason = reason
 
 
+class RootDamaged(IntegrityError):
+    """A root on a node is not this store's, or was changed."""
+
+
 class RandomizerReuse(IntegrityError):
     """Two operands of one tuple are the same block and would cancel out."""
 

@@ -41,6 +41,8 @@ class Label(StrEnum):
     """One snapshot file, from its set's key."""
     LOG = "log"
     """One file of log records, from its set's key."""
+    ROOT = "root"
+    """What the roots on nodes say beyond their links."""
 
 
 def derive(key: bytes, label: Label, context: bytes = b"") -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, PackId, UserId
+from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, PackId, RootId, UserId
 from noisefs.core.errors import IndexDamaged
 
 
@@ -323,6 +323,37 @@ class Lock(Record, frozen=True, array_like=True):
     """Depth infinity: covers everything below ``path`` too."""
     data: bytes = b""
     """What the protocol wants to remember; opaque here."""
+
+
+class Copies(Record, frozen=True, array_like=True):
+    """Where a sealed pack, or a snapshot file, lies on the network (key: pack id; a file's is its name).
+
+    There is a row from the first attempt to place it on; ``nodes`` holds who confirmed it since it was last asked.
+    """
+
+    root: RootId
+    nodes: tuple[str, ...] = ()
+    wanted: int = 1
+    """Copies it shall have; raised with the class of what lies in it."""
+    confirmed_us: int = 0
+    """When it first had as many; 0: not yet. From then on the local file may go."""
+    local: bool = True
+    """Whether the file is still on this gateway's disk."""
+    read_us: int = 0
+    """About when it was last read, to the hour."""
+
+
+class Interim(Record, frozen=True, array_like=True):
+    """A root that pins what an open pack has so far (key: pack id, first position, nodes' order number)."""
+
+    root: RootId
+    nodes: tuple[str, ...]
+
+
+class Unpin(Record, frozen=True, array_like=True):
+    """A root that a node has still to let go of (key: node's name, NUL, root): it was down, or refused."""
+
+    since_us: int
 
 
 _R = TypeVar("_R", bound=msgspec.Struct)

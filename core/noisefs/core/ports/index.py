@@ -39,6 +39,9 @@ class Table(Enum):
     USAGE = "usage"
     LOCKS = "locks"
     PROPERTIES = "properties"
+    COPIES = "copies"
+    INTERIMS = "interims"
+    UNPINS = "unpins"
 
 
 SECRETS: Final = frozenset({Table.BODIES, Table.ACCESS_KEYS, Table.USERS})

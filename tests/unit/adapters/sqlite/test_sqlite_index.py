@@ -113,10 +113,24 @@ def test_a_newer_format_is_refused(path: Path) -> None:
     """With both numbers in the message."""
     make(path)
     conn = raw_connection(path)
-    conn.pragma("user_version", 2)
+    conn.pragma("user_version", 3)
     conn.close()
-    with pytest.raises(NewerFormat, match=r"format 2.*up to 1"):
+    with pytest.raises(NewerFormat, match=r"format 3.*up to 2"):
         SqliteIndex.open(path, KEY, create=False)
+
+
+def test_format_1_gets_the_tables_it_lacks(path: Path) -> None:
+    """And keeps its rows."""
+    make(path)
+    conn = raw_connection(path)
+    for table in (Table.COPIES, Table.INTERIMS, Table.UNPINS):
+        conn.execute(f"DROP TABLE {table.value}")
+    conn.pragma("user_version", 1)
+    conn.close()
+    index = SqliteIndex.open(path, KEY, create=False)
+    index.transact([lambda tx: tx.put(Table.COPIES, b"k", b"v")])
+    assert index.read(lambda tx: (tx.count(Table.COPIES), tx.count(Table.OBJECTS))) == (1, 200)
+    index.close()
 
 
 def test_a_folder_that_does_not_exist_is_a_clear_error(path: Path) -> None:

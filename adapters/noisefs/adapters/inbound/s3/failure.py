@@ -197,6 +197,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.HeadDamaged: "InternalError",
     core.IndexDamaged: "InternalError",
     core.SnapshotDamaged: "InternalError",
+    core.RootDamaged: "InternalError",
     core.RandomizerReuse: "InternalError",
     # unavailable
     core.Unavailable: "ServiceUnavailable",

@@ -67,6 +67,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.HeadDamaged: 503,
     errors.IndexDamaged: 503,
     errors.SnapshotDamaged: 503,
+    errors.RootDamaged: 503,
     errors.RandomizerReuse: 503,
     # unavailable
     errors.Unavailable: 503,
