@@ -7,7 +7,13 @@ from abc import ABC, abstractmethod
 from enum import Enum
 
 
-class Counter(Enum):
+class _Metric(Enum):
+    """Hashed by identity: the hash of ``Enum`` is a Python function, and a small request looks up six metrics."""
+
+    __hash__ = object.__hash__
+
+
+class Counter(_Metric):
     """Only ever grows. Value: the metric's name, help text, label names."""
 
     REQUESTS = ("noisefs_requests_total", "Requests answered", ("protocol", "operation", "status"))
@@ -40,7 +46,7 @@ class Counter(Enum):
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
 
 
-class Gauge(Enum):
+class Gauge(_Metric):
     """Goes up and down."""
 
     INLINE_BACKLOG = (
@@ -57,7 +63,7 @@ class Gauge(Enum):
     INDEX_BYTES = ("noisefs_index_bytes", "Bytes of the index and its log", ())
 
 
-class Histogram(Enum):
+class Histogram(_Metric):
     """A distribution; the value ends with the bucket bounds."""
 
     LATENCY = (
