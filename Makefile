@@ -10,7 +10,7 @@ python := .venv/bin/python
 stage := @sh tools/stage.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help env run dev components test lint types bench crash simulate format lock wheel docs clean
+.PHONY: help env run dev components kubo test lint types bench crash simulate format lock wheel docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ dev: .venv/.dev ## env, and what tests and checks need
 
 components: .venv/.dev ## install the clients that tests run (apt, Go, environments of their own)
 	@$(python) tools/components.py install
+
+kubo: .venv/.dev ## build the pinned Kubo into .tools/bin/ipfs, unless the machine has a newer `ipfs`
+	@$(python) tools/components.py install ipfs
 
 test: ## run every check and every test, each stage timed
 	$(stage) environment $(MAKE) --no-print-directory dev

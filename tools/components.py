@@ -3,8 +3,10 @@
 ``python tools/components.py install`` gets what it can and tells about the rest; tests that need a missing one are
 skipped with the reason told here (with ``CI=true`` they fail). Only the standard library is used.
 
-Three sources: Debian packages (as root, or where sudo asks for no password), a Go build of rclone pinned by go.sum,
-and Python programs in environments of their own, pinned by hash.
+``python tools/components.py install NAME...`` gets only these.
+
+Three sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone and Kubo pinned by
+go.sum, and Python programs in environments of their own, pinned by hash.
 """
 
 import contextlib
@@ -32,8 +34,16 @@ PYTHON_PROGRAMS: Final = {"aws": "awscli", "moto_server": "moto"}
 """Program to lock file (and environment) name."""
 
 RCLONE_MINIMUM: Final = (1, 66)
-GO_LINK: Final = "-s -w -X github.com/rclone/rclone/fs.VersionSuffix="
+RCLONE_LINK: Final = "-s -w -X github.com/rclone/rclone/fs.VersionSuffix="
 """No symbols, and the plain version number that go.mod pins."""
+
+KUBO_MINIMUM: Final = (0, 43)
+KUBO_PACKAGE: Final = "github.com/ipfs/kubo/cmd/ipfs"
+KUBO_LINK: Final = "-s -w"
+
+OPTIONAL: Final = frozenset({"ipfs-cluster-service"})
+"""Components that no package registry has in a form that can be verified: taken from the PATH where somebody put them.
+Tests that need one are skipped with that reason, with ``CI=true`` as well."""
 
 COMMAND_LIMIT_S: Final = 1200
 
@@ -111,27 +121,49 @@ def debian(name: str) -> None:
         install_debian([name])
 
 
-def rclone() -> None:
-    """rclone with the backends used here, built by Go from pinned sources; else the machine's, if new enough."""
-    source = ROOT / "tools" / "rclone"
-    stamp = TOOLS / "rclone.stamp"
-    parts = [(source / part).read_bytes() for part in ("main.go", "go.mod", "go.sum")]
-    digest = hashlib.sha256(b"".join([*parts, GO_LINK.encode()])).hexdigest()
-    if (BIN / "rclone").exists() and stamp.exists() and stamp.read_text() == digest:
+def machine_version(program: str, *arguments: str) -> tuple[int, int] | None:
+    """Major and minor version of the machine's own copy; ``None`` where it has none."""
+    found = shutil.which(program)
+    version = re.search(r"(\d+)\.(\d+)", run([found, *arguments])) if found else None
+    return (int(version[1]), int(version[2])) if version else None
+
+
+def go_build(program: str, source: Path, package: str, link: str) -> None:
+    """Build a program by Go from what the go.sum in ``source`` pins, once for each state of that folder."""
+    stamp = TOOLS / f"{program}.stamp"
+    parts = [part.read_bytes() for part in sorted(source.iterdir())]
+    digest = hashlib.sha256(b"".join([*parts, link.encode()])).hexdigest()
+    if (BIN / program).exists() and stamp.exists() and stamp.read_text() == digest:
         return
-    (BIN / "rclone").unlink(missing_ok=True)
-    try:
-        if not shutil.which("go"):
-            install_debian(["golang-go"])
-        build: list[str | Path] = ["go", "build", "-C", source, "-mod=readonly", "-trimpath", f"-ldflags={GO_LINK}"]
-        run([*build, "-o", BIN / "rclone", "."], CGO_ENABLED="0")
-    except Missing:
-        found = shutil.which("rclone")
-        version = re.search(r"v(\d+)\.(\d+)", run([found, "version"])) if found else None
-        if version and (int(version[1]), int(version[2])) >= RCLONE_MINIMUM:
-            return
-        raise
+    (BIN / program).unlink(missing_ok=True)
+    if not shutil.which("go"):
+        install_debian(["golang-go"])
+    build: list[str | Path] = ["go", "build", "-C", source, "-mod=readonly", "-trimpath", f"-ldflags={link}"]
+    run([*build, "-o", BIN / program, package], CGO_ENABLED="0")
     stamp.write_text(digest)
+
+
+def rclone() -> None:
+    """rclone with the backends used here; else the machine's, if new enough."""
+    try:
+        go_build("rclone", ROOT / "tools" / "rclone", ".", RCLONE_LINK)
+    except Missing:
+        version = machine_version("rclone", "version")
+        if version is None or version < RCLONE_MINIMUM:
+            raise
+
+
+def kubo() -> None:
+    """The machine's Kubo, if new enough; else a build, which takes two and a half minutes of two cores."""
+    version = machine_version("ipfs", "version", "--number")
+    if version is None or version < KUBO_MINIMUM:
+        go_build("ipfs", ROOT / "tools" / "kubo", KUBO_PACKAGE, KUBO_LINK)
+
+
+def from_path(name: str) -> None:
+    """A program that somebody else installed."""
+    if not find(name):
+        raise Missing("not on the PATH, and no package registry has it in a form that can be verified")
 
 
 def python_program(program: str) -> None:
@@ -161,29 +193,32 @@ def python_program(program: str) -> None:
 COMPONENTS: Final[dict[str, Callable[[str], None]]] = {
     **dict.fromkeys(DEBIAN, debian),
     "rclone": lambda _: rclone(),
+    "ipfs": lambda _: kubo(),
     **dict.fromkeys(PYTHON_PROGRAMS, python_program),
+    **dict.fromkeys(sorted(OPTIONAL), from_path),
 }
 
 
-def install() -> int:
-    """Get every component that can be had; tell about each. Fails with ``CI=true`` when one is missing."""
+def install(names: Sequence[str]) -> int:
+    """Get these components where they can be had; tell about each. Fails with ``CI=true`` when one is missing."""
     BIN.mkdir(parents=True, exist_ok=True)
-    absent = [name for name in DEBIAN if not find(name)]
+    absent = [name for name in DEBIAN if name in names and not find(name)]
     if len(absent) > 1:
         with contextlib.suppress(Missing):  # they are tried one by one below: one that is missing costs no other
             install_debian(absent)
-    reasons: dict[str, str] = {}
-    for name, get in COMPONENTS.items():
+    reasons: dict[str, str] = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    for name in names:
+        reasons.pop(name, None)
         try:
-            get(name)
+            COMPONENTS[name](name)
         except Missing as exc:
             reasons[name] = f"{name}: {exc}"
-        print(f"  {name:12} {reasons.get(name) or find(name)}")
+        print(f"  {name:20} {reasons.get(name) or find(name)}")
     REPORT.write_text(json.dumps(reasons, indent=1))
-    return 1 if reasons and os.environ.get("CI") == "true" else 0
+    return 1 if set(reasons) & set(names) - OPTIONAL and os.environ.get("CI") == "true" else 0
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["install"]:
-        sys.exit(__doc__)
-    sys.exit(install())
+    if sys.argv[1:2] != ["install"] or not set(sys.argv[2:]) <= set(COMPONENTS):
+        sys.exit(f"{__doc__}\nComponents: {' '.join(COMPONENTS)}")
+    sys.exit(install(sys.argv[2:] or list(COMPONENTS)))
