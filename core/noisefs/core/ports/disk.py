@@ -46,6 +46,10 @@ class File(ABC):
     def read(self, into: Sequence[memoryview], offset: int) -> int:
         """Fill the buffers in order from ``offset``; returns how many bytes were read: fewer only at the file's end."""
 
+    def read_at_once(self, into: Sequence[memoryview], offset: int) -> bool:  # noqa: ARG002 - without a cache nothing is
+        """Fill the buffers from memory, without waiting for the disk; ``False``: not all is there, they are void."""
+        return False
+
     @abstractmethod
     def write(self, parts: Sequence[memoryview], offset: int) -> None:
         """Write the parts one behind the other at ``offset``, all of them. After an error any part may be written."""

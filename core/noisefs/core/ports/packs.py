@@ -7,8 +7,10 @@ what they mean. All methods block: call them from a worker lane.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from noisefs.core.domain.ids import PackId
+from noisefs.core.errors import BlockUnavailable, PackNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,27 @@ class StoredPack:
     blocks: int
     sealed: bool
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackRead:
+    """Consecutive bytes of one pack, from ``offset`` bytes into block ``position`` on, and the buffers they go to."""
+
+    pack_id: PackId
+    position: int
+    into: Sequence[memoryview]
+    offset: int = 0
+
+
+class Reach(Enum):
+    """How far a read may go. Where packs lie on a disk only, all are the same."""
+
+    DISK = "disk"
+    """This machine's disk, and no further: it never waits for a network."""
+    NETWORK = "network"
+    """What the disk does not have comes from nodes."""
+    VERIFIED = "verified"
+    """The same, and what the disk has is compared with its name first, where that is known."""
 
 
 class OpenPack(ABC):
@@ -125,9 +148,46 @@ class PackStore(ABC):
             BlockUnavailable: The pack ends before the last wanted byte, or the disk fails to read it.
         """
 
+    def read_at_once(
+        self,
+        pack_id: PackId,  # noqa: ARG002 - whoever has nothing in memory looks at nothing
+        position: int,  # noqa: ARG002
+        into: Sequence[memoryview],  # noqa: ARG002
+        *,
+        offset: int = 0,  # noqa: ARG002
+    ) -> bool:
+        """Like :meth:`read`, but never waits for a disk: so it may be called on an event loop, for short reads.
+
+        ``False``: not all is in memory, or something is wrong, which :meth:`read` will tell; the buffers are void.
+        """
+        return False
+
+    @property
+    def reaches_network(self) -> bool:
+        """Whether packs that are not on the disk may be elsewhere, so that reading them takes a network's time."""
+        return False
+
+    def read_all(
+        self,
+        reads: Sequence[PackRead],
+        *,
+        reach: Reach = Reach.NETWORK,  # noqa: ARG002 - there is nothing beyond the disk
+    ) -> int:
+        """Do all of these reads, of any packs; returns how many blocks came from a network, each asked for once.
+
+        Raises:
+            BlockUnavailable: A block, or a whole pack, cannot be had. The buffers are void.
+        """
+        for read in reads:
+            try:
+                self.read(read.pack_id, read.position, read.into, offset=read.offset)
+            except PackNotFound as exc:
+                raise BlockUnavailable(read.pack_id, read.position) from exc
+        return 0
+
     @abstractmethod
     def list(self) -> list[StoredPack]:
-        """Every pack there is, in no order."""
+        """Every pack on this machine's disk, in no order."""
 
     @abstractmethod
     def drop(self, pack_id: PackId) -> None:

@@ -23,6 +23,7 @@ from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.ingest import BodyWriter
+from noisefs.core.services.bodies.known import IDLE_S
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
@@ -294,6 +295,7 @@ class Store:
             ),
             Job("space", SPACE_EVERY_S, self._look_at_disk, leader_only=False, light=True),
             Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False, light=True),
+            Job("keys", IDLE_S, self.body_reader.forget_idle, leader_only=False, light=True),
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("recovery", RECOVERY_EVERY_S, partial(self.recovery.mend, again=True)),
             Job("expiry", settings.expiry_every_s, self._expire),

@@ -39,13 +39,28 @@ class Descriptors:
         finally:
             self._return(shared)
 
-    def _borrow(self, pack_id: PackId) -> _Shared:
+    def if_open(self, pack_id: PackId, use: Callable[[File], bool]) -> bool:
+        """What ``use`` makes of the pack's file; ``False`` where it is not open: opening may wait for the disk."""
+        shared = self._borrow_open(pack_id)
+        if shared is None:
+            return False
+        try:
+            return use(shared.file)
+        finally:
+            self._return(shared)
+
+    def _borrow_open(self, pack_id: PackId) -> _Shared | None:
         with self._lock:
             shared = self._files.get(pack_id)
             if shared is not None:
                 shared.readers += 1
                 self._files.move_to_end(pack_id)
-                return shared
+        return shared
+
+    def _borrow(self, pack_id: PackId) -> _Shared:
+        shared = self._borrow_open(pack_id)
+        if shared is not None:
+            return shared
         opened = _Shared(self._open_file(pack_id))
         with self._lock:
             other = self._files.pop(pack_id, None)  # another thread opened it meanwhile: ours takes its place

@@ -197,6 +197,18 @@ class LocalPackStore(PackStore):
         if found < wanted:
             raise BlockUnavailable(pack_id, (start + found) // self._block_bytes)
 
+    def read_at_once(self, pack_id: PackId, position: int, into: Sequence[memoryview], *, offset: int = 0) -> bool:
+        """Fill the buffers from the page cache, and from what an open pack has not written yet."""
+        start = position * self._block_bytes + offset
+        pack = self._open.get(pack_id)
+        if pack is not None:
+            left = pack.copy_recent(into, start)
+            if left is None:
+                return False
+            if left < sum(map(len, into)):
+                into = _first(into, left)
+        return not into or self._descriptors.if_open(pack_id, lambda file: file.read_at_once(into, start))
+
     def _open_for_reading(self, pack_id: PackId) -> File:
         # Sealing renames, so a name may be missed once: between the first look and the second.
         for suffix in (_SEALED, _OPEN, _SEALED):

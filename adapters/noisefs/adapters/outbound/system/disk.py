@@ -71,6 +71,13 @@ class LocalFile(File):
                 total += count
         return total
 
+    def read_at_once(self, into: Sequence[memoryview], offset: int) -> bool:
+        """Fill the buffers from the page cache; ``False`` where it lacks some, or the file system cannot tell."""
+        try:
+            return os.preadv(self._read_fd, into, offset, os.RWF_NOWAIT) == sum(map(len, into))
+        except OSError:  # EAGAIN mostly; what is wrong shows when the read is made again
+            return False
+
     def write(self, parts: Sequence[memoryview], offset: int) -> None:
         """Write the parts one behind the other at ``offset``."""
         with _translated("write", self._path):

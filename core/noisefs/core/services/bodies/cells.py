@@ -22,6 +22,7 @@ from noisefs.core.errors import BlockUnavailable, PackNotFound
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.bodies.hot import HotTier, Slice
 
 SEEDS_KEPT: Final = 64
 """Seed blocks pinned apart from the hot tier: 8 MiB at the default S."""
@@ -31,6 +32,10 @@ XOR_BYTES: Final = 8
 
 LOCAL: Final = ("local",)
 HOT: Final = ("hot",)
+
+
+class NotAtHand(Exception):
+    """The store would have to be waited for, and the caller cannot wait."""
 
 
 class CellReader:
@@ -52,11 +57,9 @@ class CellReader:
         self._telemetry = telemetry
         self._keys = keys
         self._geometry = geometry
+        self._hot = HotTier(hot_bytes)
         self._lock = threading.Lock()
-        # Any: cachetools is not typed here; key (body, segment, generation), value the cell.
-        self._hot: LRUCache[Any, Any] = LRUCache(max(1, hot_bytes), getsizeof=len)
-        self._hot_bytes = hot_bytes if hot_bytes >= geometry.block_bytes else 0
-        self._seeds: LRUCache[Any, Any] = LRUCache(SEEDS_KEPT)  # Any: as above
+        self._seeds: LRUCache[Any, Any] = LRUCache(SEEDS_KEPT)  # Any: cachetools is not typed here
 
     # ------------------------------------------------------------------ runs
 
@@ -69,14 +72,17 @@ class CellReader:
         keep: bool,
         fresh: bool = False,
         runs: Sequence[tuple[int, Run]] = (),
+        wait: bool = True,
     ) -> list[tuple[Run, memoryview, int]]:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
         ``fresh``: read from the store even what is in memory. ``runs``: their locations, where the caller knows them.
+        ``wait``: whether the store may be waited for; without it this may be called on the event loop.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
+            NotAtHand: The store would have to be waited for.
         """
         hot = None if fresh else self.hot_cells(body_id, segment, count)
         if hot is not None:
@@ -87,10 +93,10 @@ class CellReader:
                 continue
             begin, end = max(first, segment), min(first + run.count, segment + count)
             out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
-            self.unmask(run, begin - first, end - begin, out, fresh=fresh)
+            self.unmask(run, begin - first, end - begin, out, fresh=fresh, wait=wait)
             found.append((run, out, begin))
-            if keep and self._hot_bytes:
-                self._keep(body_id, begin, run, out)
+            if keep:
+                self._hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes)
         return found
 
     def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
@@ -105,30 +111,18 @@ class CellReader:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
         with self._lock:
             self._seeds.clear()
-            for number in range(segment, segment + count):
-                self._hot.pop((body_id, number), None)
+        self._hot.forget(body_id, segment, count)
 
     def hot_cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
         """Like :meth:`cells`, from memory only; ``None`` unless all are there."""
-        found: list[tuple[Run, memoryview, int]] = []
-        with self._lock:
-            for number in range(segment, segment + count):
-                entry = self._hot.get((body_id, number))
-                if entry is None:
-                    return None
-                found.append((entry.run, entry.cell, number))
-        self._telemetry.count(Counter.BLOCK_READS, count, HOT)
+        found = self._hot.cells(body_id, segment, count)
+        if found is not None:
+            self._telemetry.count(Counter.BLOCK_READS, count, HOT)
         return found
 
-    def _keep(self, body_id: BodyId, first: int, run: Run, cells: memoryview) -> None:
-        size = self._geometry.block_bytes
-        with self._lock:
-            for number in range(len(cells) // size):
-                # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
-                entry = _Hot(run, memoryview(bytes(cells[number * size : (number + 1) * size])))
-                self._hot[body_id, first + number] = entry
-
-    def unmask(self, run: Run, skip: int, count: int, out: memoryview, *, fresh: bool = False) -> None:
+    def unmask(
+        self, run: Run, skip: int, count: int, out: memoryview, *, fresh: bool = False, wait: bool = True
+    ) -> None:
         """Cells ``skip`` to ``skip + count`` of a run into ``out``. ``fresh``: with seeds from the store too."""
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes
@@ -139,7 +133,7 @@ class CellReader:
         place: dict[int, memoryview] = dict(have)
         at = 0
         for start, n in ranges:
-            self._read(run.pack_id, start, [blocks[at : at + n * size]])
+            self._read(run.pack_id, start, [blocks[at : at + n * size]], wait=wait)
             for number in range(n):
                 place[start + number] = blocks[at + number * size : at + (number + 1) * size]
             at += n * size
@@ -161,32 +155,47 @@ class CellReader:
                 if number in place and (pack_id, number) not in self._seeds:
                     self._seeds[pack_id, number] = memoryview(bytes(place[number]))
 
-    def _read(self, pack_id: PackId, position: int, into: Sequence[memoryview], offset: int = 0) -> None:
+    def _read(
+        self, pack_id: PackId, position: int, into: Sequence[memoryview], offset: int = 0, *, wait: bool = True
+    ) -> None:
         try:
-            self._packs.read(pack_id, position, into, offset=offset)
+            if wait:
+                self._packs.read(pack_id, position, into, offset=offset)
+            elif not self._packs.read_at_once(pack_id, position, into, offset=offset):
+                raise NotAtHand
         except PackNotFound as exc:
             raise BlockUnavailable(pack_id, position) from exc
 
     # ------------------------------------------------------------------ slices
 
-    def hot_slice(self, body_id: BodyId, segment: int) -> tuple[bytes, int] | None:
-        """Like :meth:`slice`, from memory only."""
-        with self._lock:
-            entry = self._hot.get((body_id, segment))
-        if entry is None:
-            return None
-        self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
-        return entry.sealed, entry.generation
+    def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
+        """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
+        held = self._hot.slice(body_id, segment)
+        if held is not None:
+            self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
+            return held
+        raw = tx.get(table, body_id)
+        return None if raw is None else self._kept(body_id, segment, Slice(raw, 0))
 
-    def slice(self, body_id: BodyId, keep_as: int | None = None) -> tuple[bytes, int] | None:
-        """The sealed slice of a body and its generation, from wherever it lies now; ``None`` where it has none.
+    def slice(self, body_id: BodyId, segment: int | None = None, *, wait: bool = True) -> Slice | None:
+        """The sealed slice of a body, from wherever it lies now; ``None`` where it has none.
 
         Reads only the bytes it needs of each of the three blocks.
 
         Args:
             body_id: The body.
-            keep_as: Its segment number: keep it in memory, if it came from a pack.
+            segment: The slice's segment number: look for it in memory, and keep it there.
+            wait: As for :meth:`cells`.
+
+        Raises:
+            BlockUnavailable: A block is missing.
+            NotAtHand: The store would have to be waited for.
         """
+        if segment is not None:
+            held = self._hot.slice(body_id, segment)
+            if held is not None:
+                self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
+                return held
 
         def look(tx: Reading) -> bytes | SlicePlace | None:
             raw = tx.get(Table.INLINE, body_id) or tx.get(Table.TINY, body_id)
@@ -199,19 +208,23 @@ class CellReader:
         if found is None:
             return None
         if isinstance(found, bytes):
-            return found, 0
+            return self._kept(body_id, segment, Slice(found, 0))
         sealed = bytearray(sum(piece.length for piece in found.pieces))
         at = 0
         for piece in found.pieces:
             out = memoryview(sealed)[at : at + piece.length]
-            self.piece(piece.pack_id, piece.position, piece.seed, piece.offset, out)
+            self.piece(piece.pack_id, piece.position, piece.seed, piece.offset, out, wait=wait)
             at += piece.length
-        if keep_as is not None and self._hot_bytes:
-            with self._lock:
-                self._hot[body_id, keep_as] = _HotSlice(bytes(sealed), found.generation)
-        return bytes(sealed), found.generation
+        return self._kept(body_id, segment, Slice(bytes(sealed), found.generation))
 
-    def piece(self, pack_id: PackId, position: int, seed: int, offset: int, out: memoryview) -> None:
+    def _kept(self, body_id: BodyId, segment: int | None, held: Slice) -> Slice:
+        if segment is not None:
+            self._hot.keep_slice(body_id, segment, held)
+        return held
+
+    def piece(
+        self, pack_id: PackId, position: int, seed: int, offset: int, out: memoryview, *, wait: bool = True
+    ) -> None:
         """Unmask ``len(out)`` bytes from ``offset`` of the one cell at this position."""
         begin = offset - offset % XOR_BYTES
         end = min(-(-(offset + len(out)) // XOR_BYTES) * XOR_BYTES, self._geometry.block_bytes)
@@ -219,37 +232,11 @@ class CellReader:
         for start, n in self._strategy(pack_id).needed(position, 1, seed):
             for number in range(start, start + n):
                 part = memoryview(bytearray(end - begin))
-                self._read(pack_id, number, [part], begin)
+                self._read(pack_id, number, [part], begin, wait=wait)
                 parts.append(part)
         self._telemetry.count(Counter.BLOCK_READS, len(parts), LOCAL)
         xor_into(parts[0], *parts)
         out[:] = parts[0][offset - begin : offset - begin + len(out)]
-
-
-class _Hot:
-    """One cell in memory and the run it came from. ``len`` is what it weighs."""
-
-    __slots__ = ("cell", "run")
-
-    def __init__(self, run: Run, cell: memoryview) -> None:
-        self.run = run
-        self.cell = cell
-
-    def __len__(self) -> int:
-        return len(self.cell)
-
-
-class _HotSlice:
-    """A sealed slice in memory. ``len`` is what it weighs."""
-
-    __slots__ = ("generation", "sealed")
-
-    def __init__(self, sealed: bytes, generation: int) -> None:
-        self.sealed = sealed
-        self.generation = generation
-
-    def __len__(self) -> int:
-        return len(self.sealed)
 
 
 def runs_of(tx: Reading, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:

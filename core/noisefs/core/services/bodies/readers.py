@@ -5,7 +5,7 @@ In this process by counting; across processes through :class:`~noisefs.core.port
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from noisefs.core.domain.ids import BodyId
@@ -23,6 +23,7 @@ class Readers:
         self._bodies: Counter[BodyId] = Counter()
         self._cut: set[BodyId] = set()
         self._claimed: OrderedDict[BodyId, None] = OrderedDict()
+        self._told: list[Callable[[Iterable[BodyId]], None]] = []
 
     def enter(self, bodies: Iterable[BodyId]) -> None:
         """A reader of these bodies begins. All are counted, or none.
@@ -52,6 +53,10 @@ class Readers:
         with self._lock:
             return frozenset(self._bodies.keys() - self._cut)
 
+    def on_claim(self, tell: Callable[[Iterable[BodyId]], None]) -> None:
+        """Tell of bodies that :meth:`claim` gives away, on the thread that claims them: whoever caches them drops them."""
+        self._told.append(tell)
+
     def claim(self, bodies: Iterable[BodyId]) -> list[BodyId]:
         """Those of these dead bodies that nobody reads; nobody begins to read them from now on."""
         with self._lock:
@@ -59,6 +64,8 @@ class Readers:
             self._claimed.update(dict.fromkeys(free))
             while len(self._claimed) > CLAIMS_KEPT:
                 self._claimed.popitem(last=False)
+        for tell in self._told:
+            tell(free)
         return free
 
     def cut(self, body_id: BodyId) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from noisefs.core.domain.geometry import TAG_BYTES, Geometry
+from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, Run, decode
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.store_keys import StoreKeys
@@ -22,16 +22,18 @@ from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.buffers import WINDOW_SEGMENTS, Budget
-from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.bodies.cells import CellReader, NotAtHand
+from noisefs.core.services.bodies.hot import Slice
+from noisefs.core.services.bodies.known import Known, KnownBodies
 from noisefs.core.services.bodies.readers import Readers
 
 log = logging.getLogger(__name__)
 
-LOOP_BYTES: Final = 16384
-"""A slice up to this size is opened on the event loop."""
+LOOP_BYTES: Final = 512 * 1024
+"""Bytes opened on the event loop at a time: 60 us. A hop to a worker costs as much, and the loop its turn."""
 
-LOOP_SEGMENTS: Final = 4
-"""Hot segments opened on the event loop at a time: 60 us at the default S."""
+PEEK_BYTES: Final = 256 * 1024
+"""Bytes that may be read, unmasked and opened on the event loop, if the page cache has them: 150 us."""
 
 LOCATED_SEGMENTS: Final = 512
 """Segments whose locations are looked up at a time: a long read asks the index once a pack, not once a window."""
@@ -45,15 +47,14 @@ WINDOWS_A_READER: Final = 2
 
 @dataclass(slots=True)
 class _Opened:
-    """A body and what reading it takes. ``inline``: its sealed slice, if that was in the index.
+    """A body and what reading it takes. ``slice``: its sealed slice, if that was in memory or in the index.
     ``until``: where the read ends; ``runs``: locations it looked up.
     """
 
     extent: Extent
     size: int
     cipher: BodyCipher
-    tail: int
-    inline: bytes | None
+    slice: Slice | None
     until: int = 0
     runs: Sequence[tuple[int, Run]] = ()
 
@@ -155,7 +156,9 @@ class BodyReader:
         self._telemetry = telemetry
         self._keys = keys
         self._geometry = geometry
+        self._known = KnownBodies()
         self.readers = readers
+        readers.on_claim(self._known.forget)
         self.budget = Budget(buffer_bytes, geometry.segment_bytes, WINDOWS_A_READER)
 
     def open(self, tx: Reading, extents: Sequence[Extent]) -> OpenBodies:
@@ -166,17 +169,41 @@ class BodyReader:
         """
         return OpenBodies(self, [self._look_up(tx, extent) for extent in extents])
 
+    def read_at_hand(self, tx: Reading, extents: Sequence[Extent], start: int, end: int) -> memoryview | None:
+        """Bytes ``start`` to ``end`` (exclusive) of the concatenated extents, verified, if they are few and at hand:
+        in memory, in the index or in the page cache. Needs no pin: it ends within the transaction. ``None``: open them.
+
+        Raises:
+            IndexDamaged: As :meth:`open`.
+        """
+        if len(extents) != 1 or end - start > LOOP_BYTES:
+            return None
+        opened = self._look_up(tx, extents[0])
+        shift = opened.extent.offset
+        piece = self.open_at_hand(opened, start + shift, end + shift)
+        return piece if piece is not None and len(piece) == end - start else None
+
+    async def forget_idle(self) -> None:
+        """Drop keys that nobody used for a while: call it every :data:`.known.IDLE_S`."""
+        self._known.age()
+
     def _look_up(self, tx: Reading, extent: Extent) -> _Opened:
         body_id = extent.body_id
-        raw = tx.get(Table.BODIES, body_id)
-        if raw is None:
-            raise IndexDamaged(f"body {body_id.hex()} has extents and no row")
-        body = decode(Body, raw)
-        inline = None
-        if body.tail != TAIL_NONE:
-            inline = tx.get(Table.TINY if body.tail == TAIL_TINY else Table.INLINE, body_id)
-        key = self._keys.wrap.unwrap_body_key(body.wrapped_key, body_id)
-        return _Opened(extent, body.size, BodyCipher(key, self._keys.store_id, body_id, body.format), body.tail, inline)
+        known = self._known.get(body_id)
+        if known is None:
+            raw = tx.get(Table.BODIES, body_id)
+            if raw is None:
+                raise IndexDamaged(f"body {body_id.hex()} has extents and no row")
+            body = decode(Body, raw)
+            key = self._keys.wrap.unwrap_body_key(body.wrapped_key, body_id)
+            known = Known(body.size, BodyCipher(key, self._keys.store_id, body_id, body.format), body.tail)
+            self._known.keep(body_id, known)
+        size, cipher, tail = known
+        held = None
+        if tail != TAIL_NONE:
+            segment = size // self._geometry.segment_bytes
+            held = self._cells.slice_in(tx, body_id, segment, Table.TINY if tail == TAIL_TINY else Table.INLINE)
+        return _Opened(extent, size, cipher, held)
 
     # ------------------------------------------------------------------ windows
 
@@ -190,35 +217,40 @@ class BodyReader:
         return min(stop, full, (first + min(WINDOW_SEGMENTS, self.budget.window())) * size)
 
     def open_at_hand(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
-        """Bytes from ``position`` on that need no block: a small slice, or a few segments whose cells are hot. Opened
-        on the loop, because a hop to a worker costs more. ``None``: they must be fetched, or opening them failed.
+        """Bytes from ``position`` on that are at hand: a slice, or a few segments whose cells are in memory or whose
+        blocks are in the page cache. Opened on the loop, because a hop to a worker costs more. ``None``: they must be
+        fetched, or opening them failed.
         """
         size = self._geometry.segment_bytes
+        body_id = opened.extent.body_id
         full = opened.size - opened.size % size
         if position >= full:
-            held = (
-                (opened.inline, 0)
-                if opened.inline is not None
-                else self._cells.hot_slice(opened.extent.body_id, full // size)
-            )
-            if held is None or len(held[0]) > LOOP_BYTES + TAG_BYTES:
+            try:
+                held = opened.slice or self._cells.slice(body_id, full // size, wait=False)
+                if held is None:
+                    return None
+                return memoryview(self._open_slice(opened, *held))[position - full : stop - full]
+            except SegmentDamaged:
+                opened.slice = None
+                self._cells.forget(body_id, full // size, 1)
+                return None
+            except (NotAtHand, BlockUnavailable):
+                return None
+        first = position // size
+        upto = min(stop, full, (first + max(1, LOOP_BYTES // size)) * size)
+        count = (upto - 1) // size - first + 1
+        cells = self._cells.hot_cells(body_id, first, count)
+        if cells is None:
+            if (min(stop, full) - first * size) > PEEK_BYTES:
                 return None
             try:
-                plain = self._open_slice(opened, *held)
-            except SegmentDamaged:
-                opened.inline = None
+                cells = self._cells.cells(body_id, first, count, keep=True, wait=False)
+            except (NotAtHand, BlockUnavailable):
                 return None
-            return memoryview(plain)[position - full : stop - full]
-        first = position // size
-        upto = min(stop, full, (first + LOOP_SEGMENTS) * size)
-        count = (upto - 1) // size - first + 1
-        cells = self._cells.hot_cells(opened.extent.body_id, first, count)
-        if cells is None:
-            return None
         try:
             return self._open_cells(opened, first, count, cells)[position - first * size : upto - first * size]
         except SegmentDamaged:
-            self._cells.forget(opened.extent.body_id, first, count)
+            self._cells.forget(body_id, first, count)
             return None
 
     async def fetch(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
@@ -227,7 +259,7 @@ class BodyReader:
             return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
         except (IntegrityError, BlockUnavailable) as exc:
             log.warning("read.second_look", extra={"cause": str(exc)})
-            opened.inline, opened.runs = None, ()
+            opened.slice, opened.runs = None, ()
             if isinstance(exc, SegmentDamaged):
                 self._cells.forget(opened.extent.body_id, exc.segment, 1)
             try:
@@ -241,8 +273,10 @@ class BodyReader:
         size = self._geometry.segment_bytes
         full = opened.size - opened.size % size
         if position >= full:
-            sealed, generation = self._sealed_slice(opened)
-            plain = memoryview(self._open_slice(opened, sealed, generation))
+            held = opened.slice or self._cells.slice(opened.extent.body_id, full // size)
+            if held is None:
+                raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
+            plain = memoryview(self._open_slice(opened, *held))
             return plain[position - full : stop - full]
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
@@ -274,14 +308,6 @@ class BodyReader:
             opened.cipher.open_segments(cells, segment, run.generation, size, into, final=final)
         self._telemetry.count(Counter.CELLS_OPENED, count)
         return out
-
-    def _sealed_slice(self, opened: _Opened) -> tuple[bytes, int]:
-        if opened.inline is not None:
-            return opened.inline, 0
-        found = self._cells.slice(opened.extent.body_id, opened.size // self._geometry.segment_bytes)
-        if found is None:
-            raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
-        return found
 
     def _open_slice(self, opened: _Opened, sealed: bytes, generation: int) -> bytes:
         segment = opened.size // self._geometry.segment_bytes
