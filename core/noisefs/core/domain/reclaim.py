@@ -1,9 +1,14 @@
 """Which packs are worth cleaning: pure arithmetic on counters.
 
-Stored bytes are those of pack files; live bytes are cells and slices that something refers to. Cleaning begins when
-stored exceeds ``START`` times live, and goes on to hold ``HOLD``; beyond ``SLOW`` writers are slowed (DESIGN.md
-section 3). What cleaning cannot change does not count: the noise a strategy puts beside each cell, quarantined packs,
-and, in a small store, the empty part of open packs.
+*Stored* bytes are those of pack files: of a sealed pack its blocks (seeds, cells, filler, manifest), of one that is
+open the whole file, which is preallocated. *Live* bytes are the cells of runs and the sealed slices in packs that
+something refers to: a version, a part of an open upload, an upload under way, a body that nothing refers to any more
+and whose cells are not released yet. Slices that wait inline in the index for the packer, and those that stay there for
+ever, are in neither. The bytes of the index are in neither.
+
+Cleaning begins when stored exceeds ``START`` times live and goes on until it does not; writers get room up to ``SLOW``
+times (DESIGN.md section 3). For both, what cleaning cannot change does not count: the noise a strategy puts beside each
+cell, quarantined packs, and, in a small store, the empty part of open packs.
 """
 
 from collections.abc import Iterable
@@ -16,11 +21,11 @@ from noisefs.core.domain.masking import stride_of
 from noisefs.core.domain.records import Pack, PackLive, PackState
 
 START: Final = 1.28
-HOLD: Final = 1.30
 SLOW: Final = 1.33
 
-SLACK_PACKS: Final = 1
-"""A store this much over the ratio is left alone: one short pack weighs much in a small one."""
+SLACK_SHARE: Final = 1 / 128
+"""One pack over the ratio is left alone, as a short one weighs much in a small store; less by this share of what lives,
+so nothing from 8 GiB on."""
 
 OPEN_SHARE: Final = 0.03
 """The empty part of open packs counts up to this share of what lives: all of it from 8 GiB on, little in a small store,
@@ -97,9 +102,14 @@ class Space:
         """Stored by live; 1 for an empty store."""
         return self.stored_bytes / self.live_bytes if self.live_bytes else 1.0 if not self.stored_bytes else 99.0
 
+    def room(self, ratio: float, pack_bytes: int) -> int:
+        """Bytes that may be stored beside these until it is ``ratio`` times live and the slack of a small store."""
+        slack = max(0.0, pack_bytes - SLACK_SHARE * self.live_bytes)
+        return int(ratio * self.live_bytes + slack) - self.stored_bytes
+
     def exceeds(self, ratio: float, pack_bytes: int) -> bool:
         """Whether stored is more than ``ratio`` times live, and by more than the slack of a small store."""
-        return self.stored_bytes > ratio * self.live_bytes + SLACK_PACKS * pack_bytes
+        return self.room(ratio, pack_bytes) < 0
 
 
 def total(packs: Iterable[PackSpace]) -> Space:

@@ -68,8 +68,8 @@ class StoreSettings:
         read_buffer_bytes: Plaintext of all downloads under way.
         inline_max_bytes: Sealed small objects that may wait in the index for the packer; writes slow down beyond.
         inline_wake_bytes: The packer starts at once when this much waits.
-        packer_every_s, reaper_every_s, cleaner_every_s, checkpoint_every_s, expiry_every_s: Pauses of the
-            background jobs.
+        packer_every_s, reaper_every_s, cleaner_every_s, pace_every_s, checkpoint_every_s, expiry_every_s: Pauses of
+            the background jobs.
         several_processes: Other processes serve the same store.
         limits: Of the namespace.
     """
@@ -80,8 +80,9 @@ class StoreSettings:
     inline_max_bytes: int = 512 * _MIB
     inline_wake_bytes: int = 16 * _MIB
     packer_every_s: float = 5.0
-    reaper_every_s: float = 2.0
+    reaper_every_s: float = 0.5
     cleaner_every_s: float = 3.0
+    pace_every_s: float = 0.5
     checkpoint_every_s: float = 20.0
     expiry_every_s: float = 300.0
     several_processes: bool = False
@@ -291,8 +292,13 @@ class Store:
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake, group="packing"),
             Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
             Job(
-                "reaper", settings.reaper_every_s, partial(self.reaper.run, min_age_us=young_us), wake=self._pack_sealed
+                "reaper",
+                settings.reaper_every_s,
+                partial(self.reaper.run, min_age_us=young_us),
+                wake=self._pack_sealed,
+                group="reaping",
             ),
+            Job("pace", settings.pace_every_s, self.cleaner.watch, leader_only=False, wake=self.gate.look, light=True),
             Job("space", SPACE_EVERY_S, self._look_at_disk, leader_only=False, light=True),
             Job("readers", WATCH_EVERY_S, self.watch.run, leader_only=False, light=True),
             Job("keys", IDLE_S, self.body_reader.forget_idle, leader_only=False, light=True),

@@ -7,7 +7,7 @@ import pytest
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import InstanceId, PackId
-from noisefs.core.domain.reclaim import HOLD, SLOW, START, PackSpace, space_of, total, victims, weighed
+from noisefs.core.domain.reclaim import SLOW, START, PackSpace, space_of, total, victims, weighed
 from noisefs.core.domain.records import Pack, PackLive, PackState, SeedInfo
 
 GEOMETRY = Geometry()
@@ -180,7 +180,7 @@ class Churned:
 def test_churn_is_held_at_the_ratio_with_less_than_three_writes_a_write(hot_share: float) -> None:
     store = Churned(live_packs=64, seed=7, hot_share=hot_share)
     store.run(3)
-    assert store.worst <= HOLD + 4 / store.live_packs
+    assert store.worst <= 1.30 + 4 / store.live_packs
     assert 1 + store.moved / store.written < 3
 
 

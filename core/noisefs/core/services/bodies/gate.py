@@ -1,11 +1,13 @@
-"""The gate before writers: they wait a little while too many dead bytes are stored, and stop when the disk is full.
+"""The gate before writers: they are slowed while too many dead bytes are stored, and refused when the disk is full.
 
-Promise: a store never grows without bound under overwrites, and no write is refused for it: each waits at most
-``PATIENCE_S`` and then goes on. On a full disk a write is refused before its first byte, so that the reserve is left
-for deleting and cleaning. Cost: none on the request path; a job looks at the disk.
+Promise: what writers add between two looks at the store's space is bounded, so that overwrites never outrun the cleaner
+for long; no write is refused for it, and each piece of a body (up to :class:`.buffers.Budget`'s window, 1 MiB by
+default) waits at most ``PATIENCE_S``, in the order of asking. On a full disk a write is refused before its first byte,
+so that the reserve is left for deleting and cleaning. Cost: a comparison and a subtraction a piece.
 """
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from noisefs.core.errors import DiskFull
@@ -14,39 +16,63 @@ PATIENCE_S: Final = 5.0
 
 
 class SpaceGate:
-    """Opened and closed by the cleaner, asked by writers. Belongs to the event loop."""
+    """Given room by the cleaner, asked by writers. Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
+        self._room: int | None = None
+        self._half = 0
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._full = ""
         self.wake = asyncio.Event()
         """Set when a writer waits, or bodies were released: the cleaner should run now."""
+        self.look = asyncio.Event()
+        """Set when the room gets scarce: somebody should look how much there is."""
 
-    def set(self, *, relaxed: bool) -> None:
-        """Let writers pass at once (``relaxed``), or hold them back."""
-        if relaxed:
-            self._open.set()
-        else:
-            self._open.clear()
+    def grant(self, room_bytes: int | None) -> None:
+        """Let writers add so many bytes from now on, whatever they had before; ``None``: as many as they like."""
+        self._room = room_bytes
+        self._half = (room_bytes or 0) // 2
+        while self._queue and (self._room is None or self._room > 0):
+            size, turn = self._queue.popleft()
+            if not turn.done():
+                self._spend(size)
+                turn.set_result(None)
 
     def close(self, reason: str) -> None:
         """Refuse writers for this reason; with an empty one let them in again."""
         self._full = reason
 
-    async def admit(self) -> None:
-        """Called before bytes are taken in.
+    def check(self) -> None:
+        """Called before the first byte of a body is taken in.
 
         Raises:
             DiskFull: There is no space left beyond the reserve.
         """
         if self._full:
             raise DiskFull(self._full)
-        if self._open.is_set():
+
+    async def take(self, size_bytes: int) -> None:
+        """Return when so many bytes may be added: at once, when there is room, or after ``PATIENCE_S``."""
+        if self._room is None or (self._room > 0 and not self._queue):
+            self._spend(size_bytes)
             return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((size_bytes, turn))
         self.wake.set()
+        self.look.set()
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._open.wait()
+                await turn
         except TimeoutError:
+            self._spend(size_bytes)
+        finally:
+            while self._queue and self._queue[0][1].done():
+                self._queue.popleft()
+
+    def _spend(self, size_bytes: int) -> None:
+        """Count bytes that are added; the last ones may be more than there is room for."""
+        if self._room is None:
             return
+        before, self._room = self._room, self._room - size_bytes
+        if before > self._half >= self._room:
+            self.look.set()

@@ -101,7 +101,7 @@ class BodyWriter:
             group: The upload this body is a part of: bytes of one upload do not mask each other.
         """
         await self._backlog.admit()
-        await self._gate.admit()
+        self._gate.check()
         random = self._entropy.secret(ID_BYTES - TIME_BYTES + KEY_BYTES)
         key = random[:KEY_BYTES]
         millis = self._clock.now_us() // 1000 & (1 << 8 * TIME_BYTES) - 1
@@ -138,6 +138,10 @@ class BodyWriter:
     def segment_bytes(self) -> int:
         """S of the store."""
         return self._geometry.segment_bytes
+
+    async def room(self, size_bytes: int) -> None:
+        """Wait a little where so many more bytes would store too much beside what lives."""
+        await self._gate.take(size_bytes)
 
     def take_window(self) -> bytearray:
         """A buffer for the next window: room for its segments."""
@@ -207,6 +211,7 @@ class _Intake:
                     view = view[count:]
         if window is None:
             if small_bytes:
+                await self._owner.room(small_bytes)
                 self.seal(memoryview(b"".join(small)), memoryview(b""), last=True)
         else:
             await self._hand_over(window, filled, last=True)
@@ -219,6 +224,7 @@ class _Intake:
             await asyncio.wait([self._task])
 
     async def _hand_over(self, window: bytearray, filled: int, *, last: bool) -> None:
+        await self._owner.room(filled)
         await self._finished()
         self._task = asyncio.create_task(self._seal_window(window, filled, last=last))
 

@@ -1,9 +1,9 @@
 """The cleaner: makes space come back after deletes.
 
-Promise: stored bytes return to at most 1.30 times live ones (:mod:`noisefs.core.domain.reclaim`), and writers are
-slowed at 1.33; nothing that anybody refers to or reads is lost; cleaning never lowers durability, because a pack
-goes only after everything that lived in it is durable in a sealed pack and the keys of its dead bodies are
-overwritten.
+Promise: stored bytes return to at most 1.28 times live ones (:mod:`noisefs.core.domain.reclaim` says what both are),
+and writers get room up to 1.33 and are slowed where they want more; nothing that anybody refers to or reads is lost;
+cleaning never lowers durability, because a pack goes only after everything that lived in it is durable in a sealed pack
+and the keys of its dead bodies are overwritten.
 
 A drop is two commits around the removal: ``DROPPING`` (only if nothing lives there any more), remove, forget. A
 crash between them is finished by :mod:`~noisefs.core.services.packs.recovery`. Cost: see :mod:`.moving`; one step
@@ -19,7 +19,7 @@ from typing import Final
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.reclaim import HOLD, SLOW, START, PackSpace, Space, space_of, total, victims, weighed
+from noisefs.core.domain.reclaim import SLOW, START, PackSpace, Space, space_of, total, victims, weighed
 from noisefs.core.domain.records import Pack, PackState, decode
 from noisefs.core.errors import CapacityExceeded
 from noisefs.core.ports.clock import Clock
@@ -40,7 +40,12 @@ log = logging.getLogger(__name__)
 STEP_S: Final = 2.0
 
 STUCK_S: Final = 3600.0
-"""A pack that could not be emptied (damaged, or still being written) is left alone for so long."""
+"""A pack that could not be emptied because it is damaged is left alone for so long..."""
+LATER_S: Final = 20.0
+"""...and one with cells of bodies that are still being written for so long."""
+
+SURVEY_SHARE: Final = 0.05
+"""The share of the time that :meth:`Cleaner.watch` looks at counters, at most: they are many in a large store."""
 
 VICTIMS_AHEAD: Final = 16
 """About as many packs as one step can clean."""
@@ -95,7 +100,8 @@ class Cleaner:
         self._emptied: dict[PackId, frozenset[PackId]] = {}
         """Packs with nothing left in them, and those that took it in: these must be sealed first."""
         self._stuck: dict[PackId, float] = {}
-        """Packs that could not be emptied, and when that was tried."""
+        """Packs that could not be emptied, and until when they are left alone."""
+        self._watch_from = 0.0
 
     async def run(self, *, everything: bool = False) -> Cleaned:
         """One step: drop what is dead, then move and drop while the ratio calls for it. One at a time.
@@ -115,7 +121,7 @@ class Cleaner:
         rested = False
         packs, rows = await self._survey()
         # What this run writes is not cleaned by it: a short destination would be moved for ever.
-        open_to = set(rows) - (set() if everything else self._recently_stuck(begun))
+        open_to = set(rows) - (set() if everything else self._stuck_now())
         while True:
             while (done := await self._drop_dead(packs, rows))[0]:
                 dropped, freed = dropped + done[0], freed + done[1]
@@ -125,8 +131,7 @@ class Cleaner:
             candidates = [p for p in victims(packs, self._clock.now_us()) if p.pack_id in open_to]
             wanted = [p for p in candidates if over or everything or p.state == PackState.POISONED]
             late = not everything and self._clock.monotonic_s() - begun > STEP_S
-            # Writers wait only while there is something that cleaning them can mend.
-            self._slow(space, hopeless=not candidates and not self._waits(rows))
+            self._pace(packs, rows)
             if wanted and not late:
                 choice = await self._choose(wanted, rows)
                 open_to.discard(choice.pack_id)
@@ -144,8 +149,9 @@ class Cleaner:
                     open_to.add(choice.pack_id)
                     continue
                 self._emptied[choice.pack_id] = frozenset(outcome.goals)
-                if outcome.damaged:
-                    self._stuck[choice.pack_id] = begun
+                if outcome.left:
+                    pause_s = STUCK_S if outcome.damaged else LATER_S
+                    self._stuck[choice.pack_id] = self._clock.monotonic_s() + pause_s
                 packs, rows = await self._survey()
                 moved, left = moved + outcome.moved_bytes, left + outcome.left
             elif not wanted and self._emptied and (everything or over) and not rested:
@@ -161,8 +167,9 @@ class Cleaner:
             await self._writer.rest()
         return Cleaned(dropped, freed, moved, left, total(packs))
 
-    def _recently_stuck(self, now_s: float) -> set[PackId]:
-        self._stuck = {pack_id: tried for pack_id, tried in self._stuck.items() if now_s - tried < STUCK_S}
+    def _stuck_now(self) -> set[PackId]:
+        now_s = self._clock.monotonic_s()
+        self._stuck = {pack_id: until_s for pack_id, until_s in self._stuck.items() if until_s > now_s}
         return set(self._stuck)
 
     async def _choose(self, wanted: list[PackSpace], rows: dict[PackId, Pack]) -> PackSpace:
@@ -175,6 +182,18 @@ class Cleaner:
         return choice
 
     # ------------------------------------------------------------------ looking
+
+    async def watch(self) -> None:
+        """Count the space for the gauges and tell this process's writers how much room they have.
+
+        In every process, beside :meth:`run`. Where it takes long, it is left out now and then.
+        """
+        begun = self._clock.monotonic_s()
+        if begun < self._watch_from:
+            return
+        self._pace(*await self._survey())
+        ended = self._clock.monotonic_s()
+        self._watch_from = ended + (ended - begun) / SURVEY_SHARE
 
     async def _survey(self) -> tuple[list[PackSpace], dict[PackId, Pack]]:
         def look(tx: Reading) -> tuple[list[PackSpace], dict[PackId, Pack]]:
@@ -189,11 +208,13 @@ class Cleaner:
             self._telemetry.gauge(Gauge.PACKS, sum(p.state == state for p in packs), (state.name.lower(),))
         return packs, rows
 
-    def _slow(self, space: Space, *, hopeless: bool) -> None:
-        if hopeless or not space.exceeds(HOLD, self._geometry.pack_bytes):
-            self._gate.set(relaxed=True)
-        elif space.exceeds(SLOW, self._geometry.pack_bytes):
-            self._gate.set(relaxed=False)
+    def _pace(self, packs: list[PackSpace], rows: dict[PackId, Pack]) -> None:
+        """Give writers the room there is; all they want where cleaning would free nothing."""
+        stuck = self._stuck_now()
+        worth_it = any(pack.pack_id not in stuck for pack in victims(packs, self._clock.now_us()))
+        dead = any(not pack.references and pack.state in DROPPABLE for pack in packs)
+        hopeless = not (worth_it or dead or self._waits(rows))
+        self._gate.grant(None if hopeless else weighed(packs).room(SLOW, self._geometry.pack_bytes))
 
     # ------------------------------------------------------------------ dropping
 

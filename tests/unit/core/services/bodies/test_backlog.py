@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
-from noisefs.core.errors import SlowDown
+from noisefs.core.errors import DiskFull, SlowDown
 from noisefs.core.ports.telemetry import Gauge
 from noisefs.core.services.bodies import backlog as backlog_module
 from noisefs.core.services.bodies import gate as gate_module
@@ -70,21 +70,52 @@ async def test_the_backlog_is_known_after_a_restart() -> None:
         assert again.backlog.bytes == 20016
 
 
-async def test_the_gate_holds_writers_back_until_the_cleaner_opens_it() -> None:
+async def test_the_gate_lets_as_much_pass_as_there_is_room_for() -> None:
     gate = SpaceGate()
-    await gate.admit()
+    await gate.take(1 << 40)
+    gate.grant(100)
+    await gate.take(40)
+    assert not gate.look.is_set()
+    await gate.take(59)
+    assert gate.look.is_set()  # scarce: somebody is to look, before anybody has to wait
     assert not gate.wake.is_set()
-    gate.set(relaxed=False)
-    waiting = asyncio.ensure_future(gate.admit())
+    await gate.take(1000)  # the last one may be more than there is room for
+    waiting = [asyncio.ensure_future(gate.take(60)) for _ in range(3)]
     await steps(5)
-    assert not waiting.done()
     assert gate.wake.is_set()
-    gate.set(relaxed=True)
+    assert [task.done() for task in waiting] == [False, False, False]
+    gate.grant(100)
+    await steps(5)
+    assert [task.done() for task in waiting] == [True, True, False]
+    gate.grant(None)
+    await waiting[2]
+    await gate.take(1 << 40)
+
+
+async def test_who_goes_away_leaves_the_queue_to_others() -> None:
+    gate = SpaceGate()
+    gate.grant(0)
+    gone, waiting = (asyncio.ensure_future(gate.take(10)) for _ in range(2))
+    await steps(5)
+    gone.cancel()
+    await steps(5)
+    gate.grant(1)
     await waiting
+
+
+async def test_a_full_disk_refuses_before_the_first_byte() -> None:
+    gate = SpaceGate()
+    gate.check()
+    gate.close("no space")
+    with pytest.raises(DiskFull, match="no space"):
+        gate.check()
+    gate.close("")
+    gate.check()
 
 
 async def test_no_writer_is_refused_for_want_of_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "PATIENCE_S", 0.0)
     gate = SpaceGate()
-    gate.set(relaxed=False)
-    await gate.admit()
+    gate.grant(-1)
+    await gate.take(10)
+    await gate.take(10)
