@@ -328,7 +328,8 @@ class Lock(Record, frozen=True, array_like=True):
 class Copies(Record, frozen=True, array_like=True):
     """Where a sealed pack, or a snapshot file, lies on the network (key: pack id; a file's is its name).
 
-    There is a row from the first attempt to place it on; ``nodes`` holds who confirmed it since it was last asked.
+    There is a row from the first attempt to place it on. ``nodes`` holds who confirmed it since it was last asked: the
+    name of a cluster once for each copy it has.
     """
 
     root: RootId
@@ -341,6 +342,8 @@ class Copies(Record, frozen=True, array_like=True):
     """Whether the file is still on this gateway's disk."""
     read_us: int = 0
     """About when it was last read, to the hour."""
+    asked: tuple[str, ...] = ()
+    """Who may hold it as well: it was begun to be put there, and nobody confirmed that, or that it is not there."""
 
 
 class Interim(Record, frozen=True, array_like=True):

@@ -44,6 +44,10 @@ class Counter(_Metric):
         (),
     )
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
+    NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
+    NODE_SENT = ("noisefs_node_sent_bytes_total", "Bytes of packs and files sent to a node", ("node",))
+    COPIES_MADE = ("noisefs_copies_made_total", "Copies confirmed by nodes, by how they came there", ("by",))
+    UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))
 
 
 class Gauge(_Metric):
@@ -61,6 +65,16 @@ class Gauge(_Metric):
     OPEN_REQUESTS = ("noisefs_open_requests", "Requests under way", ("protocol",))
     FREE_BYTES = ("noisefs_free_bytes", "Bytes that may still be written before the reserve", ())
     INDEX_BYTES = ("noisefs_index_bytes", "Bytes of the index and its log", ())
+    NODE_USABLE = ("noisefs_node_usable", "Whether a node answers and may be used: 1 or 0", ("node",))
+    NODE_FREE_BYTES = ("noisefs_node_free_bytes", "Free bytes where a node keeps its blocks", ("node",))
+    UPLOAD_PACKS = ("noisefs_upload_backlog_packs", "Packs that never had all their copies on nodes", ())
+    UPLOAD_BYTES = ("noisefs_upload_backlog_bytes", "Bytes of packs that never had all their copies on nodes", ())
+    UNDER_REPLICATED = (
+        "noisefs_under_replicated_packs",
+        "Packs and files with fewer copies on nodes than they shall have",
+        (),
+    )
+    UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))
 
 
 class Histogram(_Metric):

@@ -1,0 +1,1 @@
+"""The network as the backing store: packs onto nodes, and what keeps them there."""
