@@ -19,11 +19,12 @@ from noisefs.core.domain import records
 from noisefs.core.domain.block_id import block_id_text, compute_block_id
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
 from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
-from noisefs.core.domain.ids import BodyId, InstanceId, PackId, StoreId
+from noisefs.core.domain.ids import BodyId, InstanceId, PackId, RootId, StoreId
 from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password
 from noisefs.core.domain.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.masking import strategy_named
+from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
 from noisefs.core.domain.records import SeedInfo
 from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
@@ -350,6 +351,31 @@ def plain_fields(row: msgspec.Struct) -> dict[str, Any]:  # Any: JSON
     return {field: plain(getattr(row, field)) for field in row.__struct_fields__}
 
 
+def node_files() -> Vectors:
+    """A file as blocks on nodes, with and without one that it builds on."""
+    found: Vectors = {}
+    for name, before in {
+        "alone": None,
+        "behind another": RootId(bytes.fromhex("01711220") + pattern("before", 32)),
+    }.items():
+        data, block_bytes = pattern("file", 700), 272
+        salt = salt_of(STORE, STORE_KEY, before, [data])
+        sealer = FileBlocks(STORE, STORE_KEY, salt, block_bytes)
+        blocks = []
+        for number in range(blocks_of(len(data), block_bytes)):
+            begin, size = span_of(number, block_bytes)
+            blocks.append(sealer.seal(number, data[begin : begin + size], before).hex())
+        found[f"format 1, {name}"] = {
+            "store_key": STORE_KEY.hex(),
+            "store_id": STORE.hex(),
+            "block_bytes": block_bytes,
+            "previous": (before or b"").hex(),
+            "file": data.hex(),
+            "blocks": blocks,
+        }
+    return found
+
+
 SUITES: dict[str, Callable[[], Vectors]] = {
     "segments": segments,
     "masks": masks,
@@ -360,6 +386,7 @@ SUITES: dict[str, Callable[[], Vectors]] = {
     "block_ids": block_ids,
     "records": rows,
     "roots": roots,
+    "node_files": node_files,
 }
 
 

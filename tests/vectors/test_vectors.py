@@ -18,6 +18,7 @@ from noisefs.core.domain.keyring import format_root_key, parse_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, derive, verify_password
 from noisefs.core.domain.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.masking import RunPlan, strategy_named
+from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
 from noisefs.core.domain.root import RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
@@ -67,6 +68,20 @@ def test_roots(name: str) -> None:
     assert [link.hex() for link in opened.links] == vector["links"]
     assert root_id(root).hex() == vector["id"]
     assert sealer.seal(opened.links, opened.meta, nonce=nonce) == root
+
+
+@pytest.mark.parametrize("name", suite("node_files"))
+def test_node_files(name: str) -> None:
+    vector = suite("node_files")[name]
+    store_id, store_key, before, data = raw(vector, "store_id", "store_key", "previous", "file")
+    size, blocks = vector["block_bytes"], [bytes.fromhex(block) for block in vector["blocks"]]
+    opener = FileBlocks(StoreId(store_id), store_key, blocks[0][:SALT_BYTES], size)
+    previous, opened = split_front(b"".join(opener.open(number, block) for number, block in enumerate(blocks)))
+    assert (previous or b"", opened[: len(data)]) == (before, data)
+    assert salt_of(StoreId(store_id), store_key, previous, [data]) == blocks[0][:SALT_BYTES]
+    spans = [span_of(number, size) for number in range(blocks_of(len(data), size))]
+    sealed = [opener.seal(number, data[at : at + n], previous) for number, (at, n) in enumerate(spans)]
+    assert sealed == blocks
 
 
 @pytest.mark.parametrize("name", suite("masks"))

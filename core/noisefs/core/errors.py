@@ -393,6 +393,10 @@ class NodeFull(NodeUnavailable):
     """A node has no space left, or too little."""
 
 
+class StoreSuperseded(Unavailable):
+    """Another gateway goes on with this store: here nothing is written any more."""
+
+
 class PackPoisoned(Unavailable):
     """An fsync of this pack failed: nothing more is written to it, and its waiters fail."""
 

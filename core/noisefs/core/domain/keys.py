@@ -43,6 +43,8 @@ class Label(StrEnum):
     """One file of log records, from its set's key."""
     ROOT = "root"
     """What the roots on nodes say beyond their links."""
+    FILE = "file"
+    """A snapshot file or log records as blocks on nodes."""
 
 
 def derive(key: bytes, label: Label, context: bytes = b"") -> bytes:

@@ -87,3 +87,21 @@ def writing_key(body_id: BodyId) -> bytes:
 def bucket_owner_key(user_id: str, bucket: str) -> bytes:
     """Row that says who owns a bucket: a user's buckets are one range, in the order of their names."""
     return user_id.encode() + b"\0" + bucket.encode()
+
+
+FILE_COPIES_PREFIX: Final = b"\xff" * 17
+"""In ``COPIES``, rows of files begin with this: above every pack id, of which none is so long."""
+
+
+def file_copies_key(name: str) -> bytes:
+    """Row that says where a snapshot file lies on the network."""
+    return FILE_COPIES_PREFIX + name.encode()
+
+
+HEAD_PREFIX: Final = b"head/"
+"""Rows in ``META`` that name the heads put on nodes."""
+
+
+def head_row_key(name: str) -> bytes:
+    """Row of a head on nodes."""
+    return HEAD_PREFIX + name.encode()

@@ -206,6 +206,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.NodeRefused: "ServiceUnavailable",
     core.LinksMissing: "ServiceUnavailable",
     core.NodeFull: "ServiceUnavailable",
+    core.StoreSuperseded: "ServiceUnavailable",
     core.PackPoisoned: "ServiceUnavailable",
     core.StorageFailed: "ServiceUnavailable",
     core.IndexClosed: "ServiceUnavailable",
