@@ -45,6 +45,7 @@ class Counter(_Metric):
     )
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
     NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
+    NODE_READS = ("noisefs_node_block_reads_total", "Blocks asked of a node, by what came of it", ("node", "outcome"))
     NODE_SENT = ("noisefs_node_sent_bytes_total", "Bytes of packs and files sent to a node", ("node",))
     COPIES_MADE = ("noisefs_copies_made_total", "Copies confirmed by nodes, by how they came there", ("by",))
     UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))

@@ -20,6 +20,8 @@ class Lane(Enum):
     """The index writer."""
     DISK = "disk"
     """Reads of packs and of long index ranges."""
+    NETWORK = "network"
+    """Reads of blocks that only nodes have: these threads wait, and nobody else waits for them."""
     BACKGROUND = "background"
     """Packer, cleaner, scrub, snapshots: never in the way of the others."""
 

@@ -70,8 +70,12 @@ class _Job(NamedTuple):
 class ThreadWorkers(Workers):
     """Threads that live from construction to ``close``. Task-safe, and usable from several event loops."""
 
-    def __init__(self, *, cpu_threads: int | None = None, disk_threads: int = DISK_THREADS) -> None:
-        """``cpu_threads``: by default one for each core this process may use."""
+    def __init__(
+        self, *, cpu_threads: int | None = None, disk_threads: int = DISK_THREADS, network_threads: int = 1
+    ) -> None:
+        """``cpu_threads``: by default one for each core this process may use. ``network_threads``: reads that wait for
+        nodes at a time; they take no time of the machine meanwhile.
+        """
         cores = len(os.sched_getaffinity(0))
         sizes = {
             Lane.CPU: cpu_threads or cores,
@@ -79,6 +83,7 @@ class ThreadWorkers(Workers):
             Lane.COMMIT: 1,
             Lane.DISK: disk_threads,
             Lane.BACKGROUND: BACKGROUND_THREADS,
+            Lane.NETWORK: network_threads,
         }
         self._queues: dict[Lane, SimpleQueue[_Job | None]] = {lane: SimpleQueue() for lane in Lane}
         self._mailbox: _Mailbox | None = None
