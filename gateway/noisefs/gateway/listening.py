@@ -13,7 +13,7 @@ from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.metrics import serve_metrics
 from noisefs.gateway.protocols import protocols_over, s3_malformed
-from noisefs.gateway.requests import Proxies, RequestLog, front
+from noisefs.gateway.requests import Proxies, RequestLog, front, front_at_once
 from noisefs.gateway.server import Listener, bind_local
 from noisefs.gateway.sockets import Sockets
 
@@ -47,7 +47,14 @@ async def listening(
             return path
 
         public = [
-            Listener(front("s3", protocols.s3, proxies, requests), sockets.s3, config.limits, context, s3_malformed),
+            Listener(
+                front("s3", protocols.s3, proxies, requests),
+                sockets.s3,
+                config.limits,
+                context,
+                s3_malformed,
+                front_at_once("s3", protocols.s3_at_once, proxies, requests),
+            ),
             Listener(front("webdav", protocols.webdav, proxies, requests), sockets.webdav, config.limits, context),
         ]
         if worker == 0:

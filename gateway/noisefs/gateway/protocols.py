@@ -21,7 +21,7 @@ from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.health import checks_of
 from noisefs.gateway.metrics import measure_all
-from noisefs.gateway.requests import Handle
+from noisefs.gateway.requests import AtOnce, Handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Protocols:
     """How each listener's requests are answered."""
 
     s3: Handle
+    s3_at_once: AtOnce
     webdav: Handle
     admin: AdminAdapter
     socket: AdminSocket
@@ -71,7 +72,7 @@ async def protocols_over(
     )
     await webdav.start()
     try:
-        yield Protocols(s3.handle, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
+        yield Protocols(s3.handle, s3.answer_at_once, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
     finally:
         await webdav.close()
 

@@ -1,7 +1,6 @@
 """What every request gets before its protocol sees it: an id, the client's real address, and its line in the log."""
 
 import asyncio
-import json
 import sys
 import threading
 import time
@@ -10,16 +9,19 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from queue import SimpleQueue
 from random import getrandbits
-from typing import Final, NamedTuple, TextIO
+from typing import Final, Protocol, TextIO
 
+import msgspec
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from multidict import CIMultiDictProxy
 
 from noisefs.gateway.logs import request_id
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """A protocol: answers one request, never raises but ``CancelledError``."""
 
-FLUSH_S: Final = 0.2
+FLUSH_S: Final = 0.1
 """Lines wait this long for others: one write for all of them."""
 _BATCHES_MOST: Final = 100
 """Batches that may wait for a reader of stderr that does not read; later ones are dropped and counted."""
@@ -27,8 +29,33 @@ _CLIENT_GONE: Final = 499
 """Logged for a request whose client went away before the answer."""
 
 
-class _Line(NamedTuple):
-    ended: float
+class Answered(Protocol):
+    """An answer made at once."""
+
+    @property
+    def status(self) -> int:
+        """Its status."""
+
+    @property
+    def head(self) -> bytes:
+        """Status line and headers, with the empty line."""
+
+    @property
+    def body(self) -> bytes | memoryview:
+        """All of its body."""
+
+
+AtOnce = Callable[[RawRequestMessage, str], Answered | None]
+"""A protocol's short way: answers a request without a body at once, or not at all. Given its head, and an id (behind
+:func:`front_at_once`: the peer's address)."""
+
+
+class _Line(msgspec.Struct):
+    """One line, its fields in the order in which they are written."""
+
+    time: str
+    level: str
+    event: str
     protocol: str
     method: str
     path: str
@@ -37,7 +64,13 @@ class _Line(NamedTuple):
     received: int
     sent: int
     client: str
-    request: str
+    request_id: str
+
+
+class _Dropped(msgspec.Struct):
+    level: str
+    event: str
+    count: int
 
 
 class RequestLog:
@@ -52,15 +85,42 @@ class RequestLog:
         self._stream = stream or sys.stderr
         self._lines: list[_Line] = []
         self.dropped = 0
+        self._second = 0
+        self._stamp = ""
         self._queue: SimpleQueue[list[_Line] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="request-log", daemon=True)
         self._thread.start()
 
-    def note(self, line: _Line) -> None:
-        """Take one line."""
+    def note(
+        self,
+        protocol: str,
+        method: str,
+        target: str,
+        status: int,
+        began_s: float,
+        received: int,
+        sent: int,
+        client: str,
+        ident: str,
+    ) -> None:
+        """Take the line of a request that ends now. ``began_s``: by ``time.perf_counter``."""
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+        seconds = round(time.perf_counter() - began_s, 6)
+        path = target.partition("?")[0]
+        if not path.isascii():
+            path = path.encode("utf-8", "backslashreplace").decode()
+        line = _Line(
+            self._now(), "info", "request", protocol, method, path, status, seconds, received, sent, client, ident
+        )
         self._lines.append(line)
+
+    def _now(self) -> str:
+        second, nanos = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{nanos // 1000:06d}Z"
 
     def flush(self) -> None:
         """Hand what waits to the thread."""
@@ -77,26 +137,17 @@ class RequestLog:
         self._thread.join(timeout=1)
 
     def _write(self) -> None:
+        encode_lines = msgspec.json.Encoder().encode_lines
         while (lines := self._queue.get()) is not None:
             dropped, self.dropped = self.dropped, 0
-            text = "".join(map(_json, lines))
+            text = encode_lines(lines)
             if dropped:
-                text += f'{{"level":"warning","event":"requests.not_logged","count":{dropped}}}\n'
+                text += encode_lines([_Dropped("warning", "requests.not_logged", dropped)])
             try:
-                self._stream.write(text)
+                self._stream.write(text.decode())
                 self._stream.flush()
             except (OSError, ValueError):
                 self.dropped += len(lines)  # nobody reads; serving goes on
-
-
-def _json(line: _Line) -> str:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(line.ended))
-    return (
-        f'{{"time":"{stamp}.{int(line.ended % 1 * 1e6):06d}Z","level":"info","event":"request",'
-        f'"protocol":"{line.protocol}","method":{json.dumps(line.method)},"path":{json.dumps(line.path)},'
-        f'"status":{line.status},"seconds":{line.seconds:.6f},"received":{line.received},"sent":{line.sent},'
-        f'"client":{json.dumps(line.client)},"request_id":"{line.request}"}}\n'
-    )
 
 
 class Proxies:
@@ -116,11 +167,14 @@ class Proxies:
         return any(mapped in network or ip in network for network in self._trusted)
 
     def client_of(self, request: web.BaseRequest) -> str:
+        """The address of a request's client; see :meth:`client_behind`."""
+        return self.client_behind(request.remote or "", request.headers)
+
+    def client_behind(self, peer: str, headers: CIMultiDictProxy[str]) -> str:
         """The client's address: the peer's, or behind trusted proxies the last one that none of them vouches for."""
-        peer = request.remote or ""
         if not self._trusted or not self.trusts(peer):
             return peer
-        for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
+        for hop in reversed(",".join(headers.getall("X-Forwarded-For", ())).split(",")):
             address = _plain(hop)
             if not address:
                 break
@@ -171,13 +225,27 @@ def front(protocol: str, handle: Handle, proxies: Proxies, requests: RequestLog 
             sent = response.body_length if response.prepared else response.content_length or 0
         finally:
             if requests is not None:
-                path = request.raw_path.partition("?")[0]
-                seconds = time.perf_counter() - began
                 received = request.content_length or 0
-                line = _Line(
-                    time.time(), protocol, request.method, path, status, seconds, received, sent, client, ident
-                )
-                requests.note(line)
+                requests.note(protocol, request.method, request.raw_path, status, began, received, sent, client, ident)
         return response
+
+    return serve
+
+
+def front_at_once(protocol: str, answer: AtOnce, proxies: Proxies, requests: RequestLog | None) -> AtOnce:
+    """``answer`` with ids and log lines, for requests with or without them; its second argument is the peer's address.
+
+    A request that it does not answer goes to :func:`front`, and leaves nothing here.
+    """
+
+    def serve(message: RawRequestMessage, peer: str) -> Answered | None:
+        began = time.perf_counter()
+        ident = f"{getrandbits(64):016X}"
+        answered = answer(message, ident)
+        if answered is not None and requests is not None:
+            client = proxies.client_behind(peer, message.headers)
+            sent = len(answered.body)
+            requests.note(protocol, message.method, message.path, answered.status, began, 0, sent, client, ident)
+        return answered
 
     return serve

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from noisefs.adapters.inbound.admin.client import short_path
 from noisefs.core.errors import ConfigError
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.config.values import Address
-from noisefs.gateway.requests import Handle
+from noisefs.gateway.requests import AtOnce, Handle
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ _LOOK_S: Final = 0.02
 """While draining: between two looks at what is still under way. aiohttp has no call for it."""
 _CANCEL_S: Final = 0.1
 """What a request that outlasted the drain gets to end, before it is cancelled."""
+_JOINED_MOST: Final = 1 << 16
+"""An answer's head and a body up to this size leave as one buffer; a larger body is not copied for that."""
 _FAULT: Final = 500
 _HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -41,11 +45,66 @@ def plainly(status: int, text: str) -> web.Response:
 
 
 class _Connection(RequestHandler):
-    """aiohttp's connection, with its own say about requests that are not HTTP."""
+    """aiohttp's connection, with its own say about requests that are not HTTP, and a short way for those that can be
+    answered at once: the answer leaves before the connection's task would have been woken.
+    """
 
-    __slots__ = ("malformed",)
+    __slots__ = ("at_once", "malformed", "peer")
 
     malformed: Malformed
+    at_once: AtOnce | None
+    peer: str
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note who is there."""
+        super().connection_made(transport)
+        name = self.peername
+        self.peer = str(name[0]) if isinstance(name, tuple) else str(name or "")
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. The task that answers is woken unless a lone request was answered here."""
+        waiter = self._waiter
+        if self.at_once is None or waiter is None or waiter.done() or self._messages:
+            super().data_received(data)  # a request is under way, or waits
+            return
+        self._waiter = None  # so that the task sleeps on until we had a look
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if self._messages and not self._is_answered() and not waiter.done():
+            waiter.set_result(None)
+
+    def _is_answered(self) -> bool:
+        message, payload = self._messages[0]
+        transport, parser = self.transport, self._parser
+        if (
+            len(self._messages) > 1
+            or payload is not EMPTY_PAYLOAD
+            or not isinstance(message, RawRequestMessage)
+            or message.should_close
+            or message.upgrade
+            or message.version != HttpVersion11
+            or self.at_once is None
+            or self._manager is None
+            or transport is None
+            or parser is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size()  # a client that takes nothing must not fill our memory
+        ):
+            return False
+        answered = self.at_once(message, self.peer)
+        if answered is None:
+            return False
+        self._messages.clear()
+        parser.message_consumed()
+        self._manager.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if len(answered.body) <= _JOINED_MOST:
+            transport.write(answered.head + answered.body)
+        else:
+            transport.writelines((answered.head, answered.body))
+        return True
 
     @property
     def is_busy(self) -> bool:
@@ -76,9 +135,15 @@ class _Connection(RequestHandler):
 class BoundedServer(web.Server):
     """``web.Server`` that answers 503 at once on connections beyond a number. Used from its event loop only."""
 
-    def __init__(self, handle: Handle, limits: LimitsConfig, malformed: Malformed) -> None:
-        """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one."""
+    def __init__(
+        self, handle: Handle, limits: LimitsConfig, malformed: Malformed, at_once: AtOnce | None = None
+    ) -> None:
+        """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one.
+
+        ``at_once`` is asked first, for a lone request without a body.
+        """
         super().__init__(handle)
+        self._at_once = at_once
         self._limits = limits
         self._malformed = malformed
         self._open: set[RequestHandler] = set()
@@ -95,6 +160,7 @@ class BoundedServer(web.Server):
             max_field_size=self._limits.max_header_bytes,
         )
         connection.malformed = self._malformed
+        connection.at_once = self._at_once
         return connection
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
@@ -136,9 +202,10 @@ class Listener:
         limits: LimitsConfig,
         tls: ssl.SSLContext | None,
         malformed: Malformed = plainly,
+        at_once: AtOnce | None = None,
     ) -> None:
         """Serve ``handle`` on a bound socket, which belongs to the listener from now on."""
-        self._server = BoundedServer(handle, limits, malformed)
+        self._server = BoundedServer(handle, limits, malformed, at_once)
         self._drain_s = limits.drain_s
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_CANCEL_S)
         self._sock = sock

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
@@ -22,6 +23,7 @@ from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.settings import Settings
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
+from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
 from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.target import decode, target_of
@@ -62,6 +64,14 @@ class S3Adapter:
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()
         self._open = 0
+        self._prompt = PromptReads(
+            gatekeeper=self._gatekeeper,
+            objects=objects,
+            telemetry=telemetry,
+            clock=clock,
+            domain=self._domain,
+            host_id=self._host_id,
+        )
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
         self._routes = Routes(
@@ -76,11 +86,15 @@ class S3Adapter:
             )
         )
 
+    def answer_at_once(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
+        """The whole answer to a read whose bytes are at hand; see :class:`.prompt.PromptReads`."""
+        return self._prompt.answer(message, request_id)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but ``CancelledError``."""
         started_s = self._clock.monotonic_s()
         head = request.method == "HEAD"
-        headers = headers_of(request)
+        headers = headers_of(request.headers)
         incoming = Incoming(request, headers, self._settings.body_timeout_s)
         ids = self._ids(request)
         operation = UNKNOWN

@@ -94,10 +94,10 @@ class Call:
         return text
 
 
-def headers_of(request: web.BaseRequest) -> dict[str, str]:
+def headers_of(received: Mapping[str, str]) -> dict[str, str]:
     """The headers of a request by lower-case name; values of one name joined with commas, as they are signed."""
     found: dict[str, str] = {}
-    for name, value in request.headers.items():
+    for name, value in received.items():
         lower = name.lower()
         found[lower] = f"{found[lower]},{value}" if lower in found else value
     return found

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
-from noisefs.core.domain.records import Version
+from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import Attributes
 
 METADATA_MOST: Final = 2048
@@ -213,6 +213,28 @@ def checksum_headers(checksums: Mapping[str, str], kind: str) -> dict[str, str]:
     if found and kind:
         found["x-amz-checksum-type"] = kind
     return found
+
+
+def described(
+    headers: Mapping[str, str], version: Version, span: tuple[int, int] | None, part: PartInfo | None = None
+) -> tuple[int, dict[str, str]]:
+    """Status and headers of what is read of an object: all of it, bytes ``span``, or a part.
+
+    ``headers``: of the request. A digest of the whole says nothing about a range, so it is left out there.
+    """
+    found = object_headers(version)
+    checks = headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    if part is not None:
+        if version.parts_count:
+            found["x-amz-mp-parts-count"] = str(version.parts_count)
+        if checks:
+            found |= checksum_headers(part.checksums, version.checksum_type)
+    elif checks and span is None:
+        found |= checksum_headers(version.checksums, version.checksum_type)
+    if span is None or span[0] == span[1]:
+        return 200, found
+    found["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{version.size}"
+    return 206, found
 
 
 def overrides_of(params: Mapping[str, str]) -> dict[str, str]:

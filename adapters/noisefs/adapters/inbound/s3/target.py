@@ -1,13 +1,13 @@
 """What a request is about: bucket, key and parameters, taken from the path and query exactly as they came."""
 
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from noisefs.adapters.inbound.s3.failure import S3Error
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A request's target.
 
     Attributes:

@@ -57,6 +57,7 @@ class Objects:
         self._workers = workers
         self._clock = clock
         self._writer = body_writer
+        self._reader = body_reader
         self._opener = Opener(index=index, workers=workers, body_reader=body_reader)
         self._limits = limits
 
@@ -121,6 +122,31 @@ class Objects:
                 return new
 
             return await self._commits.run(publish)
+
+    def look(self, who: Principal, bucket: str, key: str) -> Version:
+        """The current version's row. Quick: it reads two rows. Raises as :meth:`head`."""
+        raw_key = naming.key_bytes(key)
+        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, ANY, None))[2]
+
+    def read_at_hand(
+        self, who: Principal, bucket: str, key: str, wanted: Wanted | None = None
+    ) -> tuple[Version, int, int, bytes | memoryview] | None:
+        """The current version, and its bytes from start to end, if they are few and nothing has to be waited for
+        (:meth:`.reading.BodyReader.read_at_hand`); ``None``: :meth:`open` it. Quick; raises as :meth:`open`.
+        """
+        raw_key = naming.key_bytes(key)
+
+        def read(tx: Reading) -> tuple[Version, int, int, bytes | memoryview] | None:
+            _, _, version = _look(tx, who, bucket, key, raw_key, ANY, None)
+            start, end = (0, version.size) if wanted is None else wanted(version)
+            if start == end:
+                return version, start, end, b""
+            if version.layout is not None:
+                return None
+            data = self._reader.read_at_hand(tx, version.extents, start, end)
+            return None if data is None else (version, start, end, data)
+
+        return self._index.read(read)
 
     async def head(
         self,

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from noisefs.adapters.inbound.s3.auth.signature import ALGORITHM, SERVICE, Scope
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
@@ -28,8 +29,7 @@ _HEADER: Final = "AuthorizationHeaderMalformed"
 _QUERY: Final = "AuthorizationQueryParametersError"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """An unverified claim: who signed which headers, when and how.
 
     ``expires_s`` is given for a presigned URL only. ``stamp`` is empty where a request has no ``x-amz-date``.
@@ -84,17 +84,38 @@ def claim_of(headers: Mapping[str, str], params: Mapping[str, str], region: str)
 def _from_header(authorization: str, stamp: str, region: str) -> Claim:
     if len(authorization) > _CREDENTIALS_MOST:
         raise S3Error(_HEADER)
-    fields = {}
+    begin, named, signed = authorization.rpartition("Signature=")
+    if named and signed and "," not in signed and begin.endswith((", ", ",")):
+        # What nearly all clients send: the signature last, and before it the same text for a whole day.
+        access_key_id, scope, names = _signer_of(begin, region)
+        return Claim(access_key_id, scope, names, signed, stamp)
+    access_key_id, scope, names = _signer_of(authorization, region)
+    return Claim(access_key_id, scope, names, _component(_components(authorization), "Signature"), stamp)
+
+
+@lru_cache(maxsize=1024)
+def _signer_of(authorization: str, region: str) -> tuple[str, Scope, tuple[str, ...]]:
+    """Access key, scope and signed headers of an ``Authorization`` header, whole or up to its signature."""
+    found = _components(authorization)
+    credential, names = _component(found, "Credential"), _component(found, "SignedHeaders")
+    access_key_id, scope = _scope_of(credential, region, _HEADER, "The authorization header is malformed")
+    return access_key_id, scope, _names_of(names)
+
+
+def _components(authorization: str) -> dict[str, str]:
+    found = {}
     for item in authorization[len(ALGORITHM) + 1 :].split(","):
         name, _, value = item.strip().partition("=")
-        fields[name] = value.strip()
-    for name in ("Credential", "SignedHeaders", "Signature"):
-        if not fields.get(name):
-            raise S3Error(
-                _HEADER, f"The authorization header is malformed; the authorization component {name!r} is missing."
-            )
-    access_key_id, scope = _scope_of(fields["Credential"], region, _HEADER, "The authorization header is malformed")
-    return Claim(access_key_id, scope, _names_of(fields["SignedHeaders"]), fields["Signature"], stamp)
+        found[name] = value.strip()
+    return found
+
+
+def _component(found: Mapping[str, str], name: str) -> str:
+    if not found.get(name):
+        raise S3Error(
+            _HEADER, f"The authorization header is malformed; the authorization component {name!r} is missing."
+        )
+    return found[name]
 
 
 def _from_query(params: Mapping[str, str], region: str) -> Claim:

@@ -8,7 +8,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import byte_range, read_condition
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument
-from noisefs.adapters.inbound.s3.headers import checksum_headers, http_time, object_headers, overrides_of
+from noisefs.adapters.inbound.s3.headers import described, http_time, overrides_of
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, flag
 from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import ReadCondition
@@ -85,7 +85,7 @@ class Reading:
         )
         async with opening as opened:
             version = opened.version
-            status, headers = _described(call, version, span(version), part)
+            status, headers = described(call.headers, version, span(version), part)
             headers |= overrides
             size = opened.end - opened.start
             if size == 0:
@@ -112,7 +112,7 @@ class Reading:
                 span = byte_range(call.headers, version)
         except NotModified as exc:
             raise _not_modified(exc) from exc
-        status, headers = _described(call, version, span, part)
+        status, headers = described(call.headers, version, span, part)
         start, end = span or (0, version.size)
         headers |= {"Content-Length": str(end - start), **overrides}
         return answers.whole(call.ids, status, headers, head=True)
@@ -145,23 +145,6 @@ class Reading:
             content += element("ObjectSize", str(version.size))
         headers = {"Last-Modified": http_time(version.modified_us)}
         return answers.xml(call, "GetObjectAttributesResponse", content, headers=headers)
-
-
-def _described(call: Call, version: Version, span: _Span | None, part: PartInfo | None) -> tuple[int, dict[str, str]]:
-    """Status and headers of what is read. A digest of the whole says nothing about a range, so it is left out there."""
-    headers = object_headers(version)
-    checks = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    if part is not None:
-        if version.parts_count:
-            headers["x-amz-mp-parts-count"] = str(version.parts_count)
-        if checks:
-            headers |= checksum_headers(part.checksums, version.checksum_type)
-    elif checks and span is None:
-        headers |= checksum_headers(version.checksums, version.checksum_type)
-    if span is None or span[0] == span[1]:
-        return 200, headers
-    headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{version.size}"
-    return 206, headers
 
 
 def _not_modified(error: NotModified) -> S3Error:
