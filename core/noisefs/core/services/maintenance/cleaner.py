@@ -12,6 +12,7 @@ runs at most ``STEP_S``, so that other background work gets its turn.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -30,6 +31,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.maintenance.moving import Mover
+from noisefs.core.services.packs.copies import copies_of
 from noisefs.core.services.packs.recovery import live_of, pack_rows
 from noisefs.core.services.packs.rows import drop_rows, set_pack
 from noisefs.core.services.packs.seeds import SeedPool
@@ -83,8 +85,15 @@ class Cleaner:
         writer: PackWriter,
         mover: Mover,
         gate: SpaceGate,
+        networked: bool = False,
+        on_dropped: Callable[[PackId], None] | None = None,
     ) -> None:
-        """``writer`` fills the destination packs; it is the mover's."""
+        """``writer`` fills the destination packs; it is the mover's.
+
+        Args:
+            networked: Packs go onto nodes: one that nodes hold is dropped only when they hold what came out of it.
+            on_dropped: Told of each pack that is no more.
+        """
         self._index = index
         self._packs = packs
         self._commits = commits
@@ -96,9 +105,14 @@ class Cleaner:
         self._writer = writer
         self._mover = mover
         self._gate = gate
+        self._networked = networked
+        self._on_dropped = on_dropped
         self._busy = asyncio.Lock()
         self._emptied: dict[PackId, frozenset[PackId]] = {}
         """Packs with nothing left in them, and those that took it in: these must be sealed first."""
+        self._unconfirmed_before: frozenset[PackId] | None = None
+        """Packs that an earlier process moved to and that had not their copies when this one began: what they took in
+        is not known any more."""
         self._stuck: dict[PackId, float] = {}
         """Packs that could not be emptied, and until when they are left alone."""
         self._watch_from = 0.0
@@ -148,7 +162,7 @@ class Cleaner:
                     packs, rows = await self._survey()
                     open_to.add(choice.pack_id)
                     continue
-                self._emptied[choice.pack_id] = frozenset(outcome.goals)
+                self._emptied[choice.pack_id] = self._emptied.get(choice.pack_id, frozenset()).union(outcome.goals)
                 if outcome.left:
                     pause_s = STUCK_S if outcome.damaged else LATER_S
                     self._stuck[choice.pack_id] = self._clock.monotonic_s() + pause_s
@@ -196,17 +210,42 @@ class Cleaner:
         self._watch_from = ended + (ended - begun) / SURVEY_SHARE
 
     async def _survey(self) -> tuple[list[PackSpace], dict[PackId, Pack]]:
-        def look(tx: Reading) -> tuple[list[PackSpace], dict[PackId, Pack]]:
-            rows = pack_rows(tx)
-            return [space_of(pack_id, row, live_of(tx, pack_id), self._geometry) for pack_id, row in rows.items()], rows
+        """Every pack that cleaning can do something about now, and all rows."""
 
-        packs, rows = await self._workers.run(Lane.BACKGROUND, self._index.read, look)
+        def look(tx: Reading) -> tuple[list[PackSpace], dict[PackId, Pack], set[PackId]]:
+            rows = pack_rows(tx)
+            spaces = [space_of(key, row, live_of(tx, key), self._geometry) for key, row in rows.items()]
+            return spaces, rows, self._outlasting(tx, spaces, rows) if self._networked else set()
+
+        packs, rows, outlasting = await self._workers.run(Lane.BACKGROUND, self._index.read, look)
         space = total(packs)
         self._telemetry.gauge(Gauge.STORED_BYTES, space.stored_bytes)
         self._telemetry.gauge(Gauge.LIVE_BYTES, space.live_bytes)
         for state in PackState:
             self._telemetry.gauge(Gauge.PACKS, sum(p.state == state for p in packs), (state.name.lower(),))
-        return packs, rows
+        # Those that wait for the network count for nothing: cleaning more, or slowing writers, would not help them.
+        return [pack for pack in packs if pack.pack_id not in outlasting], rows
+
+    def _outlasting(self, tx: Reading, spaces: list[PackSpace], rows: dict[PackId, Pack]) -> set[PackId]:
+        """Dead packs that stay, as nodes hold them and do not yet hold all that took in what was in them."""
+
+        def lacks_copies(pack_id: PackId) -> bool:
+            copies = copies_of(tx, pack_id)
+            return copies is None or not copies.confirmed_us
+
+        if self._unconfirmed_before is None:
+            moved_to = (pack_id for pack_id, row in rows.items() if row.generation)
+            self._unconfirmed_before = frozenset(filter(lacks_copies, moved_to))
+        waiting = self._unconfirmed_before & rows.keys()
+        self._unconfirmed_before = waiting = frozenset(filter(lacks_copies, waiting))
+        outlasting = set()
+        for pack in spaces:
+            if pack.references or pack.pack_id in waiting or lacks_copies(pack.pack_id):
+                continue
+            goals = (self._emptied.get(pack.pack_id, frozenset()) & rows.keys()) | waiting
+            if any(map(lacks_copies, goals)):
+                outlasting.add(pack.pack_id)
+        return outlasting
 
     def _pace(self, packs: list[PackSpace], rows: dict[PackId, Pack]) -> None:
         """Give writers the room there is; all they want where cleaning would free nothing."""
@@ -232,12 +271,21 @@ class Cleaner:
             if await self._commits.run(partial(_begin_drop, pack.pack_id)):
                 self._seeds.forget(pack.pack_id)
                 await self._workers.run(Lane.BACKGROUND, self._packs.drop, pack.pack_id)
-                await self._commits.run(partial(_end_drop, pack.pack_id))
-                self._emptied.pop(pack.pack_id, None)
+                await self._commits.run(partial(_end_drop, pack.pack_id, self._clock.now_us()))
+                self._forget(pack.pack_id)
                 self._stuck.pop(pack.pack_id, None)
+                if self._on_dropped is not None:
+                    self._on_dropped(pack.pack_id)
                 dropped, freed = dropped + 1, freed + pack.stored_bytes
         self._telemetry.count(Counter.PACKS_DROPPED, dropped)
         return dropped, freed
+
+    def _forget(self, pack_id: PackId) -> None:
+        """A pack is no more: who moved to it moved to where it was moved to itself."""
+        further = self._emptied.pop(pack_id, frozenset())
+        for emptied, goals in self._emptied.items():
+            if pack_id in goals:
+                self._emptied[emptied] = goals - {pack_id} | further
 
     def _waits(self, rows: dict[PackId, Pack]) -> set[PackId]:
         """Emptied packs that must stay: a pack that took something in is not sealed yet, or must be emptied itself."""
@@ -257,8 +305,8 @@ def _begin_drop(pack_id: PackId, tx: Writing) -> bool:
     return True
 
 
-def _end_drop(pack_id: PackId, tx: Writing) -> None:
-    drop_rows(tx, pack_id)
+def _end_drop(pack_id: PackId, now_us: int, tx: Writing) -> None:
+    drop_rows(tx, pack_id, now_us)
 
 
 def next_generation(tx: Writing) -> int:

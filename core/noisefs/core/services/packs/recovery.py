@@ -34,6 +34,7 @@ from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.copies import copies_of
 from noisefs.core.services.packs.filling import append_manifest
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.rows import drop_rows, set_pack, unplace
@@ -149,7 +150,7 @@ class Recovery:
                     raise PackDamaged(pack_id, "the index counts cells in it and does not say where")
             await self.workers.run(Lane.BACKGROUND, pack.abandon)
             if row is not None:
-                await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+                await self.commits.run(partial(self._forget, pack_id))
             await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
             report.packs_dropped += 1
             return
@@ -209,7 +210,7 @@ class Recovery:
     ) -> None:
         if row.state == PackState.DROPPING:
             await self.workers.run(Lane.BACKGROUND, self.packs.drop, pack_id)
-            await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+            await self.commits.run(partial(self._forget, pack_id))
             report.packs_dropped += 1
         elif stored is not None and (not stored.sealed or row.state not in (PackState.OPEN, PackState.POISONED)):
             return
@@ -219,14 +220,17 @@ class Recovery:
             # The crash came between the rename and the commit of the row.
             await self._sealed(pack_id, row, stored.blocks)
             report.packs_closed += 1
-        else:
+        elif not await self.workers.run(Lane.BACKGROUND, self.index.read, partial(_is_elsewhere, pack_id)):
             live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
             if live.cells == 0 and live.slices == 0:
-                await self.commits.run(lambda tx: drop_rows(tx, pack_id))
+                await self.commits.run(partial(self._forget, pack_id))
             else:
                 report.packs_missing += 1
                 fields = {"pack": pack_id.hex(), "cells": live.cells, "slices": live.slices}
                 log.log(logging.DEBUG if again else logging.ERROR, "pack.missing", extra=fields)
+
+    def _forget(self, pack_id: PackId, tx: Writing) -> None:
+        drop_rows(tx, pack_id, self.clock.now_us())
 
     # ------------------------------------------------------------------ bodies
 
@@ -280,6 +284,12 @@ def live_of(tx: Reading, pack_id: PackId) -> PackLive:
     """A pack's counters."""
     raw = tx.get(Table.PACK_LIVE, pack_id)
     return PackLive(0, 0, 0) if raw is None else decode(PackLive, raw)
+
+
+def _is_elsewhere(pack_id: PackId, tx: Reading) -> bool:
+    """Whether a pack's file is not on this disk because nodes have the pack: if it is dead, the cleaner drops it."""
+    copies = copies_of(tx, pack_id)
+    return copies is not None and not copies.local
 
 
 def placements(tx: Reading, pack_id: PackId) -> list[tuple[int, Placement]]:

@@ -4,6 +4,7 @@ from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import prefix_end
 from noisefs.core.domain.records import Pack, encode
 from noisefs.core.ports.index import Table, Writing
+from noisefs.core.services.packs.copies import drop_copies, drop_interims
 
 
 def set_pack(tx: Writing, pack_id: PackId, row: Pack) -> None:
@@ -17,8 +18,10 @@ def unplace(tx: Writing, pack_id: PackId) -> None:
         tx.delete(Table.PLACEMENTS, key)
 
 
-def drop_rows(tx: Writing, pack_id: PackId) -> None:
-    """Remove everything the index knows about a pack."""
+def drop_rows(tx: Writing, pack_id: PackId, now_us: int) -> None:
+    """Remove everything the index knows about a pack, and note which nodes have to let go of it."""
     unplace(tx, pack_id)
+    drop_copies(tx, pack_id, now_us)
+    drop_interims(tx, pack_id, now_us)
     tx.delete(Table.PACKS, pack_id)
     tx.delete(Table.PACK_LIVE, pack_id)
