@@ -219,3 +219,29 @@ def test_blocks_that_only_begin_alike_are_distinct() -> None:
 def test_ranges_are_merged() -> None:
     assert merged([5, 1, 2, 3, 7]) == [(1, 3), (5, 1), (7, 1)]
     assert merged([]) == []
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_masks_blocks_from_before_them_is_known(name: str) -> None:
+    """A node that has the blocks and these can undo every mask, whatever seeds the runs had."""
+    strategy = named(name)
+    blocks = strategy.seeds
+    starts = [0, blocks]
+    runs = []
+    for wanted in (1, 8, 3, 8, 8):
+        plan = strategy.plan(blocks, wanted, frozenset({0}))
+        assert plan is not None
+        runs.append(plan)
+        blocks += plan.total_blocks
+        starts.append(blocks)
+    for first in starts[:-1]:
+        have = {*strategy.masks_before(first, blocks - first), *range(first, blocks)}
+        for plan in runs:
+            if plan.start >= first:
+                for start, count in strategy.needed(plan.position, plan.count, plan.seed):
+                    assert have.issuperset(range(start, start + count))
+
+
+def test_chain_is_masked_from_before_by_its_seeds_and_one_block() -> None:
+    assert Chain().masks_before(100, 20) == [0, 1, 2, 3, 99]
+    assert Chain().masks_before(0, 20) == []

@@ -36,3 +36,6 @@ class Fresh(Strategy):
         if position < _TUPLE:
             raise InvalidArgument("manifest position", position, f"from {_TUPLE} on")
         return position - 3, position - 1
+
+    def masks_before(self, first: int, count: int) -> list[int]:  # noqa: ARG002 - each cell brings its own
+        return []

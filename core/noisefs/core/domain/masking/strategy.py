@@ -134,6 +134,15 @@ class Strategy(ABC):
             wanted.update(self.randomizers(cell, seed))
         return merged(wanted.difference(have))
 
+    def masks_before(self, first: int, count: int) -> list[int]:
+        """Positions before ``first``, ascending, of all blocks that may mask one of ``count`` blocks from there on.
+
+        Whatever the runs in them: of every parameter a run may have. ``first`` is where a run begins, or 0.
+        """
+        cells = range(max(first, self.seeds), first + count)
+        masks = {at for cell in cells for seed in range(max(1, self.seeds)) for at in self.randomizers(cell, seed)}
+        return sorted(at for at in masks if at < first)
+
     def unmask(self, position: int, count: int, seed: int, block_at: BlockAt, out: memoryview) -> None:
         """Undo the mask of ``count`` cells of a run from the cell at ``position`` on, into contiguous ``out``.
 
