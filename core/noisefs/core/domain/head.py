@@ -8,6 +8,7 @@ digest tells damage from a wrong key, the tag tells tampering from both.
 
 import hashlib
 import hmac
+import re
 import struct
 from typing import Final
 
@@ -104,6 +105,20 @@ class _Stretching(msgspec.Struct, frozen=True, array_like=True):
     memory_kib: int
     iterations: int
     lanes: int
+
+
+_NAME: Final = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})")
+
+
+def head_name(head: Head) -> str:
+    """What a head is called on nodes: names sort by epoch, then by sequence number."""
+    return f"{head.epoch.counter:016x}-{head.sequence:016x}"
+
+
+def parse_head_name(name: str) -> tuple[int, int] | None:
+    """Epoch counter and sequence number in a head's name; ``None`` if it is none."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else (int(match[1], 16), int(match[2], 16))
 
 
 def encode_head(head: Head, root_key: bytes, *, salt: bytes) -> bytes:

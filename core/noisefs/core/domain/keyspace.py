@@ -7,7 +7,7 @@ where something follows.
 import struct
 from typing import Final
 
-from noisefs.core.domain.ids import BodyId, LayoutId, PackId, UploadId
+from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, PackId, UploadId
 
 _U64: Final = struct.Struct(">Q")
 _U32: Final = struct.Struct(">I")
@@ -84,6 +84,15 @@ def writing_key(body_id: BodyId) -> bytes:
     return WRITING_PREFIX + body_id
 
 
+TRIM_PREFIX: Final = b"trim/"
+"""Rows in ``META`` that name bodies with bytes that no extent covers."""
+
+
+def trim_key(body_id: BodyId) -> bytes:
+    """Row in ``META`` while the reaper is to look whether all of this body is referred to."""
+    return TRIM_PREFIX + body_id
+
+
 def bucket_owner_key(user_id: str, bucket: str) -> bytes:
     """Row that says who owns a bucket: a user's buckets are one range, in the order of their names."""
     return user_id.encode() + b"\0" + bucket.encode()
@@ -105,3 +114,12 @@ HEAD_PREFIX: Final = b"head/"
 def head_row_key(name: str) -> bytes:
     """Row of a head on nodes."""
     return HEAD_PREFIX + name.encode()
+
+
+WRITER_PREFIX: Final = b"head-writer/"
+"""Rows in ``META`` that name the instances whose heads this data folder has put on nodes in the present epoch."""
+
+
+def writer_key(instance_id: InstanceId) -> bytes:
+    """Row of an instance; its value is the epoch's counter."""
+    return WRITER_PREFIX + instance_id

@@ -127,6 +127,10 @@ class Body(Record, frozen=True, array_like=True):
     format: int = 1
     tail: int = 0
     """Where the slice is: one of ``TAIL_NONE``, ``TAIL_SLICE``, ``TAIL_TINY``."""
+    cuts: tuple[tuple[int, int, int], ...] = ()
+    """Extents that are less than the body: offset, length, how many of ``refs`` (:mod:`.coverage`)."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """Byte ranges (start, end) that are left, where what no extent covered was given up; empty: everything."""
 
 
 TAIL_NONE: Final = 0
@@ -357,6 +361,20 @@ class Unpin(Record, frozen=True, array_like=True):
     """A root that a node has still to let go of (key: node's name, NUL, root): it was down, or refused."""
 
     since_us: int
+
+
+class PlacedHead(Record, frozen=True, array_like=True):
+    """A head on nodes (``META``, key: its name there)."""
+
+    writer: InstanceId
+    files: tuple[str, ...] = ()
+    """Names of the snapshot files that whoever restores from it needs."""
+    nodes: tuple[str, ...] = ()
+    """Who may hold it: it was begun to be put there."""
+    confirmed: tuple[str, ...] = ()
+    """Who said that it holds it."""
+    whole: bool = False
+    """Whether its snapshot's files had all their copies: older ones may go where this one is."""
 
 
 _R = TypeVar("_R", bound=msgspec.Struct)

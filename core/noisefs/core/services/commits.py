@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown
+from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown, StoreSuperseded
 from noisefs.core.ports.index import Index, Outcome, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
@@ -46,10 +46,16 @@ class CommitQueue:
         self._drainer: asyncio.Task[None] | None = None
         self._closing = False
         self._relief: Callable[[], bool] | None = None
+        self._superseded = ""
 
     def relieve_with(self, relief: Callable[[], bool]) -> None:
         """Call ``relief`` on a lane when a batch meets a full disk; where it says that it made room, try once more."""
         self._relief = relief
+
+    def supersede(self, reason: str) -> None:
+        """Refuse what waits and whatever comes, for good: another gateway goes on with the store."""
+        self._superseded = reason
+        _fail(self._queue, StoreSuperseded(reason))
 
     async def run(self, work: Callable[[Writing], T], *, wipe: bool = True) -> T:
         """Commit ``work`` with others that wait, and return what it returned.
@@ -59,6 +65,8 @@ class CommitQueue:
         Raises:
             NoisefsError: What ``work`` raised (its writes were undone), or why the whole batch failed.
         """
+        if self._superseded:
+            raise StoreSuperseded(self._superseded)
         if self._closing:
             raise Draining("the server is shutting down: no more commits are taken")
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()

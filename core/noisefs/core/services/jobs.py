@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from noisefs.core.errors import Draining
+from noisefs.core.errors import Draining, StoreSuperseded
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.telemetry import Counter, Telemetry
@@ -104,6 +104,8 @@ class Jobs:
             await job.step()
         except Draining:
             self._stopping = True
+        except StoreSuperseded:
+            return True  # told by whoever found out; nothing is written any more
         except Exception:
             self._telemetry.count(Counter.JOB_FAILURES, 1, (job.name,))
             log.exception("job.failed", extra={"job": job.name})

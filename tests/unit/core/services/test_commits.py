@@ -8,7 +8,7 @@ import pytest
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
-from noisefs.core.errors import DiskFull, Draining, ObjectNotFound, OutcomeUnknown
+from noisefs.core.errors import DiskFull, Draining, ObjectNotFound, OutcomeUnknown, StoreSuperseded
 from noisefs.core.ports.index import Outcome, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram
 from noisefs.core.ports.workers import Lane, P, T, Workers
@@ -236,3 +236,17 @@ async def test_a_full_disk_is_relieved_once_and_the_batch_tried_again() -> None:
     index.full_for = 1
     with pytest.raises(DiskFull):
         await queue.run(lambda tx: tx.put(Table.META, b"m", b"v"))
+
+
+async def test_a_superseded_queue_takes_nothing_any_more(index: RecordingIndex, telemetry: MemoryTelemetry) -> None:
+    """What waits is refused with the rest; what was being committed is answered."""
+    queue = CommitQueue(index, InlineWorkers(), telemetry)
+    await queue.run(lambda tx: tx.put(Table.META, b"before", b"1"))
+    waiting = asyncio.create_task(queue.run(lambda tx: tx.put(Table.META, b"waiting", b"1")))
+    queue.supersede("another one goes on")
+    with pytest.raises(StoreSuperseded, match="another one goes on"):
+        await queue.run(lambda tx: tx.put(Table.META, b"after", b"1"))
+    with pytest.raises(StoreSuperseded):
+        await waiting
+    assert [key for key, _ in index.read(lambda tx: tx.scan(Table.META, b"", b"\xff", 9))] == [b"before"]
+    await queue.close()

@@ -10,7 +10,7 @@ from noisefs.adapters.outbound.memory.presence import MemoryPresence, Neighbourh
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain.ids import InstanceId
-from noisefs.core.errors import Draining
+from noisefs.core.errors import Draining, StoreSuperseded
 from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.jobs import Job, Jobs
 
@@ -136,4 +136,20 @@ async def test_jobs_end_when_the_server_drains() -> None:
     await bench.pass_s(10)
     await jobs.stop()
     assert bench.ran == []
+    assert bench.telemetry.counted(Counter.JOB_FAILURES) == 0
+
+
+async def test_a_job_of_a_superseded_store_is_no_failure() -> None:
+    """Whoever found out told about it once: jobs that cannot write do not tell it again and again."""
+    bench = Bench()
+
+    async def refused() -> None:
+        bench.ran.append("refused")
+        raise StoreSuperseded("another one goes on")
+
+    jobs = bench.jobs()
+    jobs.start([Job("refused", 1, refused)])
+    await bench.pass_s(3)
+    await jobs.stop()
+    assert bench.ran.count("refused") == 3
     assert bench.telemetry.counted(Counter.JOB_FAILURES) == 0

@@ -55,7 +55,23 @@ class HeadFile:
         Raises:
             HeadDamaged, WrongRootKey, NewerFormat.
         """
-        return decode_head(read_head_bytes(self._disk, self._path), self._root_key)
+        return self.open(self.read_bytes())
+
+    def read_bytes(self) -> bytes:
+        """The record's bytes as they are now.
+
+        Raises:
+            HeadDamaged: There is no such file.
+        """
+        return read_head_bytes(self._disk, self._path)
+
+    def open(self, raw: bytes) -> Head:
+        """A head from anywhere, under this one's root key.
+
+        Raises:
+            HeadDamaged, WrongRootKey, NewerFormat.
+        """
+        return decode_head(raw, self._root_key)
 
     def change(self, work: Callable[[Head], Head]) -> Head:
         """Replace the head by what ``work`` makes of it, durably; returns the new one. Its number is one higher.
