@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from noisefs.core.domain.ids import PackId
 from noisefs.core.errors import BlockUnavailable, PackNotFound
@@ -23,8 +24,7 @@ class StoredPack:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class PackRead:
+class PackRead(NamedTuple):
     """Consecutive bytes of one pack, from ``offset`` bytes into block ``position`` on, and the buffers they go to."""
 
     pack_id: PackId
@@ -34,8 +34,10 @@ class PackRead:
 
 
 class Reach(Enum):
-    """How far a read may go. Where packs lie on a disk only, all are the same."""
+    """How far a read may go. Where packs lie on a disk only, the last three are the same."""
 
+    AT_ONCE = "at once"
+    """What is in memory, and no further: see :meth:`PackStore.read_at_once`."""
     DISK = "disk"
     """This machine's disk, and no further: it never waits for a network."""
     NETWORK = "network"
@@ -174,6 +176,8 @@ class PackStore(ABC):
         reach: Reach = Reach.NETWORK,  # noqa: ARG002 - there is nothing beyond the disk
     ) -> int:
         """Do all of these reads, of any packs; returns how many blocks came from a network, each asked for once.
+
+        ``reach``: anything but ``AT_ONCE``.
 
         Raises:
             BlockUnavailable: A block, or a whole pack, cannot be had. The buffers are void.

@@ -10,6 +10,9 @@ from typing import Final
 WINDOW_SEGMENTS: Final = 8
 """Segments per hop to a worker: one per hop costs a quarter of the throughput (DESIGN.md section 6)."""
 
+COLD_WINDOW_SEGMENTS: Final = 32
+"""Segments that are fetched from a network at a time; with two windows a reader, 64 cells ahead."""
+
 
 @dataclass(slots=True)
 class Budget:
@@ -21,10 +24,10 @@ class Budget:
     """Windows one body holds at a time: filling and sealing, or sending and fetching."""
     active: int = 0
 
-    def window(self) -> int:
-        """Segments the next window of any one body may have: 1 to ``WINDOW_SEGMENTS``."""
+    def window(self, most: int = WINDOW_SEGMENTS) -> int:
+        """Segments the next window of any one body may have: 1 to ``most``."""
         share = self.total_bytes // (max(1, self.active) * self.held_windows * self.segment_bytes)
-        return max(1, min(WINDOW_SEGMENTS, share))
+        return max(1, min(most, share))
 
     def __enter__(self) -> "Budget":
         self.active += 1

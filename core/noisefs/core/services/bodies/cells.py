@@ -6,6 +6,7 @@ read. Bytes given out here are ciphertext: whoever opens them verifies the tag.
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,11 +17,11 @@ from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import run_key
 from noisefs.core.domain.masking import Strategy, strategy_named
 from noisefs.core.domain.masking.xor import xor_into
-from noisefs.core.domain.records import Run, SlicePlace, decode
+from noisefs.core.domain.records import Run, SlicePiece, SlicePlace, decode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import BlockUnavailable, PackNotFound
+from noisefs.core.errors import BlockUnavailable
 from noisefs.core.ports.index import Index, Reading, Table
-from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.packs import PackRead, PackStore, Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.bodies.hot import HotTier, Slice
 
@@ -32,10 +33,25 @@ XOR_BYTES: Final = 8
 
 LOCAL: Final = ("local",)
 HOT: Final = ("hot",)
+COLD: Final = ("cold",)
 
 
 class NotAtHand(Exception):
     """The store would have to be waited for, and the caller cannot wait."""
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Cells of one run that are wanted, and the blocks that this takes: at hand, or on their way into ``reads``."""
+
+    run: Run
+    strategy: Strategy
+    position: int
+    count: int
+    out: memoryview
+    place: dict[int, memoryview]
+    reads: list[PackRead]
+    blocks: int
 
 
 class CellReader:
@@ -72,30 +88,33 @@ class CellReader:
         keep: bool,
         fresh: bool = False,
         runs: Sequence[tuple[int, Run]] = (),
-        wait: bool = True,
+        reach: Reach = Reach.NETWORK,
     ) -> list[tuple[Run, memoryview, int]]:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
         ``fresh``: read from the store even what is in memory. ``runs``: their locations, where the caller knows them.
-        ``wait``: whether the store may be waited for; without it this may be called on the event loop.
+        ``reach``: how far to go for them; with ``AT_ONCE`` this may be called on the event loop.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
-            NotAtHand: The store would have to be waited for.
+            NotAtHand: ``reach`` is ``AT_ONCE``, and the store would have to be waited for.
         """
         hot = None if fresh else self.hot_cells(body_id, segment, count)
         if hot is not None:
             return hot
         found: list[tuple[Run, memoryview, int]] = []
+        stretches: list[_Stretch] = []
         for first, run in runs or self.locate(body_id, segment, count):
             if first + run.count <= segment or first >= segment + count:
                 continue
             begin, end = max(first, segment), min(first + run.count, segment + count)
             out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
-            self.unmask(run, begin - first, end - begin, out, fresh=fresh, wait=wait)
+            stretches.append(self._stretch(run, begin - first, end - begin, out, fresh=fresh))
             found.append((run, out, begin))
-            if keep:
+        self._unmask(stretches, reach, fresh=fresh)
+        if keep:
+            for run, out, begin in found:
                 self._hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes)
         return found
 
@@ -120,27 +139,48 @@ class CellReader:
             self._telemetry.count(Counter.BLOCK_READS, count, HOT)
         return found
 
+    @property
+    def reaches_network(self) -> bool:
+        """Whether blocks that are not on the disk may be on nodes."""
+        return self._packs.reaches_network
+
     def unmask(
-        self, run: Run, skip: int, count: int, out: memoryview, *, fresh: bool = False, wait: bool = True
+        self,
+        run: Run,
+        skip: int,
+        count: int,
+        out: memoryview,
+        *,
+        fresh: bool = False,
+        reach: Reach = Reach.NETWORK,
     ) -> None:
         """Cells ``skip`` to ``skip + count`` of a run into ``out``. ``fresh``: with seeds from the store too."""
+        self._unmask([self._stretch(run, skip, count, out, fresh=fresh)], reach, fresh=fresh)
+
+    def _stretch(self, run: Run, skip: int, count: int, out: memoryview, *, fresh: bool) -> _Stretch:
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes
         position = run.position + skip * strategy.stride
-        have = {} if fresh else self._seeds_at_hand(run.pack_id, strategy)
-        ranges = strategy.needed(position, count, run.seed, have.keys())
-        blocks = np.empty(sum(n for _start, n in ranges) * size, np.uint8).data
-        place: dict[int, memoryview] = dict(have)
+        place = {} if fresh else self._seeds_at_hand(run.pack_id, strategy)
+        ranges = strategy.needed(position, count, run.seed, place.keys())
+        total = sum(n for _start, n in ranges)
+        blocks = np.empty(total * size, np.uint8).data
+        reads: list[PackRead] = []
         at = 0
         for start, n in ranges:
-            self._read(run.pack_id, start, [blocks[at : at + n * size]], wait=wait)
+            reads.append(PackRead(run.pack_id, start, [blocks[at : at + n * size]]))
             for number in range(n):
                 place[start + number] = blocks[at + number * size : at + (number + 1) * size]
             at += n * size
-        self._telemetry.count(Counter.BLOCK_READS, sum(n for _start, n in ranges), LOCAL)
-        strategy.unmask(position, count, run.seed, place.__getitem__, out)
-        if not fresh:
-            self._pin_seeds(run.pack_id, strategy, place)
+        return _Stretch(run, strategy, position, count, out, place, reads, total)
+
+    def _unmask(self, stretches: list[_Stretch], reach: Reach, *, fresh: bool) -> None:
+        """All blocks of all stretches in one go, then their cells."""
+        self._read([read for stretch in stretches for read in stretch.reads], sum(s.blocks for s in stretches), reach)
+        for s in stretches:
+            s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out)
+            if not fresh:
+                self._pin_seeds(s.run.pack_id, s.strategy, s.place)
 
     def _strategy(self, pack_id: PackId) -> Strategy:
         return strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
@@ -155,16 +195,18 @@ class CellReader:
                 if number in place and (pack_id, number) not in self._seeds:
                     self._seeds[pack_id, number] = memoryview(bytes(place[number]))
 
-    def _read(
-        self, pack_id: PackId, position: int, into: Sequence[memoryview], offset: int = 0, *, wait: bool = True
-    ) -> None:
-        try:
-            if wait:
-                self._packs.read(pack_id, position, into, offset=offset)
-            elif not self._packs.read_at_once(pack_id, position, into, offset=offset):
-                raise NotAtHand
-        except PackNotFound as exc:
-            raise BlockUnavailable(pack_id, position) from exc
+    def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> None:
+        """Do all reads, which touch so many blocks, and count these."""
+        if reach is Reach.AT_ONCE:
+            for read in reads:
+                if not self._packs.read_at_once(read.pack_id, read.position, read.into, offset=read.offset):
+                    raise NotAtHand
+            cold = 0
+        else:
+            cold = self._packs.read_all(reads, reach=reach)
+        if cold:
+            self._telemetry.count(Counter.BLOCK_READS, cold, COLD)
+        self._telemetry.count(Counter.BLOCK_READS, blocks - cold, LOCAL)
 
     # ------------------------------------------------------------------ slices
 
@@ -177,7 +219,7 @@ class CellReader:
         raw = tx.get(table, body_id)
         return None if raw is None else self._kept(body_id, segment, Slice(raw, 0))
 
-    def slice(self, body_id: BodyId, segment: int | None = None, *, wait: bool = True) -> Slice | None:
+    def slice(self, body_id: BodyId, segment: int | None = None, *, reach: Reach = Reach.NETWORK) -> Slice | None:
         """The sealed slice of a body, from wherever it lies now; ``None`` where it has none.
 
         Reads only the bytes it needs of each of the three blocks.
@@ -185,11 +227,11 @@ class CellReader:
         Args:
             body_id: The body.
             segment: The slice's segment number: look for it in memory, and keep it there.
-            wait: As for :meth:`cells`.
+            reach: As for :meth:`cells`.
 
         Raises:
             BlockUnavailable: A block is missing.
-            NotAtHand: The store would have to be waited for.
+            NotAtHand: As :meth:`cells`.
         """
         if segment is not None:
             held = self._hot.slice(body_id, segment)
@@ -210,11 +252,12 @@ class CellReader:
         if isinstance(found, bytes):
             return self._kept(body_id, segment, Slice(found, 0))
         sealed = bytearray(sum(piece.length for piece in found.pieces))
+        wanted: list[tuple[SlicePiece, memoryview]] = []
         at = 0
         for piece in found.pieces:
-            out = memoryview(sealed)[at : at + piece.length]
-            self.piece(piece.pack_id, piece.position, piece.seed, piece.offset, out, wait=wait)
+            wanted.append((piece, memoryview(sealed)[at : at + piece.length]))
             at += piece.length
+        self._pieces(wanted, reach)
         return self._kept(body_id, segment, Slice(bytes(sealed), found.generation))
 
     def _kept(self, body_id: BodyId, segment: int | None, held: Slice) -> Slice:
@@ -223,20 +266,40 @@ class CellReader:
         return held
 
     def piece(
-        self, pack_id: PackId, position: int, seed: int, offset: int, out: memoryview, *, wait: bool = True
+        self,
+        pack_id: PackId,
+        position: int,
+        seed: int,
+        offset: int,
+        out: memoryview,
+        *,
+        reach: Reach = Reach.NETWORK,
     ) -> None:
         """Unmask ``len(out)`` bytes from ``offset`` of the one cell at this position."""
-        begin = offset - offset % XOR_BYTES
-        end = min(-(-(offset + len(out)) // XOR_BYTES) * XOR_BYTES, self._geometry.block_bytes)
-        parts: list[memoryview] = []
-        for start, n in self._strategy(pack_id).needed(position, 1, seed):
-            for number in range(start, start + n):
-                part = memoryview(bytearray(end - begin))
-                self._read(pack_id, number, [part], begin, wait=wait)
-                parts.append(part)
-        self._telemetry.count(Counter.BLOCK_READS, len(parts), LOCAL)
-        xor_into(parts[0], *parts)
-        out[:] = parts[0][offset - begin : offset - begin + len(out)]
+        self._pieces([(SlicePiece(pack_id, position, seed, offset, len(out)), out)], reach)
+
+    def _pieces(self, wanted: list[tuple[SlicePiece, memoryview]], reach: Reach) -> None:
+        reads: list[PackRead] = []
+        masked: list[list[memoryview]] = []
+        for piece, out in wanted:
+            begin, end = self._words(piece.offset, len(out))
+            parts: list[memoryview] = []
+            for start, n in self._strategy(piece.pack_id).needed(piece.position, 1, piece.seed):
+                for number in range(start, start + n):
+                    part = memoryview(bytearray(end - begin))
+                    parts.append(part)
+                    reads.append(PackRead(piece.pack_id, number, [part], begin))
+            masked.append(parts)
+        self._read(reads, len(reads), reach)
+        for (piece, out), parts in zip(wanted, masked, strict=True):
+            begin, _end = self._words(piece.offset, len(out))
+            xor_into(parts[0], *parts)
+            out[:] = parts[0][piece.offset - begin : piece.offset - begin + len(out)]
+
+    def _words(self, offset: int, length: int) -> tuple[int, int]:
+        """The whole 64-bit words that these bytes of a cell lie in."""
+        end = min(-(-(offset + length) // XOR_BYTES) * XOR_BYTES, self._geometry.block_bytes)
+        return offset - offset % XOR_BYTES, end
 
 
 def runs_of(tx: Reading, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:

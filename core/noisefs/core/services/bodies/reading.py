@@ -19,9 +19,10 @@ from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged, Unavailable
 from noisefs.core.ports.index import Reading, Table
+from noisefs.core.ports.packs import Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.bodies.buffers import WINDOW_SEGMENTS, Budget
+from noisefs.core.services.bodies.buffers import COLD_WINDOW_SEGMENTS, WINDOW_SEGMENTS, Budget
 from noisefs.core.services.bodies.cells import CellReader, NotAtHand
 from noisefs.core.services.bodies.hot import Slice
 from noisefs.core.services.bodies.known import Known, KnownBodies
@@ -48,7 +49,7 @@ WINDOWS_A_READER: Final = 2
 @dataclass(slots=True)
 class _Opened:
     """A body and what reading it takes. ``slice``: its sealed slice, if that was in memory or in the index.
-    ``until``: where the read ends; ``runs``: locations it looked up.
+    ``until``: where the read ends; ``runs``: locations it looked up; ``cold``: the disk did not have all of it.
     """
 
     extent: Extent
@@ -57,6 +58,7 @@ class _Opened:
     slice: Slice | None
     until: int = 0
     runs: Sequence[tuple[int, Run]] = ()
+    cold: bool = False
 
 
 class OpenBodies:
@@ -71,7 +73,7 @@ class OpenBodies:
 
     async def chunks(self, start: int, end: int) -> AsyncIterator[memoryview]:
         """Plaintext bytes ``start`` to ``end`` (exclusive) of the concatenated extents, in verified pieces of up to
-        1 MiB. A piece is never changed after it was given out.
+        1 MiB (from a network 4 MiB). A piece is never changed after it was given out.
 
         Raises:
             IntegrityError: A tag does not verify, also after a second look. Nothing of that segment was given out.
@@ -214,7 +216,8 @@ class BodyReader:
         if position >= full:
             return stop
         first = position // size
-        return min(stop, full, (first + min(WINDOW_SEGMENTS, self.budget.window())) * size)
+        most = COLD_WINDOW_SEGMENTS if opened.cold else WINDOW_SEGMENTS
+        return min(stop, full, (first + self.budget.window(most)) * size)
 
     def open_at_hand(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
         """Bytes from ``position`` on that are at hand: a slice, or a few segments whose cells are in memory or whose
@@ -226,7 +229,7 @@ class BodyReader:
         full = opened.size - opened.size % size
         if position >= full:
             try:
-                held = opened.slice or self._cells.slice(body_id, full // size, wait=False)
+                held = opened.slice or self._cells.slice(body_id, full // size, reach=Reach.AT_ONCE)
                 if held is None:
                     return None
                 return memoryview(self._open_slice(opened, *held))[position - full : stop - full]
@@ -244,7 +247,7 @@ class BodyReader:
             if (min(stop, full) - first * size) > PEEK_BYTES:
                 return None
             try:
-                cells = self._cells.cells(body_id, first, count, keep=True, wait=False)
+                cells = self._cells.cells(body_id, first, count, keep=True, reach=Reach.AT_ONCE)
             except (NotAtHand, BlockUnavailable):
                 return None
         try:
@@ -254,26 +257,47 @@ class BodyReader:
             return None
 
     async def fetch(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
-        """Verified plaintext of one window. A second look follows a bad tag or a missing block."""
-        try:
-            return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
-        except (IntegrityError, BlockUnavailable) as exc:
-            log.warning("read.second_look", extra={"cause": str(exc)})
-            opened.slice, opened.runs = None, ()
-            if isinstance(exc, SegmentDamaged):
-                self._cells.forget(opened.extent.body_id, exc.segment, 1)
-            try:
-                return await self._workers.run(Lane.DISK, self._read, opened, position, stop, keep=keep)
-            except IntegrityError:
-                self._telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("segment",))
-                raise
+        """Verified plaintext of one window: from the disk; what it has not, or damaged, from nodes if there are any.
 
-    def _read(self, opened: _Opened, position: int, stop: int, *, keep: bool) -> memoryview:
+        A second look at its place follows a bad tag or a missing block, as the cleaner may have moved it.
+        """
+        reach = Reach.NETWORK if opened.cold else Reach.DISK
+        first = True
+        while True:
+            known = bool(opened.runs)
+            lane = Lane.DISK if reach is Reach.DISK else Lane.NETWORK
+            try:
+                return await self._workers.run(lane, self._read, opened, position, stop, keep=keep, reach=reach)
+            except (IntegrityError, BlockUnavailable) as exc:
+                again = self._further(reach, exc, first=first, known=known)
+                if again is None:
+                    if isinstance(exc, IntegrityError):
+                        self._telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("segment",))
+                    raise
+                if again is not Reach.NETWORK or reach is Reach.NETWORK:  # else it only left the disk
+                    log.warning("read.second_look", extra={"cause": str(exc)})
+                opened.slice, opened.runs = None, ()
+                opened.cold |= again is Reach.NETWORK
+                if isinstance(exc, SegmentDamaged):
+                    self._cells.forget(opened.extent.body_id, exc.segment, 1)
+            reach, first = again, False
+
+    def _further(self, reach: Reach, error: Exception, *, first: bool, known: bool) -> Reach | None:
+        """How far to go after this failure; ``None``: no further. ``known``: the places were not looked up just now."""
+        if not self._cells.reaches_network:
+            return Reach.DISK if first else None
+        if reach is Reach.VERIFIED:
+            return None
+        if isinstance(error, IntegrityError):
+            return Reach.VERIFIED
+        return Reach.NETWORK if reach is Reach.DISK or known else None
+
+    def _read(self, opened: _Opened, position: int, stop: int, *, keep: bool, reach: Reach) -> memoryview:
         """On a lane: bytes ``position`` to ``stop`` of a body, all in its segments or all in its slice."""
         size = self._geometry.segment_bytes
         full = opened.size - opened.size % size
         if position >= full:
-            held = opened.slice or self._cells.slice(opened.extent.body_id, full // size)
+            held = opened.slice or self._cells.slice(opened.extent.body_id, full // size, reach=reach)
             if held is None:
                 raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
             plain = memoryview(self._open_slice(opened, *held))
@@ -281,7 +305,7 @@ class BodyReader:
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
         runs = self._located(opened, first, count)
-        cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep, runs=runs)
+        cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep, runs=runs, reach=reach)
         return self._open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
 
     def _located(self, opened: _Opened, first: int, count: int) -> Sequence[tuple[int, Run]]:
