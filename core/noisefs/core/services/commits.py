@@ -20,6 +20,14 @@ T = TypeVar("T")
 BATCH: Final = 256
 """Functions of one commit at most: more gain nothing and make the first one wait (DESIGN.md section 11)."""
 
+GATHER_PASSES: Final = 3
+"""Passes of the event loop before a batch is begun: what has arrived already comes along. The answers of the last batch
+go out in the first one, the next requests are read in the second and handled in the third; an idle loop makes all three
+in some 15 µs. With 8 connections it doubles the batches and saves a seventh of the CPU time of a small PUT."""
+
+GATHER_ENOUGH: Final = 16
+"""Functions that need no company: what a commit costs by itself is spread thin by then."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -33,8 +41,9 @@ class _Waiting:
 class CommitQueue:
     """Groups waiting functions into batches of at most 256 and commits them, one batch at a time.
 
-    While one batch is being committed the next one gathers; a lone function never waits for company. Task-safe, belongs
-    to one event loop. Cost of a function on the loop: about 5 µs; of a batch: one hop to the commit lane and back.
+    While one batch is being committed the next one gathers; no function waits for what has not arrived. Task-safe,
+    belongs to one event loop. Cost of a function on the loop: about 5 µs; of a batch: a hop to the commit lane and
+    back.
     """
 
     def __init__(self, index: Index, workers: Workers, telemetry: Telemetry) -> None:
@@ -83,14 +92,23 @@ class CommitQueue:
 
     async def _drain(self) -> None:
         try:
-            while batch := self._next_batch():
-                await self._commit(batch)
+            while self._queue:
+                await self._gather()
+                if batch := self._next_batch():
+                    await self._commit(batch)
         except asyncio.CancelledError:
             _fail(self._queue, Draining("the server is shutting down: the write was not begun"))
             self._queue.clear()
             raise
         finally:
             self._drainer = None
+
+    async def _gather(self) -> None:
+        """Let the loop handle what it has at hand."""
+        for _ in range(GATHER_PASSES):
+            if len(self._queue) >= GATHER_ENOUGH:
+                return
+            await asyncio.sleep(0)
 
     def _next_batch(self) -> list[_Waiting]:
         """The longest run of queued functions that agree on ``wipe``; those nobody waits for any more are dropped."""
