@@ -38,7 +38,8 @@ def place(key: bytes, places: Iterable[Place], copies: int, *, held: Iterable[st
     Returns:
         Copies by name, those of ``held`` included. Cost: one hash a place.
     """
-    known = _distinct(places)
+    held = list(held)
+    known = _distinct(places, held)
     zones: dict[str, list[tuple[int, bytes, Place]]] = {}
     wanted: dict[str, int] = {}
     filled: dict[str, int] = {}
@@ -61,10 +62,10 @@ def place(key: bytes, places: Iterable[Place], copies: int, *, held: Iterable[st
     return wanted
 
 
-def _distinct(places: Iterable[Place]) -> dict[str, Place]:
-    """One place of each identity: the one whose name comes first."""
+def _distinct(places: Iterable[Place], held: list[str]) -> dict[str, Place]:
+    """One place of each identity: one that holds a copy, else the one whose name comes first."""
     by_identity: dict[str, Place] = {}
-    for one in sorted(places, key=lambda it: it.name):
+    for one in sorted(places, key=lambda it: (it.name not in held, it.name)):
         by_identity.setdefault(one.identity or f"\0{one.name}", one)
     return {one.name: one for one in by_identity.values()}
 

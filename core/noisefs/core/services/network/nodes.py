@@ -1,18 +1,19 @@
 """The configured nodes: who is there, what each one said last, and who may be given something now.
 
 Promise: a node that fails is left alone for a while, longer each time; one that comes back is used again without a
-restart. Nobody here waits for a node but :meth:`Nodes.look`. Belongs to one event loop. Cost of a question: a look into
-a map.
+restart. Nobody here waits for a node but :meth:`Nodes.look`. Belongs to one event loop; questions may be asked from any
+thread. Cost of a question: a look into a map.
 """
 
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from noisefs.core.domain.backoff import pause_s
-from noisefs.core.domain.placement import Place
+from noisefs.core.domain.placement import Place, place
+from noisefs.core.domain.records import Copies
 from noisefs.core.errors import InvalidArgument, NodeFull, NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -150,6 +151,13 @@ class Nodes:
             and self._has_room(known, size_bytes, blocks)
         ]
 
+    def targets(self, key: bytes, row: Copies | None, wanted: int, size_bytes: int, blocks: int) -> dict[str, int]:
+        """Nodes to put copies on now, each with the copies that it shall have then; none where there are enough."""
+        held = self.counted(row.nodes) if row is not None else []
+        keeping = [replace(one, copies_at_most=held.count(one.name)) for one in self.places_of(held)]
+        goal = place(key, [*self.places(size_bytes, blocks), *keeping], wanted, held=held)
+        return {name: copies for name, copies in goal.items() if copies > held.count(name)}
+
     def counted(self, holders: Iterable[str]) -> list[str]:
         """Of names that hold a copy (once for each copy), those that count: two addresses of one node count once.
 
@@ -179,6 +187,10 @@ class Nodes:
     def changing(self, name: str) -> asyncio.Lock:
         """Held while something is put on this node, let go of, or collected there: one at a time."""
         return self._known[name].changing
+
+    def in_change(self) -> list[str]:
+        """Nodes on which something is being changed."""
+        return [name for name, known in self._known.items() if known.changing.locked()]
 
     # ------------------------------------------------------------------ what happens to them
 
@@ -221,10 +233,7 @@ class Nodes:
         sent_bytes, sent_blocks = known.sent_bytes, known.sent_blocks
         state = await known.node.state()
         if state.public and state.usable and not self._public:
-            state = NodeState(
-                False, _REFUSED_PUBLIC, state.version, state.peer_id, state.free_bytes, state.free_inodes,
-                state.repo_bytes, state.peers, state.public,
-            )  # fmt: skip
+            state = replace(state, usable=False, reason=_REFUSED_PUBLIC)
         before = known.state
         # What was sent while it answered may be counted or not: count it twice rather than not at all.
         known.sent_bytes -= sent_bytes

@@ -1,0 +1,161 @@
+"""One copy onto one node, with its rows: noted before it begins, confirmed after it, found again after a crash.
+
+Promise: whatever a node may hold because of us is in a row before the node hears of it. One change of a node at a time:
+imports are quickest so, and nothing is let go of or collected meanwhile.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.records import Copies, Pack, PackState, decode
+from noisefs.core.errors import NodeUnavailable
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Table, Writing
+from noisefs.core.ports.nodes import Node
+from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.cars import Limiter, Stream
+from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.packs.copies import copies_of, drop_interims, keep, let_go, set_copies
+
+log = logging.getLogger(__name__)
+
+
+class Copier:
+    """Puts copies on nodes and keeps the rows. Belongs to one event loop."""
+
+    def __init__(
+        self, *, nodes: Nodes, commits: CommitQueue, clock: Clock, telemetry: Telemetry, limiter: Limiter
+    ) -> None:
+        """``limiter``: shared by everything that is sent."""
+        self._nodes = nodes
+        self._commits = commits
+        self._clock = clock
+        self._telemetry = telemetry
+        self._limiter = limiter
+
+    async def begin(self, key: bytes, root: RootId, names: Sequence[str], wanted: int, *, pack: bool) -> Copies | None:
+        """Note that these nodes may hold it from now on; returns the row, ``None`` where there is nothing to copy.
+
+        Without a row there is one from now on. With a row of another root, nothing is noted and that row returned.
+
+        Args:
+            pack: It is a pack: one that is not sealed, or is being dropped, gets no row.
+        """
+        return await self._commits.run(partial(self._begin, key, root, tuple(names), wanted, pack))
+
+    async def send(self, key: bytes, stream: Stream, name: str, copies: int, *, by: str) -> bool:
+        """Import a stream on a node, and confirm it; tells whether it is there. After :meth:`begin`.
+
+        ``by``: where the stream comes from, for the counters.
+        """
+        node = self._nodes.get(name)
+        if node is None:
+            return False
+        car = stream.car(self._limiter)
+        async with self._nodes.changing(name):
+            try:
+                confirmed = await node.import_car(car, copies=copies)
+            except NodeUnavailable as exc:
+                if stream.failure is None:
+                    self._nodes.failed(name, exc)
+                return False
+            self._telemetry.count(Counter.NODE_SENT, car.size_bytes, (name,))
+            self._nodes.worked(name, size_bytes=car.size_bytes, blocks=car.blocks)
+            return await self._confirmed(key, car.root, name, confirmed, by)
+
+    async def pin(self, key: bytes, root: RootId, name: str, copies: int) -> bool:
+        """Let a node get it from others of its swarm; tells whether it is there. After :meth:`begin`."""
+        node = self._nodes.get(name)
+        if node is None:
+            return False
+        async with self._nodes.changing(name):
+            try:
+                confirmed = await node.pin(root, copies=copies)
+            except NodeUnavailable as exc:
+                # It may be that nobody whom it knows has the blocks: that says nothing about the node.
+                log.info("pin.failed", extra={"node": name, "cause": str(exc)})
+                self._nodes.wake.set()
+                return False
+            self._nodes.worked(name)
+            return await self._confirmed(key, root, name, confirmed, "pin")
+
+    async def ask(self, key: bytes, row: Copies, names: Sequence[str]) -> Copies:
+        """The row after these nodes were asked whether they hold it. One that does not answer stays as it was."""
+        found: dict[str, int] = {}
+        for node in filter(None, map(self._nodes.get, names)):
+            count = await self.count_on(node, row.root)
+            if count is not None:
+                found[node.name] = count
+        return await self._commits.run(partial(self._heard, key, row.root, found)) or row
+
+    async def count_on(self, node: Node, root: RootId) -> int | None:
+        """Copies of one root that a node holds; ``None``: no answer."""
+        try:
+            return (await node.copies([root])).get(root, 0)
+        except NodeUnavailable as exc:
+            self._nodes.failed(node.name, exc)
+            return None
+
+    def _begin(
+        self, key: bytes, root: RootId, names: tuple[str, ...], wanted: int, pack: bool, tx: Writing
+    ) -> Copies | None:
+        if pack:
+            raw = tx.get(Table.PACKS, key)
+            if raw is None or decode(Pack, raw).state != PackState.SEALED:
+                return None
+        row = copies_of(tx, key)
+        if row is None:
+            if not pack:
+                return None
+            row = Copies(root)
+        if row.root != root:
+            return row
+        for name in names:
+            keep(tx, name, root)
+        asked = tuple(dict.fromkeys((*row.asked, *(name for name in names if name not in row.nodes))))
+        begun = Copies(root, row.nodes, wanted, row.confirmed_us, row.local, row.read_us, asked)
+        begun = self._settled(tx, key, begun)
+        set_copies(tx, key, begun)
+        return begun
+
+    def _settled(self, tx: Writing, key: bytes, row: Copies) -> Copies:
+        """The row, confirmed if it has all its copies; then roots of what the pack was before it was sealed may go."""
+        if row.confirmed_us or len(self._nodes.counted(row.nodes)) < row.wanted:
+            return row
+        now_us = self._clock.now_us()
+        if tx.get(Table.PACKS, key) is not None:
+            drop_interims(tx, PackId(key), now_us)
+        return Copies(row.root, row.nodes, row.wanted, now_us, row.local, row.read_us, row.asked)
+
+    async def _confirmed(self, key: bytes, root: RootId, name: str, copies: int, by: str) -> bool:
+        if copies < 1:
+            return False
+        self._telemetry.count(Counter.COPIES_MADE, copies, (by,))
+        return await self._commits.run(partial(self._heard, key, root, {name: copies}, new=True)) is not None
+
+    def _heard(
+        self, key: bytes, root: RootId, found: dict[str, int], tx: Writing, *, new: bool = False
+    ) -> Copies | None:
+        """Write down what nodes say of a root: by name, how many copies. ``None``: there is no such row any more."""
+        row = copies_of(tx, key)
+        if row is None or row.root != root:
+            if new:  # dropped while it was on its way
+                let_go(tx, found, root, self._clock.now_us())
+            return None
+        heard = with_answers(row, found, in_use=() if new else self._nodes.in_change())
+        heard = self._settled(tx, key, heard)
+        if heard != row:
+            set_copies(tx, key, heard)
+        return heard
+
+
+def with_answers(row: Copies, found: dict[str, int], *, in_use: Sequence[str] = ()) -> Copies:
+    """A row with what nodes said. Of those ``in_use`` an answer of none says nothing: it may just be on its way."""
+    nodes = [name for name in row.nodes if name not in found]
+    for name, count in found.items():
+        nodes += [name] * count
+    asked = tuple(name for name in row.asked if name not in found or (not found[name] and name in in_use))
+    return Copies(row.root, tuple(nodes), row.wanted, row.confirmed_us, row.local, row.read_us, asked)

@@ -1,0 +1,192 @@
+"""Uploads: every sealed pack goes onto as many nodes as it shall have copies.
+
+Promise: a pack is found again after a crash at any step, and nothing is sent twice that a node says it has. Packs do
+not wait for each other: one that fails is left alone for a while of its own, and one whose node is busy lets others
+pass. A pack is confirmed once as many nodes as it shall have said that they hold all of it; with fewer nodes usable it
+goes onto those there are, and the rest follows. Cost: one SHA-256 a block, and the pack's bytes once for each copy.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.records import Copies
+from noisefs.core.domain.root import root_id
+from noisefs.core.errors import BlockUnavailable, NoisefsError
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Index, Writing
+from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.cars import stream_from_disk
+from noisefs.core.services.network.census import Census, Task
+from noisefs.core.services.network.copying import Copier
+from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.patience import Patience
+from noisefs.core.services.network.roots import RootFiles
+from noisefs.core.services.packs.copies import copies_of, drop_copies
+
+log = logging.getLogger(__name__)
+
+STEP_S = 20.0
+"""After so long a step begins no more packs, so that what was sealed meanwhile is seen."""
+
+LOOKED_THROUGH = 64
+"""Packs whose nodes are looked at before it is said that all of them wait for busy nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What one step did: packs that have all their copies now, and packs it could not do everything for."""
+
+    confirmed: int = 0
+    waiting: int = 0
+
+
+class Uploads:
+    """The job. ``wake``: set when a pack was sealed. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        packs: PackStore,
+        commits: CommitQueue,
+        workers: Workers,
+        clock: Clock,
+        geometry: Geometry,
+        nodes: Nodes,
+        roots: RootFiles,
+        census: Census,
+        copier: Copier,
+        patience: Patience,
+        at_once: int,
+    ) -> None:
+        """``packs``: on this machine's disk."""
+        self._index = index
+        self._packs = packs
+        self._commits = commits
+        self._workers = workers
+        self._clock = clock
+        self._geometry = geometry
+        self._nodes = nodes
+        self._roots = roots
+        self._census = census
+        self._copier = copier
+        self._patience = patience
+        self._at_once = at_once
+        self.wake = asyncio.Event()
+
+    async def run(self) -> Uploaded:
+        """One step: upload what waits and is not left alone, several at once."""
+        found = await self._census.look()
+        self._patience.keep_only(found.keys)
+        waiting = [task for task in found.uploads if self._patience.is_ready(task.key)]
+        until_s = self._clock.monotonic_s() + STEP_S
+        running: dict[asyncio.Task[bool], Task] = {}
+        confirmed = left = 0
+        try:
+            while waiting or running:
+                late = self._clock.monotonic_s() >= until_s
+                while not late and len(running) < self._at_once:
+                    task = self._next(waiting, found.wanted, alone=not running)
+                    if task is None:
+                        break
+                    running[asyncio.create_task(self._try(task, found.wanted))] = task
+                if not running:
+                    break
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for ended in done:
+                    task = running.pop(ended)
+                    if ended.result():
+                        confirmed += 1
+                        if task in found.uploads:
+                            found.uploads.remove(task)
+                    else:
+                        left += 1
+        finally:
+            for one in running:
+                one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return Uploaded(confirmed, left + len(waiting))
+
+    def _next(self, waiting: list[Task], wanted: int, *, alone: bool) -> Task | None:
+        """Take the first pack of which no node is busy; where nothing is under way, the first one."""
+        for number, task in enumerate(waiting[:LOOKED_THROUGH]):
+            targets = self._targets(task, task.row, wanted)
+            if not any(self._nodes.changing(name).locked() for name in targets):
+                return waiting.pop(number)
+        return waiting.pop(0) if alone and waiting else None
+
+    def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
+        blocks = task.pack.blocks if task.pack is not None else 0
+        return self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
+
+    async def _try(self, task: Task, wanted: int) -> bool:
+        try:
+            done = await self._upload(task, wanted)
+        except NoisefsError as exc:
+            log.warning("upload.failed", extra={"pack": task.key.hex(), "cause": str(exc)})
+            done = False
+        if done:
+            self._patience.worked(task.key)
+        else:
+            self._patience.failed(task.key)
+        return done
+
+    async def _upload(self, task: Task, wanted: int) -> bool:
+        """Whether all that there is to do for this pack is done."""
+        if not self._nodes.usable():
+            return False
+        pack_id = task.pack_id
+        row = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, pack_id))
+        raw = await self._root(task, row)
+        if raw is None:
+            return False
+        if row is not None and row.root == root_id(raw):
+            # An earlier attempt was cut off: nothing is sent to a node that has it.
+            ready = [name for name in dict.fromkeys((*row.nodes, *row.asked)) if self._nodes.is_ready(name)]
+            row = await self._copier.ask(pack_id, row, ready)
+        else:
+            row = None
+        targets = self._targets(task, row, wanted)
+        begun = await self._copier.begin(pack_id, root_id(raw), list(targets), wanted, pack=True)
+        if begun is None:
+            return True  # it was dropped
+        if begun.root != root_id(raw):
+            self._roots.forget(pack_id)
+            return False  # another process was quicker: go on with its root, next time
+        stream = stream_from_disk(
+            pack_id, raw, await self._roots.links(pack_id), self._packs, self._workers, self._geometry
+        )
+        await asyncio.gather(
+            *(self._copier.send(pack_id, stream, name, copies, by="import") for name, copies in targets.items())
+        )
+        if stream.failure is not None:
+            raise stream.failure
+        after = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, pack_id))
+        return after is None or bool(after.confirmed_us)
+
+    async def _root(self, task: Task, row: Copies | None) -> bytes | None:
+        """The pack's root, made now where there is none; ``None``: nodes that may have it cannot be asked now."""
+        pack_id = task.pack_id
+        assert task.pack is not None
+        try:
+            return (await self._roots.load(pack_id))[0]
+        except BlockUnavailable:
+            if row is not None:
+                if not all(map(self._nodes.is_ready, filter(self._nodes.get, (*row.nodes, *row.asked)))):
+                    return None
+                # It is nowhere any more: another one takes its place.
+                await self._commits.run(partial(_start_over, pack_id, row.root, self._clock.now_us()))
+        sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
+        return await self._roots.make(pack_id, task.pack.blocks, sequence)
+
+
+def _start_over(pack_id: PackId, root: RootId, now_us: int, tx: Writing) -> None:
+    row = copies_of(tx, pack_id)
+    if row is not None and row.root == root:
+        drop_copies(tx, pack_id, now_us)
