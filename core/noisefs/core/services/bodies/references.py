@@ -2,14 +2,17 @@
 
 At no reference left the body's row, and with it the key, is deleted in that commit; the index's file forgets the bytes
 at the next checkpoint. Inline slices go at once; runs and packed slices are released in the background by
-:mod:`noisefs.core.services.maintenance.reaper`, because a large body has many.
+:mod:`noisefs.core.services.maintenance.reaper`, because a large body has many. So is what no extent of a living body
+covers any more.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
+from noisefs.core.domain.coverage import is_partly_dead, is_there, referred
 from noisefs.core.domain.geometry import INLINE_FOREVER_BYTES, SEGMENT_SIZES
 from noisefs.core.domain.ids import BodyId
+from noisefs.core.domain.keyspace import trim_key
 from noisefs.core.domain.records import TAIL_TINY, Body, Dead, Extent, decode, encode
 from noisefs.core.errors import IndexDamaged
 from noisefs.core.ports.index import Table, Writing
@@ -25,13 +28,16 @@ def acquire(tx: Writing, extents: Iterable[Extent]) -> None:
     """One more reference for the body of each extent (Copy, Complete).
 
     Raises:
-        IndexDamaged: A body that an extent names does not exist.
+        IndexDamaged: A body that an extent names does not exist, or no longer has these bytes.
     """
-    for body_id, added in _counted(extents).items():
+    for body_id, added in _by_body(extents).items():
         raw = tx.get(Table.BODIES, body_id)
         if raw is None:
             raise IndexDamaged(f"body {body_id.hex()} has extents and no row")
-        tx.put(Table.BODIES, body_id, encode(_with_refs(decode(Body, raw), added)))
+        body = decode(Body, raw)
+        if not all(is_there(body, extent) for extent in added):
+            raise IndexDamaged(f"body {body_id.hex()} has an extent over bytes that were given up")
+        tx.put(Table.BODIES, body_id, encode(referred(body, added, 1)))
 
 
 def release(tx: Writing, extents: Iterable[Extent], now_us: int, *, deleted: bool = False) -> None:
@@ -39,13 +45,16 @@ def release(tx: Writing, extents: Iterable[Extent], now_us: int, *, deleted: boo
 
     ``deleted``: the object was deleted, not replaced: whoever reads it now is cut within a minute.
     """
-    for body_id, removed in _counted(extents).items():
+    for body_id, removed in _by_body(extents).items():
         raw = tx.get(Table.BODIES, body_id)
         if raw is None:
             continue  # a damaged index must still let its objects be deleted
         body = decode(Body, raw)
-        if body.refs > removed:
-            tx.put(Table.BODIES, body_id, encode(_with_refs(body, -removed)))
+        if body.refs > len(removed):
+            body = referred(body, removed, -1)
+            tx.put(Table.BODIES, body_id, encode(body))
+            if body.cuts and is_partly_dead(body):
+                tx.put(Table.META, trim_key(body_id), b"")
         else:
             forget_body(tx, body_id, body, now_us, deleted=deleted)
 
@@ -65,14 +74,8 @@ def forget_body(tx: Writing, body_id: BodyId, body: Body, now_us: int, *, delete
         tx.put(Table.DEAD, body_id, encode(Dead(now_us, deleted)))
 
 
-def _counted(extents: Iterable[Extent]) -> dict[BodyId, int]:
-    counts: dict[BodyId, int] = {}
+def _by_body(extents: Iterable[Extent]) -> dict[BodyId, list[Extent]]:
+    found: dict[BodyId, list[Extent]] = {}
     for extent in extents:
-        counts[extent.body_id] = counts.get(extent.body_id, 0) + 1
-    return counts
-
-
-def _with_refs(body: Body, change: int) -> Body:
-    return Body(
-        body.state, body.size, body.wrapped_key, body.refs + change, body.owner, body.created_us, body.format, body.tail
-    )
+        found.setdefault(extent.body_id, []).append(extent)
+    return found

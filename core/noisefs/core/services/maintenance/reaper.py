@@ -1,4 +1,4 @@
-"""The reaper: releases the cells and slices of bodies that nothing refers to.
+"""The reaper: releases the cells and slices of bodies that nothing refers to, and those of others that nothing covers.
 
 Promise: a dead body's rows go only when nobody reads it; a pack's live count and the rows it counts change in one
 commit. In batches of rows, so that a body of terabytes blocks nobody. Cost: one index commit a batch.
@@ -18,6 +18,7 @@ from noisefs.core.services.bodies.discards import Discards
 from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.maintenance.trimming import bodies_to_trim, trim
 from noisefs.core.services.packs.staging import change_live
 
 BODIES_AT_ONCE = 256
@@ -60,6 +61,7 @@ class Reaper:
         before_us = self._clock.now_us() - min_age_us
         done = 0
         start = b""
+        done += await self._trim()
         while True:
             rows = await self._workers.run(Lane.BACKGROUND, self._index.read, partial(_dead_from, start))
             if not rows:
@@ -75,6 +77,22 @@ class Reaper:
                 left = await self._commits.run(partial(_release, left))
             done += len(bodies)
             start = rows[-1][0] + b"\0"
+
+    async def _trim(self) -> int:
+        """Release what no extent of a body covers, where nobody reads that body; returns how many bodies it were."""
+        done = 0
+        start = b""
+        while bodies := await self._workers.run(Lane.BACKGROUND, self._index.read, partial(bodies_to_trim, start)):
+            others, _packs = await self._workers.run(Lane.BACKGROUND, self._presence.others_read)
+            read = self._readers.reads() | others
+            for body_id in bodies:
+                if body_id in read:
+                    continue
+                done += 1
+                while await self._commits.run(partial(trim, body_id, self._geometry)):
+                    pass
+            start = bodies[-1] + b"\0"
+        return done
 
 
 def _dead_from(start: bytes, tx: Reading) -> list[tuple[bytes, bytes]]:

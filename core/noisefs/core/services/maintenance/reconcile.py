@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from noisefs.core.domain.coverage import kept_segments
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import prefix_end, run_key
@@ -175,12 +176,14 @@ class Reconciler:
         for first, run in present:
             if run.pack_id in manifests or self.index.read(partial(_is_open, run.pack_id)):
                 covered.update(range(first, first + run.count))
-        missing = [segment for segment in range(whole) if segment not in covered]
+        kept = kept_segments(body, self.geometry.segment_bytes)
+        wanted = (segment for first, end in kept for segment in range(first, min(end, whole)))
+        missing = [segment for segment in wanted if segment not in covered]
         if not missing:
             return True
         cipher = self._cipher(body_id, body)
         last = whole - 1 if body.size % self.geometry.segment_bytes == 0 else -1
-        kept = [(first, run) for first, run in present if covered.issuperset(range(first, first + run.count))]
+        stay = [(first, run) for first, run in present if covered.issuperset(range(first, first + run.count))]
         # The newest generation first: what a cleaner wrote later.
         ordered = sorted(candidates, key=lambda candidate: candidate.run.generation, reverse=True)
         added: list[tuple[int, Run]] = []
@@ -191,7 +194,7 @@ class Reconciler:
                 whole_again = False
             else:
                 added.append((segment, place))
-        self._write(partial(_replace_runs, body_id, kept + added))
+        self._write(partial(_replace_runs, body_id, stay + added))
         report.runs_relocated += len(added)
         return whole_again
 
@@ -230,7 +233,9 @@ class Reconciler:
         wanted = {
             body_id: body
             for body_id, body in known.items()
-            if body.tail in (TAIL_SLICE, TAIL_TINY) and not self._has_slice(body_id, body, manifests)
+            if body.tail in (TAIL_SLICE, TAIL_TINY)
+            and kept_segments(body, self.geometry.segment_bytes)[-1][1] > body.size // self.geometry.segment_bytes
+            and not self._has_slice(body_id, body, manifests)
         }
         if not wanted:
             return

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from noisefs.core.domain.coverage import kept_segments
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import (
@@ -125,13 +126,15 @@ class Scrubber:
         whole = body.size // size
         last = whole - 1 if body.size % size == 0 else -1
         plain = memoryview(bytearray(SEGMENTS_AT_ONCE * size))
-        for first in range(0, whole, SEGMENTS_AT_ONCE):
-            count = min(SEGMENTS_AT_ONCE, whole - first)
-            for run, cells, segment in self.cells.cells(body_id, first, count, keep=False, fresh=True):
-                n = len(cells) // self.geometry.block_bytes
-                final = segment + n - 1 == last
-                cipher.open_segments(cells, segment, run.generation, size, plain[: n * size], final=final)
-        if body.tail != TAIL_NONE:
+        kept = kept_segments(body, size)
+        for start, end in kept:
+            for first in range(start, min(end, whole), SEGMENTS_AT_ONCE):
+                count = min(SEGMENTS_AT_ONCE, min(end, whole) - first)
+                for run, cells, segment in self.cells.cells(body_id, first, count, keep=False, fresh=True):
+                    n = len(cells) // self.geometry.block_bytes
+                    final = segment + n - 1 == last
+                    cipher.open_segments(cells, segment, run.generation, size, plain[: n * size], final=final)
+        if body.tail != TAIL_NONE and kept[-1][1] > whole:
             sealed = self.cells.slice(body_id)
             if sealed is None:
                 raise IntegrityError(f"the slice of body {body_id.hex()} has no place")
