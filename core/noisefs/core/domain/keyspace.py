@@ -7,7 +7,7 @@ where something follows.
 import struct
 from typing import Final
 
-from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, PackId, UploadId
+from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, PackId, RootId, UploadId
 
 _U64: Final = struct.Struct(">Q")
 _U32: Final = struct.Struct(">I")
@@ -96,6 +96,11 @@ def trim_key(body_id: BodyId) -> bytes:
 def bucket_owner_key(user_id: str, bucket: str) -> bytes:
     """Row that says who owns a bucket: a user's buckets are one range, in the order of their names."""
     return user_id.encode() + b"\0" + bucket.encode()
+
+
+def interim_key(pack_id: PackId, root: RootId) -> bytes:
+    """Row of a root that pins blocks of an open pack."""
+    return pack_id + root
 
 
 FILE_COPIES_PREFIX: Final = b"\xff" * 17

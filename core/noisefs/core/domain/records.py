@@ -351,7 +351,7 @@ class Copies(Record, frozen=True, array_like=True):
 
 
 class Interim(Record, frozen=True, array_like=True):
-    """A root that pins what an open pack has so far (key: pack id, first position, nodes' order number)."""
+    """A root that pins blocks of an open pack (key: pack id, root). ``nodes``: who may have it: it was sent there."""
 
     root: RootId
     nodes: tuple[str, ...]
