@@ -1,0 +1,349 @@
+"""Filling an empty index from nodes alone: snapshot, log records, and where every pack lies.
+
+Promise: the index ends with the state of the furthest commit that nodes still give: the newest snapshot's (also of one
+that no head names yet, where its set's key is known), and that of the log records behind it up to the first gap. Rows
+say for each pack which nodes hold its root. What is pinned and not understood is left alone. Nothing on nodes changes.
+Cost: the snapshot's files, one list of pins a node, and one block for each root the snapshot does not know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.head import Head
+from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId, RootId
+from noisefs.core.domain.keyspace import file_copies_key
+from noisefs.core.domain.log_file import Record
+from noisefs.core.domain.log_records import in_order, open_records
+from noisefs.core.domain.records import Copies, PlacedHead, decode
+from noisefs.core.domain.root import Root, RootKind, RootMeta
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.errors import NewerFormat, NodeUnavailable, RootDamaged, SnapshotDamaged, SnapshotNotFound
+from noisefs.core.ports.files import FileStore, StoredFile
+from noisefs.core.ports.index import Index, Table, Writing
+from noisefs.core.ports.nodes import Node
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.network.heads import put_head_row
+from noisefs.core.services.network.retrieving import Retriever
+from noisefs.core.services.packs.copies import keep, set_copies
+from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
+from noisefs.core.services.snapshots.mark import MARK_KEY
+from noisefs.core.services.snapshots.reading import rows
+from noisefs.core.services.snapshots.restoring import RestoreReport, restore
+
+log = logging.getLogger(__name__)
+
+_ROWS_A_COMMIT: Final = 1000
+_LONGEST_CHAIN: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class Found:
+    """What nodes gave.
+
+    Attributes:
+        snapshots: What was restored of snapshots.
+        reached: The last commit that the index has, log records included.
+        log_files: Groups of log records that were applied.
+        newest_us: When the newest of all that was written: nothing later is there.
+        packs: Packs whose roots are pinned, with the nodes that hold them.
+        opened: Roots of packs that the snapshot did not know.
+        interims: Roots of pieces of open packs.
+        warnings: What could not be read or understood.
+    """
+
+    snapshots: RestoreReport
+    reached: int
+    log_files: int
+    newest_us: int
+    packs: dict[PackId, tuple[str, ...]] = field(default_factory=dict)
+    opened: dict[PackId, Root] = field(default_factory=dict)
+    interims: list[Root] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFromNodes:
+    """Brings an index back. Belongs to one event loop.
+
+    Attributes:
+        nodes: All that were given.
+        head: The one to restore from.
+        snapshots: Where the files of snapshots are put; they are the store's own from then on.
+        logs: The store's own log records: an empty folder.
+        copies: Wanted of packs and files that no row tells about.
+    """
+
+    nodes: Sequence[Node]
+    head: Head
+    keys: StoreKeys
+    geometry: Geometry
+    snapshots: FileStore
+    logs: FileStore
+    retriever: Retriever
+    workers: Workers
+    copies: int = 1
+
+    async def run(self, index: Index, now_us: int) -> Found:
+        """Fill ``index``, which must be empty.
+
+        Raises:
+            SnapshotNotFound: Nodes give no snapshot that can be read.
+            NewerFormat: A newer version of this program wrote what is there.
+        """
+        warnings: list[str] = []
+        holders, silent = await self._pins(warnings)
+        files = await self._fetch_chain(warnings)
+        known = await self.workers.run(Lane.BACKGROUND, self._known_roots)
+        roots = await self.retriever.roots(sorted(holders.keys() - known))
+        files |= await self._fetch_more(roots, warnings)
+        restored = await self.workers.run(Lane.BACKGROUND, self._restore, index)
+        newest_us = restored.chain[-1].created_us if restored.chain else 0
+        logs = [root for root in roots.values() if root.meta.kind == RootKind.LOG]
+        applied = await self._apply_logs(index, restored.upto, logs, warnings)
+        reached = applied[-1].log_number if applied else restored.upto
+        behind = max((root.meta.log_number for root in logs if root.meta.epoch == self.head.epoch.counter), default=0)
+        if behind > reached:
+            warnings.append(f"log records of commits {reached + 1} to {behind} do not follow: one before them is gone")
+        found = Found(restored, reached, len(applied), max([newest_us, *(meta.created_us for meta in applied)]))
+        found.warnings = warnings
+        found.interims = [root for root in roots.values() if root.meta.kind == RootKind.INTERIM]
+        found.opened = {PackId(root.meta.pack_id): root for root in roots.values() if root.meta.kind == RootKind.PACK}
+        await self.workers.run(Lane.BACKGROUND, self._place, index, holders, silent, roots, files, found, now_us)
+        return found
+
+    async def _pins(self, warnings: list[str]) -> tuple[dict[RootId, tuple[str, ...]], frozenset[str]]:
+        """Who holds which root, and who did not answer."""
+        holders: dict[RootId, tuple[str, ...]] = {}
+        silent: set[str] = set()
+        for node, answer in zip(self.nodes, await asyncio.gather(*map(_pins_of, self.nodes)), strict=True):
+            if isinstance(answer, NodeUnavailable):
+                warnings.append(f"node {node.name} does not tell what it holds: {answer}")
+                silent.add(node.name)
+                continue
+            for root in answer:
+                holders[root] = (*holders.get(root, ()), node.name)
+        return holders, frozenset(silent)
+
+    # ------------------------------------------------------------------ snapshots
+
+    async def _fetch_chain(self, warnings: list[str]) -> dict[str, RootId]:
+        """The files from the one that the head names back to its full snapshot: their names and roots."""
+        fetched: dict[str, RootId] = {}
+        name = None if self.head.snapshot is None else RootId(self.head.snapshot.location)
+        while name and len(fetched) < _LONGEST_CHAIN:
+            root = await self.retriever.root(name)
+            if root is None or root.meta.kind != RootKind.FILE:
+                warnings.append("the snapshot that the newest head names cannot be read whole from these nodes")
+                break
+            previous, problem = await self._fetch(root)
+            if problem:
+                warnings.append(problem)
+                break
+            fetched[root.meta.name] = name
+            name = previous
+        return fetched
+
+    async def _fetch_more(self, roots: Mapping[RootId, Root], warnings: list[str]) -> dict[str, RootId]:
+        """Files that no head names yet, or, where the named ones cannot be had, any others that open."""
+        have = {info.name for chain in self._chains() for info in chain}
+        reached = max((chain[-1].upto for chain in self._chains()), default=-1)
+        fetched: dict[str, RootId] = {}
+        for name, root in roots.items():
+            meta = root.meta
+            if meta.kind != RootKind.FILE or meta.name in have or (have and meta.log_number <= reached):
+                continue
+            info = _info_of(meta)
+            if info is None or self.head.keyring.snapshot_key(info.key_id) is None:
+                continue
+            _previous, problem = await self._fetch(root)
+            if problem:
+                warnings.append(problem)
+            else:
+                fetched[meta.name] = name
+        return fetched
+
+    async def _fetch(self, root: Root) -> tuple[RootId | None, str]:
+        """Bring a file into the folder; the root of the one it builds on, and what went wrong."""
+        meta = root.meta
+        if _info_of(meta) is None:
+            return None, f"a root names a file {meta.name!r}, which is no snapshot"
+        draft = await self.workers.run(Lane.BACKGROUND, self.snapshots.draft)
+        before: RootId | None = None
+        try:
+            async for previous, data in self.retriever.file(root):
+                before = before or previous
+                await self.workers.run(Lane.BACKGROUND, draft.write, data)
+            await self.workers.run(Lane.BACKGROUND, draft.publish, meta.name)
+        except (NodeUnavailable, RootDamaged) as exc:
+            return None, f"snapshot {meta.name} cannot be read from these nodes: {exc}"
+        finally:
+            await self.workers.run(Lane.BACKGROUND, draft.discard)
+        return before, ""
+
+    def _chains(self) -> list[list[SnapshotInfo]]:
+        return chains(info for file in self.snapshots.list() if (info := parse(file)) is not None)
+
+    def _known_roots(self) -> set[RootId]:
+        """On a lane: roots that the furthest snapshot's rows know, so that they need not be fetched."""
+        keys = {key.key_id: key for key in self.head.keyring.snapshot_keys}
+        known: dict[bytes, RootId] = {}
+        for chain in self._chains()[:1]:
+            try:
+                for info in chain:
+                    for frame in rows(self.snapshots, info, self.keys.store_id, keys):
+                        for key, raw in frame.rows if frame.table == Table.COPIES.value else ():
+                            known.pop(key, None)
+                            if raw is not None:
+                                known[key] = decode(Copies, raw).root
+            except SnapshotDamaged:
+                return set()  # told by the restore, which passes over it
+        return set(known.values())
+
+    def _restore(self, index: Index) -> RestoreReport:
+        if not self._chains():
+            raise SnapshotNotFound("newest")
+        return restore(index, self.snapshots, self.logs, self.keys.store_id, self.head.keyring.snapshot_keys)
+
+    # ------------------------------------------------------------------ log records
+
+    async def _apply_logs(self, index: Index, upto: int, logs: Sequence[Root], warnings: list[str]) -> list[RootMeta]:
+        """Apply what follows the snapshot without a gap; which files these were."""
+        by_number = {(root.meta.log_first, root.meta.log_number): root for root in logs}
+        keys = {key.key_id: key for key in self.head.keyring.snapshot_keys}
+        applied: list[RootMeta] = []
+        for meta in in_order((root.meta for root in by_number.values()), upto, self.head.epoch.counter):
+            root = by_number[meta.log_first, meta.log_number]
+            try:
+                blocks = await self.retriever.blocks(root.links)
+                records = await self.workers.run(
+                    Lane.BACKGROUND,
+                    open_records,
+                    blocks,
+                    meta,
+                    store_id=self.keys.store_id,
+                    store_key=self.keys.store_key,
+                    keys=keys,
+                    block_bytes=self.geometry.block_bytes,
+                )
+            except (NodeUnavailable, RootDamaged) as exc:
+                warnings.append(f"log records {meta.log_first} to {meta.log_number} cannot be read: {exc}")
+                break
+            await self.workers.run(Lane.BACKGROUND, commit, index, partial(_apply, records))
+            applied.append(meta)
+        numbers = [root.meta.log_number for root in logs]
+        await self.workers.run(Lane.BACKGROUND, _settle, index, max(numbers, default=0))
+        return applied
+
+    # ------------------------------------------------------------------ where everything lies
+
+    def _place(
+        self,
+        index: Index,
+        holders: Mapping[RootId, tuple[str, ...]],
+        silent: frozenset[str],
+        roots: Mapping[RootId, Root],
+        files: Mapping[str, RootId],
+        found: Found,
+        now_us: int,
+    ) -> None:
+        """On a lane: write who holds what, and note it."""
+        present = {key: decode(Copies, raw) for key, raw in walk(index, Table.COPIES)}
+        fresh: dict[bytes, Copies] = {}
+        named = {file_copies_key(name): root for name, root in files.items()}
+        named |= {
+            (root.meta.pack_id if root.meta.kind == RootKind.PACK else file_copies_key(root.meta.name)): name
+            for name, root in roots.items()
+            if root.meta.kind in (RootKind.PACK, RootKind.FILE)
+        }
+        for key in present.keys() | named.keys():
+            row = present.get(key) or Copies(named[key], wanted=self.copies)
+            if not holders.get(row.root):
+                row = msgspec.structs.replace(row, root=named.get(key, row.root))
+            # Who did not answer may still hold what it held.
+            nodes = (*holders.get(row.root, ()), *(name for name in row.nodes if name in silent))
+            asked = tuple(name for name in row.asked if name in silent)
+            is_pack = len(key) == ID_BYTES
+            fresh[key] = msgspec.structs.replace(
+                row,
+                nodes=nodes,
+                asked=asked,
+                local=not is_pack,
+                confirmed_us=row.confirmed_us or (now_us if nodes else 0),
+            )
+            if is_pack and nodes:
+                found.packs[PackId(key)] = nodes
+        pairs = list(fresh.items())
+        for first in range(0, len(pairs), _ROWS_A_COMMIT):
+            commit(index, partial(_put_copies, pairs[first : first + _ROWS_A_COMMIT]))
+
+
+async def _pins_of(node: Node) -> set[RootId] | NodeUnavailable:
+    try:
+        return {root async for root in node.pins()}
+    except NodeUnavailable as exc:
+        return exc
+
+
+def _info_of(meta: RootMeta) -> SnapshotInfo | None:
+    return parse(StoredFile(meta.name, meta.size_bytes))
+
+
+def _apply(records: Sequence[Record], tx: Writing) -> None:
+    for record in records:
+        for name, pairs in record.tables:
+            table = _table(name)
+            for key, value in pairs:
+                if value is None:
+                    tx.delete(table, key)
+                else:
+                    tx.put(table, key, value)
+
+
+def _table(name: str) -> Table:
+    try:
+        return Table(name)
+    except ValueError as exc:
+        raise NewerFormat(f"a log record has rows of a table {name!r}: this program knows none") from exc
+
+
+def _settle(index: Index, highest: int) -> None:
+    """No increment is ever based on what was before, and no commit number comes twice."""
+    commit(index, lambda tx: tx.delete(Table.META, MARK_KEY))
+    index.forget_changes(index.sequence())
+    index.skip_to(highest)
+
+
+def _put_copies(rows_by_key: Sequence[tuple[bytes, Copies]], tx: Writing) -> None:
+    for key, row in rows_by_key:
+        set_copies(tx, key, row)
+        for name in row.nodes:
+            keep(tx, name, row.root)
+
+
+def commit(index: Index, work: Callable[[Writing], object]) -> None:
+    """Commit to an index nobody serves. Raises what the work or the commit raised."""
+    (outcome,) = index.transact([work])
+    if outcome.error is not None:
+        raise outcome.error
+
+
+def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], files: Sequence[str]) -> None:
+    """Remember heads that nodes hold from before, so that they go in their time."""
+    rows = {
+        name: PlacedHead(InstanceId(b""), files=tuple(files), nodes=nodes, confirmed=nodes)
+        for name, nodes in holders.items()
+    }
+
+    def write(tx: Writing) -> None:
+        for name, row in rows.items():
+            put_head_row(tx, name, row)
+
+    commit(index, write)
