@@ -160,18 +160,6 @@ def test_a_dropped_pack_is_gone_and_dropping_it_again_does_nothing(case: PackSto
         read(case.store, ID, 0)
 
 
-def test_a_prepared_pack_is_used_by_the_next_create(case: PackStoreCase) -> None:
-    case.store.prepare()
-    case.store.prepare()
-    assert case.store.list() == []
-    for pack_id in (ID, OTHER):
-        pack = case.store.create(pack_id)
-        append(pack, 1)
-        pack.seal()
-        assert read(case.store, pack_id, 0) == pattern(pack_id, 0)
-    assert {found.pack_id for found in case.store.list()} == {ID, OTHER}
-
-
 def test_readers_see_whole_blocks_while_the_writer_writes(case: PackStoreCase) -> None:
     """Two threads read everything appended so far, again and again, while blocks are added, synced and sealed."""
     pack = case.store.create(ID)
@@ -329,8 +317,6 @@ def test_a_full_disk_refuses_a_pack_and_leaves_no_trace(breakable: PackStoreCase
     breakable.fill(PACK_BLOCKS * BLOCK + RESERVE - 1)
     with pytest.raises(DiskFull):
         breakable.store.create(ID)
-    with pytest.raises(DiskFull):
-        breakable.store.prepare()
     assert breakable.store.list() == []
     breakable.fill(PACK_BLOCKS * BLOCK + RESERVE)
     assert breakable.store.free_bytes() == PACK_BLOCKS * BLOCK

@@ -105,14 +105,6 @@ class PackStore(ABC):
     """All packs of the store. Thread-safe."""
 
     @abstractmethod
-    def prepare(self) -> None:
-        """Make the file of the next pack ahead, so that ``create`` is quick. Nothing happens where there is one.
-
-        Raises:
-            DiskFull, ReadOnlyStore: As ``create`` would; it may be tried again.
-        """
-
-    @abstractmethod
     def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock.
 

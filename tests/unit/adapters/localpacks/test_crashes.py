@@ -28,9 +28,7 @@ class _Acknowledged:
 def _live(disk: SimulatedDisk, told: _Acknowledged) -> None:
     """A writer's life: two packs, early writes, several syncs, a seal, a drop."""
     store = _store(disk)
-    store.prepare()
     pack = store.create(FIRST)
-    store.prepare()
     for count in (1, 5, 9):
         append(pack, count)
         told.durable[FIRST] = pack.sync()

@@ -86,28 +86,24 @@ def test_without_syncs_nothing_is_ever_synced() -> None:
     assert [label for label in disk.labels if "sync" in label] == []
 
 
-def test_a_spare_of_a_dead_process_is_reused_and_a_closed_store_leaves_none() -> None:
+def test_a_file_that_a_dead_process_was_making_is_reused() -> None:
     disk = SimulatedDisk()
-    LocalPackStore(disk, "/packs", BLOCK, 64).prepare()
+    store = LocalPackStore(disk, "/packs", BLOCK, 64)
+    disk.create("/packs/spare-0.new")
     disk.crash(gently=True)
     store = LocalPackStore(disk, "/packs", BLOCK, 64)
-    store.prepare()
-    assert disk.list_folder("/packs") == ["spare-0.new"]
     store.create(ID).abandon()
     assert disk.list_folder("/packs") == [f"{ID.hex()}.open"]
-    store.prepare()
-    store.close()
-    assert disk.list_folder("/packs") == [f"{ID.hex()}.open"]
 
 
-def test_two_processes_make_spares_of_their_own() -> None:
+def test_a_file_that_another_process_is_making_is_left_to_it() -> None:
     disk = SimulatedDisk()
-    first, second = (LocalPackStore(disk, "/packs", BLOCK, 64) for _ in range(2))
-    first.prepare()
-    second.prepare()
-    assert sorted(disk.list_folder("/packs")) == ["spare-0.new", "spare-1.new"]
-    first.close()
-    second.close()
+    store = LocalPackStore(disk, "/packs", BLOCK, 64)
+    theirs = disk.create("/packs/spare-0.new")
+    assert theirs.try_lock()
+    store.create(ID).abandon()
+    assert sorted(disk.list_folder("/packs")) == [f"{ID.hex()}.open", "spare-0.new"]
+    theirs.close()
 
 
 def test_a_short_file_names_the_first_block_it_lacks() -> None:

@@ -3,7 +3,6 @@
 The folder is flat: a pack has some 64 MiB, so that a hundred terabytes are less than two million names.
 """
 
-import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -18,14 +17,11 @@ from noisefs.core.errors import (
     DiskFull,
     FileExists,
     FileMissing,
-    NoisefsError,
     PackNotFound,
     StorageFailed,
 )
 from noisefs.core.ports.disk import Disk, File
 from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
-
-log = logging.getLogger(__name__)
 
 OPEN_FILES: Final = 256
 """Files kept open for reading: 16 GiB of packs."""
@@ -72,24 +68,16 @@ class LocalPackStore(PackStore):
         self._durable = sync == "fsync"
         self._direct = self._durable if direct is None else direct
         self._lock = threading.Lock()
-        self._spare: tuple[File, str] | None = None
         self._open: dict[PackId, LocalOpenPack] = {}
         self._descriptors = Descriptors(self._open_for_reading, OPEN_FILES)
         disk.make_folder(folder)
 
     # ------------------------------------------------------------------ making packs
 
-    def prepare(self) -> None:
-        """Make the file of the next pack now, so that ``create`` is quick. Nothing happens where there is one."""
-        with self._lock:
-            if self._spare is None:
-                self._spare = self._make_spare()
-
     def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock."""
         with self._lock:
-            file, spare = self._spare if self._spare is not None else self._make_spare(from_reserve=from_reserve)
-            self._spare = None
+            file, spare = self._make_spare(from_reserve=from_reserve)
         path = self._path(pack_id, _OPEN)
         try:
             self._disk.rename(spare, path)
@@ -250,19 +238,11 @@ class LocalPackStore(PackStore):
         return max(0, self._disk.free(self._folder).bytes - self._reserve_bytes)
 
     def close(self) -> None:
-        """Abandon what is open, remove the spare, close all files."""
+        """Abandon what is open, close all files."""
         with self._lock:
             packs = [*self._open.values()]
-            spare, self._spare = self._spare, None
         for pack in packs:
             pack.abandon()
-        if spare is not None:
-            file, path = spare
-            try:
-                self._disk.unlink(path)
-            except NoisefsError:
-                log.warning("packs.spare_left", extra={"path": path})  # harmless: the next start uses it
-            file.close()
         self._descriptors.close()
 
     def _path(self, pack_id: PackId, suffix: str) -> str:

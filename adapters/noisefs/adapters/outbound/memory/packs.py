@@ -137,15 +137,11 @@ class MemoryPackStore(PackStore):
 
     # ------------------------------------------------------------------ the port
 
-    def prepare(self) -> None:
-        """Nothing to prepare; fails as ``create`` would."""
-        if self.free_bytes() < self._pack_blocks * self.block_bytes:
-            raise DiskFull(f"no space for a pack: {self.free_bytes()} bytes are free beyond the reserve")
-
     def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock."""
         if not from_reserve:
-            self.prepare()
+            if self.free_bytes() < self._pack_blocks * self.block_bytes:
+                raise DiskFull(f"no space for a pack: {self.free_bytes()} bytes are free beyond the reserve")
         elif self.capacity_bytes - self._used_bytes() < self._pack_blocks * self.block_bytes:
             raise DiskFull("no space for a pack, not even with the reserve")
         with self._lock:

@@ -143,10 +143,6 @@ class NetworkPacks(PackStore):
 
     # ------------------------------------------------------------------ the disk's own business
 
-    def prepare(self) -> None:
-        """Make the file of the next pack ahead."""
-        self._local.prepare()
-
     def create(self, pack_id: PackId, *, from_reserve: bool = False) -> OpenPack:
         """Make an empty pack and hold its writer's lock."""
         return self._local.create(pack_id, from_reserve=from_reserve)
