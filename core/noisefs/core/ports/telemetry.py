@@ -45,9 +45,11 @@ class Counter(_Metric):
     )
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
     NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
+    NODE_CALLS = ("noisefs_node_calls_total", "Requests sent to a node, by what they asked for", ("node", "call"))
     NODE_READS = ("noisefs_node_block_reads_total", "Blocks asked of a node, by what came of it", ("node", "outcome"))
     NODE_SENT = ("noisefs_node_sent_bytes_total", "Bytes of packs and files sent to a node", ("node",))
     COPIES_MADE = ("noisefs_copies_made_total", "Copies confirmed by nodes, by how they came there", ("by",))
+    PACKS_EVICTED = ("noisefs_packs_evicted_total", "Packs that left this machine's disk and are on nodes only", ())
     UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))
 
 
@@ -68,6 +70,7 @@ class Gauge(_Metric):
     INDEX_BYTES = ("noisefs_index_bytes", "Bytes of the index and its log", ())
     NODE_USABLE = ("noisefs_node_usable", "Whether a node answers and may be used: 1 or 0", ("node",))
     NODE_FREE_BYTES = ("noisefs_node_free_bytes", "Free bytes where a node keeps its blocks", ("node",))
+    LOCAL_PACK_BYTES = ("noisefs_local_pack_bytes", "Bytes of packs on this machine's disk", ())
     UPLOAD_PACKS = ("noisefs_upload_backlog_packs", "Packs that never had all their copies on nodes", ())
     UPLOAD_BYTES = ("noisefs_upload_backlog_bytes", "Bytes of packs that never had all their copies on nodes", ())
     UNDER_REPLICATED = (

@@ -45,7 +45,7 @@ class ReadTimes:
 
     def keep_only(self, packs: set[PackId]) -> None:
         """Forget all other packs."""
-        for pack_id in self._hours.keys() - packs:
+        for pack_id in self._hours.copy().keys() - packs:
             self._hours.pop(pack_id, None)
             self._written.pop(pack_id, None)
 
