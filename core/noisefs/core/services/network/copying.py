@@ -5,12 +5,14 @@ imports are quickest so, and nothing is let go of or collected meanwhile.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.records import Copies, Pack, PackState, decode
-from noisefs.core.errors import NodeUnavailable
+from noisefs.core.errors import NodeUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Node
@@ -18,9 +20,18 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.cars import Limiter, Stream
 from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.packs.copies import copies_of, drop_interims, keep, let_go, set_copies
+from noisefs.core.services.packs.copies import copies_of, drop_interims, is_let_go, keep, let_go, set_copies
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What nodes said of a root: by name, how many copies they hold; and its row when they were asked."""
+
+    key: bytes
+    row: Copies
+    found: Mapping[str, int]
 
 
 class Copier:
@@ -35,6 +46,8 @@ class Copier:
         self._clock = clock
         self._telemetry = telemetry
         self._limiter = limiter
+        self._on_way: set[tuple[bytes, str]] = set()
+        """Keys and nodes of what is being sent or pinned."""
 
     async def begin(self, key: bytes, root: RootId, names: Sequence[str], wanted: int, *, pack: bool) -> Copies | None:
         """Note that these nodes may hold it from now on; returns the row, ``None`` where there is nothing to copy.
@@ -55,12 +68,15 @@ class Copier:
         if node is None:
             return False
         car = stream.car(self._limiter)
-        async with self._nodes.changing(name):
+        async with self._nodes.changing(name), self._under_way(key, name):
             try:
                 confirmed = await node.import_car(car, copies=copies)
-            except NodeUnavailable as exc:
-                if stream.failure is None:
-                    self._nodes.failed(name, exc)
+            except NoisefsError as exc:
+                if stream.failure is not None:
+                    return False  # whoever asked for it looks there
+                if not isinstance(exc, NodeUnavailable):
+                    raise
+                self._nodes.failed(name, exc)
                 return False
             self._telemetry.count(Counter.NODE_SENT, car.size_bytes, (name,))
             self._nodes.worked(name, size_bytes=car.size_bytes, blocks=car.blocks)
@@ -71,7 +87,7 @@ class Copier:
         node = self._nodes.get(name)
         if node is None:
             return False
-        async with self._nodes.changing(name):
+        async with self._nodes.changing(name), self._under_way(key, name):
             try:
                 confirmed = await node.pin(root, copies=copies)
             except NodeUnavailable as exc:
@@ -82,6 +98,14 @@ class Copier:
             self._nodes.worked(name)
             return await self._confirmed(key, root, name, confirmed, "pin")
 
+    async def has(self, key: bytes, row: Copies, name: str, copies: int) -> bool:
+        """Whether a node says that it holds so many copies; then they are confirmed. After :meth:`begin`."""
+        node = self._nodes.get(name)
+        count = None if node is None else await self.count_on(node, row.root)
+        if not count or count < copies:
+            return False
+        return await self._commits.run(partial(self._arrived, key, row.root, name, count))
+
     async def ask(self, key: bytes, row: Copies, names: Sequence[str]) -> Copies:
         """The row after these nodes were asked whether they hold it. One that does not answer stays as it was."""
         found: dict[str, int] = {}
@@ -89,7 +113,17 @@ class Copier:
             count = await self.count_on(node, row.root)
             if count is not None:
                 found[node.name] = count
-        return await self._commits.run(partial(self._heard, key, row.root, found)) or row
+        return await self._commits.run(partial(self._note, Heard(key, row, found))) or row
+
+    async def heard(self, answers: Iterable[Heard]) -> None:
+        """Write down what nodes said, where nothing else was written meanwhile."""
+        heard = list(answers)
+
+        def note(tx: Writing) -> None:
+            for one in heard:
+                self._note(one, tx)
+
+        await self._commits.run(note)
 
     async def count_on(self, node: Node, root: RootId) -> int | None:
         """Copies of one root that a node holds; ``None``: no answer."""
@@ -130,32 +164,50 @@ class Copier:
             drop_interims(tx, PackId(key), now_us)
         return Copies(row.root, row.nodes, row.wanted, now_us, row.local, row.read_us, row.asked)
 
+    @asynccontextmanager
+    async def _under_way(self, key: bytes, name: str) -> AsyncIterator[None]:
+        self._on_way.add((key, name))
+        try:
+            yield
+        finally:
+            self._on_way.discard((key, name))
+
     async def _confirmed(self, key: bytes, root: RootId, name: str, copies: int, by: str) -> bool:
         if copies < 1:
             return False
         self._telemetry.count(Counter.COPIES_MADE, copies, (by,))
-        return await self._commits.run(partial(self._heard, key, root, {name: copies}, new=True)) is not None
+        return await self._commits.run(partial(self._arrived, key, root, name, copies))
 
-    def _heard(
-        self, key: bytes, root: RootId, found: dict[str, int], tx: Writing, *, new: bool = False
-    ) -> Copies | None:
-        """Write down what nodes say of a root: by name, how many copies. ``None``: there is no such row any more."""
+    def _arrived(self, key: bytes, root: RootId, name: str, copies: int, tx: Writing) -> bool:
         row = copies_of(tx, key)
-        if row is None or row.root != root:
-            if new:  # dropped while it was on its way
-                let_go(tx, found, root, self._clock.now_us())
-            return None
-        heard = with_answers(row, found, in_use=() if new else self._nodes.in_change())
-        heard = self._settled(tx, key, heard)
-        if heard != row:
-            set_copies(tx, key, heard)
-        return heard
+        if row is None or row.root != root:  # dropped while it was on its way
+            let_go(tx, [name], root, self._clock.now_us())
+            return False
+        set_copies(tx, key, self._settled(tx, key, with_answers(row, {name: copies})))
+        return True
+
+    def _note(self, heard: Heard, tx: Writing) -> Copies | None:
+        """The row now; ``None``: there is none any more."""
+        row = copies_of(tx, heard.key)
+        if row is None or row != heard.row:
+            return row
+        # An answer of before it was let go of says nothing, and neither does one of before it arrived.
+        found = {
+            name: count
+            for name, count in heard.found.items()
+            if not (count and name not in row.nodes and is_let_go(tx, name, row.root))
+            and (count or (heard.key, name) not in self._on_way)
+        }
+        after = self._settled(tx, heard.key, with_answers(row, found))
+        if after != row:
+            set_copies(tx, heard.key, after)
+        return after
 
 
-def with_answers(row: Copies, found: dict[str, int], *, in_use: Sequence[str] = ()) -> Copies:
-    """A row with what nodes said. Of those ``in_use`` an answer of none says nothing: it may just be on its way."""
+def with_answers(row: Copies, found: Mapping[str, int]) -> Copies:
+    """A row with what nodes said: by name, how many copies."""
     nodes = [name for name in row.nodes if name not in found]
     for name, count in found.items():
         nodes += [name] * count
-    asked = tuple(name for name in row.asked if name not in found or (not found[name] and name in in_use))
+    asked = tuple(name for name in row.asked if name not in found)
     return Copies(row.root, tuple(nodes), row.wanted, row.confirmed_us, row.local, row.read_us, asked)

@@ -49,6 +49,11 @@ def keep(tx: Writing, name: str, root: RootId) -> None:
     tx.delete(Table.UNPINS, unpin_key(name, root))
 
 
+def is_let_go(tx: Reading, name: str, root: RootId) -> bool:
+    """Whether a node has still to let go of a root."""
+    return tx.get(Table.UNPINS, unpin_key(name, root)) is not None
+
+
 def waiting_of(tx: Reading, name: str, limit: int, after: RootId | None = None) -> list[Waiting]:
     """What a node has still to let go of, in the order of roots."""
     start = unpin_key(name, RootId(b"")) if after is None else unpin_key(name, after) + b"\0"

@@ -1,0 +1,215 @@
+"""Repair: what has too few copies gets more; what has too many, or some on nodes to be emptied, lets those go.
+
+Promise: a copy is let go of only after as many others as there shall be have just said that they hold it. Cost: a copy
+is first left to the swarm (the new node gets it from a holder, nothing passes through here), then sent from this
+machine's disk, then fetched from a holder and sent on.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.placement import place
+from noisefs.core.domain.records import Copies
+from noisefs.core.domain.root import links_of
+from noisefs.core.errors import BlockUnavailable, NoisefsError
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Index, Writing
+from noisefs.core.ports.nodes import Node
+from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.cars import Stream, stream_from_disk, stream_from_node
+from noisefs.core.services.network.census import Census, Task
+from noisefs.core.services.network.copying import Copier
+from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.patience import Patience
+from noisefs.core.services.network.roots import RootFiles, fetch_root
+from noisefs.core.services.packs.copies import copies_of, let_go, set_copies
+
+log = logging.getLogger(__name__)
+
+STEP_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What one step did: things that have all their copies again, things that have not, copies let go of."""
+
+    mended: int = 0
+    left: int = 0
+    released: int = 0
+
+
+class Repair:
+    """The job. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        packs: PackStore,
+        commits: CommitQueue,
+        workers: Workers,
+        clock: Clock,
+        geometry: Geometry,
+        nodes: Nodes,
+        roots: RootFiles,
+        census: Census,
+        copier: Copier,
+        patience: Patience,
+    ) -> None:
+        """``packs``: on this machine's disk. ``patience``: of its own."""
+        self._index = index
+        self._packs = packs
+        self._commits = commits
+        self._workers = workers
+        self._clock = clock
+        self._geometry = geometry
+        self._nodes = nodes
+        self._roots = roots
+        self._census = census
+        self._copier = copier
+        self._patience = patience
+        self.wake = asyncio.Event()
+
+    async def run(self) -> Repaired:
+        """One step: one thing after the other, for a while."""
+        found = await self._census.look()
+        self._patience.keep_only(found.keys)
+        until_s = self._clock.monotonic_s() + STEP_S
+        mended = left = released = 0
+        for tasks, deal in ((found.repairs, self._mend), (found.surplus, self._release)):
+            for task in [one for one in tasks if self._patience.is_ready(one.key)]:
+                if self._clock.monotonic_s() >= until_s:
+                    return Repaired(mended, left, released)
+                try:
+                    done = await deal(task, found.wanted_of(task))
+                except NoisefsError as exc:
+                    log.warning("repair.failed", extra={"root": task.key.hex(), "cause": str(exc)})
+                    done = None
+                if done is None:
+                    left += 1
+                    self._patience.failed(task.key)
+                    continue
+                self._patience.worked(task.key)
+                tasks.remove(task)
+                if tasks is found.repairs:
+                    mended += 1
+                else:
+                    released += done
+        return Repaired(mended, left, released)
+
+    async def _row(self, task: Task) -> Copies | None:
+        return await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, task.key))
+
+    # ------------------------------------------------------------------ too few
+
+    async def _mend(self, task: Task, wanted: int) -> int | None:
+        """Make what copies there should be more; how many, or ``None`` where it has still too few."""
+        row = await self._row(task)
+        if row is None:
+            return 0
+        blocks = task.pack.blocks if task.pack is not None else 0
+        targets = self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
+        made = 0
+        for name, copies in targets.items():
+            begun = await self._copier.begin(task.key, row.root, [name], wanted, pack=task.pack is not None)
+            if begun is None or begun.root != row.root:
+                return made
+            if await self._copy(task, begun, name, copies):
+                made += 1
+        after = await self._row(task)
+        return made if after is None or len(self._nodes.counted(after.nodes)) >= wanted else None
+
+    async def _copy(self, task: Task, row: Copies, name: str, copies: int) -> bool:
+        if await self._copier.has(task.key, row, name, copies):
+            return True  # an attempt whose answer was lost
+        holders = [node for node in self._nodes.readable(row.nodes) if node.name != name]
+        if self._may_pin(name, holders) and await self._copier.pin(task.key, row.root, name, copies):
+            return True
+        raw = await self._raw(task, row)
+        if raw is None:
+            return False
+        links = await self._workers.run(Lane.BACKGROUND, links_of, raw)
+        streams: list[tuple[str, Stream]] = []
+        if task.pack is not None and row.local:
+            streams.append(
+                (
+                    "import",
+                    stream_from_disk(task.pack_id, raw, links, self._packs, self._workers, self._geometry),
+                )
+            )
+        block_bytes = self._geometry.block_bytes
+        streams += (("fetch", stream_from_node(node, raw, links, self._workers, block_bytes)) for node in holders)
+        for by, stream in streams:
+            if await self._copier.send(task.key, stream, name, copies, by=by):
+                return True
+            if stream.failure is None:
+                return False  # it is the new node that cannot
+            log.warning("repair.source_failed", extra={"by": by, "cause": str(stream.failure)})
+        return False
+
+    def _may_pin(self, name: str, holders: list[Node]) -> bool:
+        """Whether a node may find a holder in its swarm."""
+        state = self._nodes.state(name)
+        return bool(holders) and state is not None and state.peers != 0
+
+    async def _raw(self, task: Task, row: Copies) -> bytes | None:
+        """The root's bytes."""
+        if task.pack is not None:
+            try:
+                return (await self._roots.load(task.pack_id))[0]
+            except BlockUnavailable:
+                return None
+        for node in self._nodes.readable(row.nodes):
+            raw = await fetch_root(node, row.root, self._nodes)
+            if raw is not None:
+                return raw
+        return None
+
+    # ------------------------------------------------------------------ too many
+
+    async def _release(self, task: Task, wanted: int) -> int | None:
+        """Let surplus copies go; how many, or ``None`` where it is not sure enough."""
+        row = await self._row(task)
+        if row is None:
+            return 0
+        going = self._surplus(task.key, row, wanted)
+        if not going:
+            return 0
+        staying = [name for name in dict.fromkeys(row.nodes) if name not in going and not self._nodes.is_lost(name)]
+        row = await self._copier.ask(task.key, row, staying)
+        sure = [name for name in row.nodes if name in staying and self._nodes.is_ready(name)]
+        if len(self._nodes.counted(sure)) < wanted or self._surplus(task.key, row, wanted) != going:
+            return None
+        return await self._commits.run(partial(self._let_go, task.key, row, going))
+
+    def _surplus(self, key: bytes, row: Copies, wanted: int) -> set[str]:
+        """Names whose copies are not needed. A node that is down is not among them, nor one address of one that stays.
+
+        Of a cluster all copies go or none.
+        """
+        counted = self._nodes.counted(row.nodes)
+        if len(counted) < wanted:
+            return set()
+        places = self._nodes.places_of(counted)
+        goal = place(key, places, wanted)
+        going = set(counted) - goal.keys()
+        # A cluster may hold more than its share; what goes must leave enough.
+        for name in sorted(going):
+            if len([one for one in counted if one not in going]) < wanted:
+                going.discard(name)
+        return going | {name for name in row.nodes if self._nodes.is_draining(name) and self._nodes.is_ready(name)}
+
+    def _let_go(self, key: bytes, row: Copies, going: set[str], tx: Writing) -> int | None:
+        if copies_of(tx, key) != row:
+            return None
+        nodes = tuple(name for name in row.nodes if name not in going)
+        kept = {one.identity for one in self._nodes.places_of(nodes) if one.identity}
+        others = [one.name for one in self._nodes.places_of(going) if not one.identity or one.identity not in kept]
+        let_go(tx, others, row.root, self._clock.now_us())
+        set_copies(tx, key, Copies(row.root, nodes, row.wanted, row.confirmed_us, row.local, row.read_us, row.asked))
+        return len(row.nodes) - len(nodes)
