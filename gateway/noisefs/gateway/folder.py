@@ -78,6 +78,11 @@ class Folder:
         return self.path / "log"
 
     @property
+    def roots(self) -> Path:
+        """Folder of the roots that packs have on nodes."""
+        return self.path / "roots"
+
+    @property
     def head_lock(self) -> Path:
         """Keeps two processes from changing the head at once."""
         return self.locks / "head"
@@ -168,7 +173,7 @@ class Folder:
     def begin(self, disk: Disk) -> None:
         """Mark the folder as unfinished; what an earlier attempt left is removed (none of it was in use)."""
         try:
-            for leftover in (self.index.parent, self.packs, self.snapshots, self.logs):
+            for leftover in (self.index.parent, self.packs, self.snapshots, self.logs, self.roots):
                 shutil.rmtree(leftover, ignore_errors=True)
             for file in (self.head, self.root_key, self.version):
                 file.unlink(missing_ok=True)

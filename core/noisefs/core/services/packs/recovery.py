@@ -142,7 +142,7 @@ class Recovery:
             await self.workers.run(Lane.BACKGROUND, self._finish_seal, pack, row)
             report.packs_closed += 1
             return
-        placed, named = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: _placed(tx, pack_id))
+        placed, named = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: placed_in(tx, pack_id))
         if row is None or not named:
             if row is not None and not placed:
                 live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
@@ -298,7 +298,7 @@ def placements(tx: Reading, pack_id: PackId) -> list[tuple[int, Placement]]:
     return [(int.from_bytes(key[-2:], "big"), decode(Placement, raw)) for key, raw in rows]
 
 
-def _placed(tx: Reading, pack_id: PackId) -> tuple[int, list[tuple[int, Placement]]]:
+def placed_in(tx: Reading, pack_id: PackId) -> tuple[int, list[tuple[int, Placement]]]:
     """How much rows name in an open pack, and what of it is a published body's or shared by slices.
 
     Only that is known to be durable: a ``WRITING`` row may be older than the sync of the cells it names.
