@@ -41,7 +41,15 @@ class SameRandomizers(Chain):
         for at in range(0, len(out), len(seed)):
             xor_into(out[at : at + len(seed)], cells[at : at + len(seed)], seed, seed)
 
-    def unmask(self, position: int, count: int, seed: int, block_at: BlockAt, out: memoryview) -> None:
+    def unmask(
+        self,
+        position: int,
+        count: int,
+        seed: int,
+        block_at: BlockAt,
+        out: memoryview,
+        together: memoryview | None = None,
+    ) -> None:
         Strategy.unmask(self, position, count, seed, block_at, out)
 
 

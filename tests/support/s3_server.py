@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from botocore.config import Config
 
 from bench.sigv4 import Signer
@@ -16,6 +17,10 @@ from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
 from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.gateway.config.schema import LimitsConfig
+from noisefs.gateway.protocols import s3_malformed
+from noisefs.gateway.requests import Proxies, front, front_at_once
+from noisefs.gateway.server import BoundedServer
 from tests.support.namespace import World
 
 ACCESS_KEY = "AKIDALICE00000000001"
@@ -82,6 +87,15 @@ class S3Server:
             client.close()
 
 
+class _Server(BoundedServer):
+    """The gateway's server, which waits less long for the rest of a refused body."""
+
+    def __call__(self) -> RequestHandler:
+        connection = super().__call__()
+        connection._lingering_time = 0.5
+        return connection
+
+
 @contextmanager
 def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = None) -> Iterator[S3Server]:
     """Serve until the block ends. Users: alice and bob, no administrators; alice's bucket is called ``bucket``."""
@@ -106,13 +120,12 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             clock=world.clock,
             settings=settings or S3Settings(),
         )
-        server = web.Server(
-            adapter.handle,
-            access_log=None,
-            auto_decompress=False,
-            lingering_time=0.5,
-            max_line_size=32_768,
-            max_field_size=32_768,
+        proxies = Proxies([])
+        server = _Server(
+            front("s3", adapter.handle, proxies, None),
+            LimitsConfig(max_header_bytes=32_768),
+            s3_malformed,
+            front_at_once("s3", adapter.answer_at_once, proxies, None),
         )
         runner = web.ServerRunner(server, shutdown_timeout=1)
         await runner.setup()

@@ -95,6 +95,8 @@ async def stream(
             left -= len(piece)
             if len(piece) > _JOINED_MOST:
                 request.writer.send_headers()
+            if len(piece) > _JOINED_MOST:
+                _keep_busy(request, len(piece) if left else 0)
             if watch is not None:
                 watch.writing = True
                 watch.writes += 1
@@ -118,6 +120,18 @@ async def stream(
         _cut(request)
         raise ConnectionAbortedError(f"{left} of {size} bytes were not sent")
     return response
+
+
+def _keep_busy(request: web.BaseRequest, ahead_bytes: int) -> None:
+    """Let so many bytes wait in the transport before a write waits; 0: few, as at the start.
+
+    Behind bytes that wait, the event loop sends what follows from inside its poll, without the interpreter's lock;
+    else it tries at once and holds the lock for a quarter of a millisecond a MiB, and all that open cells stand still.
+    The last piece must not be waited with: an answer ends when the client has nearly all of it.
+    """
+    transport = request.transport
+    if transport is not None:
+        transport.set_write_buffer_limits(*((ahead_bytes, ahead_bytes - 1) if ahead_bytes else (None, None)))
 
 
 class Watch:

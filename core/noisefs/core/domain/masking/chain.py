@@ -79,7 +79,18 @@ class Chain(Strategy):
     def needed(self, position: int, count: int, seed: int, have: Collection[int] = ()) -> list[tuple[int, int]]:
         return merged({seed, *range(position - 1, position + count)}.difference(have))
 
-    def unmask(self, position: int, count: int, seed: int, block_at: BlockAt, out: memoryview) -> None:
+    def unmask(
+        self,
+        position: int,
+        count: int,
+        seed: int,
+        block_at: BlockAt,
+        out: memoryview,
+        together: memoryview | None = None,
+    ) -> None:
+        if together is not None:
+            self.unmask_contiguous(together, block_at(seed), out)
+            return
         size = block_bytes(out, count)
         mask = lanes(block_at(seed))
         previous = lanes(block_at(position - 1))
@@ -108,11 +119,10 @@ class Chain(Strategy):
         mask = lanes(seed_block)
         words = mask.shape[0]
         source, target = lanes(blocks), lanes(out)
-        # Backwards, so that in place no block is overwritten that a later cell still needs.
-        for at in range(target.shape[0] - words, -1, -words):
-            cell = target[at : at + words]
-            np.bitwise_xor(source[at + words : at + 2 * words], source[at : at + words], out=cell)
-            np.bitwise_xor(cell, mask, out=cell)
+        # Two calls, whatever the number of cells: each call lets go of the interpreter's lock and has to get it back.
+        np.bitwise_xor(source[words:], source[:-words], out=target)
+        cells = target.reshape(-1, words)
+        np.bitwise_xor(cells, mask, out=cells)
 
 
 def _seed_for(cell: int, own_seeds: frozenset[int]) -> int:

@@ -143,8 +143,18 @@ class Strategy(ABC):
         masks = {at for cell in cells for seed in range(max(1, self.seeds)) for at in self.randomizers(cell, seed)}
         return sorted(at for at in masks if at < first)
 
-    def unmask(self, position: int, count: int, seed: int, block_at: BlockAt, out: memoryview) -> None:
+    def unmask(
+        self,
+        position: int,
+        count: int,
+        seed: int,
+        block_at: BlockAt,
+        out: memoryview,
+        together: memoryview | None = None,  # noqa: ARG002 - a help that not every strategy can use
+    ) -> None:
         """Undo the mask of ``count`` cells of a run from the cell at ``position`` on, into contiguous ``out``.
+
+        ``together``: the blocks from ``position - 1`` to the last cell's, one after another, where they lie so.
 
         Raises:
             InvalidArgument: A buffer has the wrong length.

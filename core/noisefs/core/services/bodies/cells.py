@@ -52,6 +52,8 @@ class _Stretch:
     place: dict[int, memoryview]
     reads: list[PackRead]
     blocks: int
+    together: memoryview | None
+    """The blocks from the one before the first cell to the last cell's, where they are read in one piece."""
 
 
 class CellReader:
@@ -166,19 +168,23 @@ class CellReader:
         total = sum(n for _start, n in ranges)
         blocks = np.empty(total * size, np.uint8).data
         reads: list[PackRead] = []
+        together: memoryview | None = None
         at = 0
         for start, n in ranges:
+            if start < position and position + count <= start + n:
+                begin = at + (position - 1 - start) * size
+                together = blocks[begin : begin + (count + 1) * size]
             reads.append(PackRead(run.pack_id, start, [blocks[at : at + n * size]]))
             for number in range(n):
                 place[start + number] = blocks[at + number * size : at + (number + 1) * size]
             at += n * size
-        return _Stretch(run, strategy, position, count, out, place, reads, total)
+        return _Stretch(run, strategy, position, count, out, place, reads, total, together)
 
     def _unmask(self, stretches: list[_Stretch], reach: Reach, *, fresh: bool) -> None:
         """All blocks of all stretches in one go, then their cells."""
         self._read([read for stretch in stretches for read in stretch.reads], sum(s.blocks for s in stretches), reach)
         for s in stretches:
-            s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out)
+            s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out, s.together)
             if not fresh:
                 self._pin_seeds(s.run.pack_id, s.strategy, s.place)
 

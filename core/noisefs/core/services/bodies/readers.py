@@ -54,7 +54,7 @@ class Readers:
             return frozenset(self._bodies.keys() - self._cut)
 
     def on_claim(self, tell: Callable[[Iterable[BodyId]], None]) -> None:
-        """Tell of bodies that :meth:`claim` gives away, on the thread that claims them: whoever caches them drops them."""
+        """Tell of bodies that :meth:`claim` gives away, on the thread that claims them."""
         self._told.append(tell)
 
     def claim(self, bodies: Iterable[BodyId]) -> list[BodyId]:

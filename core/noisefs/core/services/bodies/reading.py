@@ -42,8 +42,8 @@ LOCATED_SEGMENTS: Final = 512
 SEQUENTIAL_BYTES: Final = 8 * 1024 * 1024
 """A read longer than this passes by the hot tier: it would only push out what is read at random."""
 
-WINDOWS_A_READER: Final = 2
-"""One being sent, one being fetched."""
+WINDOWS_A_READER: Final = 3
+"""One being sent, one that waits behind it, one being fetched."""
 
 
 @dataclass(slots=True)
