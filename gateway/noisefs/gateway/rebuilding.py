@@ -1,12 +1,16 @@
 """Making the index anew from a snapshot, the log behind it, and the manifests of the packs.
 
-Promise: the old index stays beside the new one, under another name, until a person removes it; a rebuild that is cut
-off changes nothing and is simply begun again.
+Promise: a rebuild that is cut off changes nothing and is simply begun again. The old index holds keys of objects that
+were deleted since: once the new one was opened where it belongs and checked, and nothing is lost, the old one is
+overwritten and removed. Where something is lost, where the state of an older snapshot was asked for, or where somebody
+wants it, it stays beside the new one under another name, until a person removes it.
 """
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from noisefs.adapters.outbound.localhead.head_file import HeadSnapshotKeys
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
@@ -19,17 +23,27 @@ from noisefs.gateway.assembly import Ground, open_ground
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 
+OVERWRITE_BYTES: Final = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild brought back, and where the old index is."""
+    """What a rebuild brought back, and where the old index is, if it was kept."""
 
     restored: RestoreReport
     reconciled: ReconcileReport
-    old_index: Path | None
+    old_index: Path | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is lost, as far as anybody can tell."""
+        lost = self.restored.lost or self.restored.unusable
+        return not (lost or self.reconciled.objects_lost or self.reconciled.packs_unreadable)
 
 
-async def rebuild(folder: Folder, config: Config, telemetry: Telemetry, upto: str | None = None) -> Rebuilt:
+async def rebuild(
+    folder: Folder, config: Config, telemetry: Telemetry, upto: str | None = None, *, keep_old: bool = False
+) -> Rebuilt:
     """Make the index anew, in a store that nobody uses.
 
     Args:
@@ -37,16 +51,17 @@ async def rebuild(folder: Folder, config: Config, telemetry: Telemetry, upto: st
         config: How it works.
         telemetry: Who counts.
         upto: Name of the snapshot whose state is wanted; ``None``: the newest, and the log behind it.
+        keep_old: Keep the old index whatever comes out.
 
     Raises:
         StoreBusy: A server or command uses the store: stop it first.
         SnapshotNotFound, SnapshotDamaged: There is nothing to go back to.
     """
     async with open_ground(folder, config, telemetry) as ground:
-        return await ground.workers.run(Lane.BACKGROUND, _rebuild, ground, upto)
+        return await ground.workers.run(Lane.BACKGROUND, _rebuild, ground, upto, keep_old)
 
 
-def _rebuild(ground: Ground, upto: str | None) -> Rebuilt:
+def _rebuild(ground: Ground, upto: str | None, keep_old: bool) -> Rebuilt:
     present = ground.folder.index.parent
     fresh = present.with_name("index.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -65,7 +80,35 @@ def _rebuild(ground: Ground, upto: str | None) -> Rebuilt:
     # A new life of the store: whoever meets both knows which is the younger.
     epoch = ground.head_file.begin_epoch().epoch.counter
     old = _swap(ground, present, fresh, epoch)
+    _check(ground)
+    rebuilt = Rebuilt(restored, reconciled)
+    if old is None or (rebuilt.whole and upto is None and not keep_old):
+        if old is not None:
+            _overwrite(old)
+            shutil.rmtree(old)
+            ground.disk.sync_folder(str(old.parent))
+        return rebuilt
     return Rebuilt(restored, reconciled, old)
+
+
+def _check(ground: Ground) -> None:
+    """Open the new index where it belongs, and read all of it once."""
+    index = SqliteIndex.open(ground.folder.index, ground.keys.index, create=False)
+    try:
+        index.verify()
+    finally:
+        index.close()
+
+
+def _overwrite(folder: Path) -> None:
+    """Put zeros where the files of a folder have their bytes."""
+    for path in folder.iterdir():
+        with path.open("r+b") as file:
+            left = path.stat().st_size
+            while left:
+                left -= file.write(bytes(min(left, OVERWRITE_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _swap(ground: Ground, present: Path, fresh: Path, epoch: int) -> Path | None:

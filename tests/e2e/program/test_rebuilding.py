@@ -52,6 +52,36 @@ def test_a_lost_index_comes_back_whole(tmp_path: Path) -> None:
         assert ask(data, "scrub")["clean"]
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_old_index_goes_unless_it_is_wanted(tmp_path: Path, keep: bool) -> None:
+    """It has keys of objects that were deleted since its snapshot."""
+    data = tmp_path / "data"
+    with RunningServer(data) as server:
+        fill(server)
+        ask(data, "snapshot", "create")
+        assert dav(server.webdav, "DELETE", "/photos/small")[0] == 204
+    report = ask(data, "rebuild-index", *(["--keep-old"] if keep else []))
+    old = [str(path) for path in data.glob("index.old-*")]
+    assert old == ([str(report["old_index"])] if keep else [])
+    assert bool(report["old_index"]) == keep
+    with RunningServer(data) as server:
+        assert dav(server.webdav, "GET", "/photos/large") == (200, LARGE)
+        assert dav(server.webdav, "GET", "/photos/small")[0] == 404
+
+
+def test_the_old_index_stays_where_something_is_lost(tmp_path: Path) -> None:
+    """A pack is gone: whoever finds it again may need the old index too."""
+    data = tmp_path / "data"
+    with RunningServer(data) as server:
+        fill(server)
+        ask(data, "snapshot", "create")
+    for pack in (data / "packs").iterdir():
+        pack.unlink()
+    report = ask(data, "rebuild-index", code=6)
+    assert report["objects_lost"]
+    assert Path(str(report["old_index"])).is_dir()
+
+
 def test_going_back_to_a_snapshot_undoes_what_came_later(tmp_path: Path) -> None:
     """A deleted object is there again, a later one is gone; the index in use before is kept."""
     data = tmp_path / "data"

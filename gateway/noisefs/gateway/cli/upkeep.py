@@ -93,22 +93,31 @@ def restore_snapshot(
 
     The index that was in use is kept in DIR under another name; remove it when you do not need it any more.
     """
-    _rebuild(data, config, name, as_json=as_json)
+    _rebuild(data, config, name, keep_old=True, as_json=as_json)
 
 
-def rebuild_index(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+def rebuild_index(
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Keep the old index beside the new one; it has keys of deleted objects.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Make a lost or damaged index anew. Stop the server first.
 
     It comes from the newest snapshot, the log of commits behind it, and the manifests of the packs.
 
     Lists what is newer than that and lost. Packs with bytes the new index does not know stay, until
-    `noisefs clean --accept-loss`. What is left of the old index is kept in DIR under another name.
+    `noisefs clean --accept-loss`. The old index is overwritten and removed once the new one was checked, as it has
+    keys of deleted objects; where something is lost it is kept in DIR under another name.
     Ends with 6 where something is lost.
     """
-    _rebuild(data, config, None, as_json=as_json)
+    _rebuild(data, config, None, keep_old=keep_old, as_json=as_json)
 
 
-def _rebuild(data: Path, config_file: Path | None, upto: str | None, *, as_json: bool) -> None:
+def _rebuild(data: Path, config_file: Path | None, upto: str | None, *, keep_old: bool, as_json: bool) -> None:
     from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
     from noisefs.gateway import logs
     from noisefs.gateway.config.load import load
@@ -120,11 +129,10 @@ def _rebuild(data: Path, config_file: Path | None, upto: str | None, *, as_json:
     config = load(config_file).config
     logs.configure("warning")
     with Console(stderr=True).status("rebuilding the index"):
-        rebuilt = asyncio.run(rebuild(folder, config, PrometheusTelemetry(), upto))
+        rebuilt = asyncio.run(rebuild(folder, config, PrometheusTelemetry(), upto, keep_old=keep_old))
     restored, found = rebuilt.restored, rebuilt.reconciled
-    whole = not (restored.lost or restored.unusable or found.objects_lost or found.packs_unreadable)
     report = {
-        "clean": whole,
+        "clean": rebuilt.whole,
         "snapshots": [info.name for info in restored.chain],
         "commit": restored.upto,
         "commits_lost": restored.lost,
