@@ -8,7 +8,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from noisefs.gateway.config.values import Address, Domain, Endpoint, Networks, Size, Url
+from noisefs.core.domain.durability import MOST_COPIES
+from noisefs.gateway.config.values import Address, DayWindows, Domain, DurabilityName, Endpoint, Networks, Size, Url
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -129,6 +130,11 @@ class StoreConfig(Table):
         default=5 * _TIB, gt=0, description="Largest object, also of many parts or through WebDAV."
     )
     max_buckets: Count = Field(default=1000, description="Buckets a user may own.")
+    durability: DurabilityName = Field(
+        default="local",
+        description="Class of new buckets: `local`; with nodes also `ipfs` (as many copies as `ipfs.copies`) and "
+        "`replicated:N`.",
+    )
 
 
 class HotConfig(Table):
@@ -137,6 +143,99 @@ class HotConfig(Table):
     max_bytes: Size = Field(
         default=512 * _MIB, ge=0, description="Memory for cells and small objects that are read again."
     )
+
+
+class NodeDeclaration(Table):
+    """A node that keeps packs."""
+
+    api: Url = Field(description="URL of its API: Kubo's RPC (port 5001), or the REST of ipfs-cluster (9094).")
+    kind: Literal["kubo", "cluster"] = Field(
+        default="kubo", description="`kubo`: one daemon. `cluster`: an ipfs-cluster, which spreads copies itself."
+    )
+    gateway: Url | None = Field(
+        default=None, description="URL of its HTTP gateway, which gives blocks at half the cost of the API."
+    )
+    name: str = Field(
+        default="",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9.:_\[\]-]*|",
+        max_length=100,
+        description="What the store calls it, for ever. Default: host and port of `api`.",
+    )
+    zone: str = Field(default="", description="Where it stands: copies go to different zones first. Default: its own.")
+    managed: bool = Field(
+        default=False, description="It is this store's alone: its garbage is collected in `ipfs.gc_windows`."
+    )
+    drain: bool = Field(default=False, description="Give it nothing new, and copy what it holds to other nodes.")
+    token: SecretStr | None = Field(default=None, description="Bearer token for its API.")
+    token_file: Path | None = Field(default=None, description="File whose first line is the token.")
+    user: str = Field(default="", description="User for its API, instead of a token.")
+    password: SecretStr | None = Field(default=None, description="That user's password.")
+    password_file: Path | None = Field(default=None, description="File whose first line is the password.")
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "NodeDeclaration":
+        tokens = (self.token is not None) + (self.token_file is not None)
+        passwords = (self.password is not None) + (self.password_file is not None)
+        if tokens > 1 or passwords > 1 or (tokens and (passwords or self.user)) or bool(self.user) != bool(passwords):
+            raise ValueError("a token, a token_file, or a user with a password or password_file can be given")
+        if self.kind == "cluster" and self.managed:
+            raise ValueError("a cluster collects its garbage itself: managed is for kubo")
+        return self
+
+    @property
+    def known_as(self) -> str:
+        """Its name, or what stands for it."""
+        return self.name or self.api.partition("://")[2]
+
+
+class IpfsConfig(Table):
+    """IPFS nodes as the backing store."""
+
+    nodes: tuple[NodeDeclaration, ...] = Field(default=(), description="Nodes that keep packs.")
+    public: bool = Field(
+        default=False,
+        description="Use nodes of the public network too: everybody sees which node holds which pack, its size and "
+        "when it came.",
+    )
+    copies: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_COPIES,
+        description="Copies of each pack, on different nodes; a bucket's class may ask for more.",
+    )
+    local_packs_max_bytes: Size = Field(
+        default=0,
+        ge=0,
+        description="Packs that nodes hold leave the disk, the longest unread first, when local packs take this much; "
+        "0: they all stay. At least 8 packs (512MiB) stay.",
+    )
+    upload_bytes_per_s: Size = Field(default=0, ge=0, description="Bandwidth of all uploads to nodes; 0: no limit.")
+    min_free_bytes: Size = Field(default=_GIB, ge=0, description="Free space a node must have left to get a pack.")
+    min_free_inodes: int = Field(default=10_000, ge=0, description="Free inodes a node must have left to get a pack.")
+    gc_windows: DayWindows = Field(
+        default=(),
+        description="Times of day, such as `01:30-05:00` (UTC), at which garbage of managed nodes is collected.",
+    )
+    read_timeout_s: Seconds = Field(
+        default=20, description="A block that no node gives in this time is unavailable: 503."
+    )
+    pack_max_age_s: Seconds = Field(
+        default=300, description="Age at which a pack that is not full is sealed and leaves for nodes."
+    )
+    down_after_s: Seconds = Field(
+        default=900, description="What a node holds is copied to others when it is down for so long."
+    )
+    health_every_s: Annotated[float, Field(ge=1)] = Field(
+        default=3600, description="Every node is asked for every pack it should hold this often."
+    )
+
+    @model_validator(mode="after")
+    def _nodes(self) -> "IpfsConfig":
+        names = [node.known_as for node in self.nodes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two nodes are called {twice[0]!r}")
+        return self
 
 
 class SnapshotsConfig(Table):
@@ -243,6 +342,7 @@ class Config(Table):
     public_urls: PublicUrls = PublicUrls()
     store: StoreConfig = StoreConfig()
     hot: HotConfig = HotConfig()
+    ipfs: IpfsConfig = IpfsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
     root_key: RootKeyConfig = RootKeyConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -255,6 +355,12 @@ class Config(Table):
     def _pair(self) -> "Config":
         if (self.admin_access_key is None) != (self.admin_secret_key is None):
             raise ValueError("admin_access_key and admin_secret_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _durable(self) -> "Config":
+        if self.store.durability != "local" and not self.ipfs.nodes:
+            raise ValueError(f"store.durability {self.store.durability!r} needs nodes: there are no ipfs.nodes")
         return self
 
 

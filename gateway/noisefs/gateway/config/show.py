@@ -68,7 +68,8 @@ def _line(loaded: Loaded, name: str, value: object) -> Iterator[str]:
         yield f"# {field} ="
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         rows = ", ".join(
-            "{" + ", ".join(f"{key} = {json.dumps(one)}" for key, one in row.items()) + "}" for row in value
+            "{" + ", ".join(f"{key} = {json.dumps(one)}" for key, one in row.items() if one is not None) + "}"
+            for row in value
         )
         yield f"{field} = [{rows}]{behind}"
     else:

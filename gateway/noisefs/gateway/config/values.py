@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from noisefs.core.domain.durability import parse_durability
+from noisefs.core.domain.windows import parse_window
+from noisefs.core.errors import InvalidArgument
+
 _UNITS: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _SIZE: Final = re.compile(r"(\d+)\s*([KMGT]iB|B)?", re.IGNORECASE)
 
@@ -98,6 +102,25 @@ def _url(value: object) -> object:
     return value.rstrip("/")
 
 
+def _durability(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            parse_durability(value)
+        except InvalidArgument as exc:
+            raise ValueError(exc.allowed) from None
+    return value
+
+
+def _windows(value: object) -> object:
+    words = _split(value)
+    for word in words if isinstance(words, list | tuple) else ():
+        try:
+            parse_window(str(word))
+        except InvalidArgument as exc:
+            raise ValueError(exc.allowed) from None
+    return words
+
+
 def _domain(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
         raise ValueError("a domain name in lower case is needed, such as s3.example.org")
@@ -123,3 +146,9 @@ Url = Annotated[str, BeforeValidator(_url)]
 
 Domain = Annotated[str, BeforeValidator(_domain)]
 """A domain name."""
+
+DurabilityName = Annotated[str, BeforeValidator(_durability)]
+"""A bucket's durability class."""
+
+DayWindows = Annotated[tuple[str, ...], BeforeValidator(_windows)]
+"""Times of day as a list, or in one word separated by commas."""
