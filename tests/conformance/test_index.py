@@ -216,6 +216,40 @@ def test_a_commit_takes_the_next_number_and_a_batch_without_writes_none(index: I
     assert index.transact([lambda tx: (tx.delete(Table.OBJECTS, A), tx.sequence)[1]])[0].value == 2
 
 
+def test_demands_are_told_with_the_commit_they_are_about(index: Index) -> None:
+    """Each function's own, with the number of the commit that holds what it wrote, or that it has seen."""
+    index.transact([put(A, b"1")])
+
+    def wants(*classes: str, write: bool) -> Callable[[Writing], None]:
+        def work(tx: Writing) -> None:
+            for one in classes:
+                tx.demand(one)
+            if write:
+                tx.put(Table.OBJECTS, B, b"2")
+
+        return work
+
+    def fails(tx: Writing) -> None:
+        tx.demand("ipfs")
+        raise ObjectNotFound("bucket", "key")
+
+    batch = [
+        wants("ipfs", write=False),
+        wants(write=True),
+        wants("ipfs", "replicated:2", write=False),
+        fails,
+    ]
+    outcomes = index.transact(batch)
+    assert [outcome.demands for outcome in outcomes] == [
+        frozenset({"ipfs"}),
+        frozenset(),
+        frozenset({"ipfs", "replicated:2"}),
+        frozenset(),
+    ]
+    assert [outcome.sequence for outcome in outcomes[:3]] == [1, 2, 2]
+    assert index.transact([wants("ipfs", write=False)])[0].sequence == 2
+
+
 def test_changes_tell_the_keys_of_each_commit(index: Index) -> None:
     """Once each, deletions too, undone ones not."""
 

@@ -25,6 +25,7 @@ class Pending(Writing):
         self._sequence = sequence
         self._tables: dict[str, _Rows] = {}
         self._undo: list[tuple[_Rows, bytes, object]] = []
+        self._demands: frozenset[str] = frozenset()
 
     @property
     def sequence(self) -> int:
@@ -71,6 +72,10 @@ class Pending(Writing):
         """Remove ``key`` in this batch."""
         self._set(table, key, None)
 
+    def demand(self, durability: str) -> None:
+        """Note it for this function's outcome."""
+        self._demands |= {durability}
+
     def _set(self, table: Table, key: bytes, value: bytes | None) -> None:
         name = table._value_
         rows = self._tables.get(name)
@@ -81,6 +86,7 @@ class Pending(Writing):
 
     def run(self, work: Callable[[Writing], object]) -> Outcome[object]:
         """Run one function; undo what it wrote if it raises. What is no ``Exception`` ends the whole batch."""
+        self._demands = frozenset()
         try:
             value = work(self)
         except Exception as exc:  # noqa: BLE001 - it is handed to whoever queued the function
@@ -92,7 +98,8 @@ class Pending(Writing):
             self._undo.clear()
             return Outcome(None, exc)
         self._undo.clear()
-        return Outcome(value, None)
+        # Where nobody writes, this number will not be given: the last commit's counts then.
+        return Outcome(value, None, self._demands, self._sequence if self else self._sequence - 1)
 
     def writes(self) -> Committed:
         """What is to be committed."""

@@ -82,13 +82,26 @@ class Writing(Reading):
     def delete(self, table: Table, key: bytes) -> None:
         """Remove ``key``; nothing happens where it is not there."""
 
+    @abstractmethod
+    def demand(self, durability: str) -> None:
+        """Say that whoever waits for this function is answered only once its writes have this durability class.
+
+        May be called several times; the commit itself does not wait. See :attr:`Outcome.demands`.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What one function of a batch came to: ``error`` is ``None`` exactly when its writes were committed."""
+    """What one function of a batch came to: ``error`` is ``None`` exactly when its writes were committed.
+
+    ``demands``: the durability classes that its writes have to get before anybody is told. ``sequence``: the commit
+    that holds them, or, where the function wrote nothing, the last one that it saw.
+    """
 
     value: T | None
     error: BaseException | None
+    demands: frozenset[str] = frozenset()
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
