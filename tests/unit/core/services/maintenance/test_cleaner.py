@@ -325,6 +325,29 @@ async def test_an_emptied_pack_outlives_the_poisoned_one_that_took_it_in() -> No
         await check(store, kept)
 
 
+@pytest.mark.parametrize("before", range(6))
+async def test_a_destination_that_is_poisoned_meanwhile_does_not_keep_a_cleaning_from_ending(before: int) -> None:
+    """Whichever of its syncs fails: the run ends, and another one finishes the work."""
+    async with faulty_store() as (store, parts):
+        kept = await half_dead(store)
+        real, syncs = parts.packs.take_sync_failure, 0
+
+        def fails() -> bool:
+            nonlocal syncs
+            syncs += 1
+            return syncs == before + 1 or real()
+
+        parts.packs.take_sync_failure = fails  # type: ignore[method-assign]
+        async with asyncio.timeout(60):
+            for _ in range(3):
+                cleaned = await store.cleaner.run(everything=True)
+        assert syncs > before
+        assert cleaned.rows_left == 0
+        states = {row.state for pack in parts.packs.list() if (row := pack_row(store, pack.pack_id)) is not None}
+        assert states == {PackState.SEALED}
+        await check(store, kept)
+
+
 async def test_bodies_that_are_being_written_are_not_moved_and_not_lost() -> None:
     async with faulty_store() as (store, _parts):
         kept = {0: await put_body(store, datum(0))}
