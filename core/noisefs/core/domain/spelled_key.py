@@ -1,8 +1,8 @@
 """A root key as people write it on paper and type it back: groups of four, with a checksum.
 
 Alphabet: Crockford's base 32, without I, L, O and U; reading takes small letters, O for 0, and I and L for 1. 32 bytes
-of key and 3 of SHA-256 over a label and the key make 56 digits: 14 groups. One mistyped digit is always found (and so is
-any other slip, but for one in 16 million), before the key is tried.
+of key and 3 of SHA-256 over a label and the key make 56 digits: 14 groups. A slip goes unnoticed once in 16 million
+times; any other is told before the key is tried.
 """
 
 import hashlib

@@ -16,31 +16,26 @@ from typing import Final
 import msgspec
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Head, head_name
-from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId, RootId
+from noisefs.core.domain.head import Head
+from noisefs.core.domain.ids import ID_BYTES, PackId, RootId
 from noisefs.core.domain.keyspace import file_copies_key
 from noisefs.core.domain.log_file import Record
 from noisefs.core.domain.log_records import in_order, open_records
-from noisefs.core.domain.records import Copies, PlacedHead, decode
+from noisefs.core.domain.records import Copies, decode
 from noisefs.core.domain.root import Root, RootKind, RootMeta
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import (
-    FileExists,
     NewerFormat,
     NodeUnavailable,
     RootDamaged,
     SnapshotDamaged,
     SnapshotNotFound,
-    StoreSuperseded,
 )
 from noisefs.core.ports.files import FileStore, StoredFile
-from noisefs.core.ports.heads import SealedHead
 from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.maintenance.rows import walk
-from noisefs.core.services.network.files import file_rows
-from noisefs.core.services.network.heads import head_rows, put_head_row
 from noisefs.core.services.network.retrieving import Retriever
 from noisefs.core.services.packs.copies import keep, set_copies
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
@@ -343,48 +338,3 @@ def commit(index: Index, work: Callable[[Writing], object]) -> None:
     (outcome,) = index.transact([work])
     if outcome.error is not None:
         raise outcome.error
-
-
-def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head) -> None:
-    """Remember heads that nodes hold from before, so that they go in their time, and the new one before it is put there.
-
-    With each goes what it needs: as nobody knows of which head which file is, every file that nodes hold.
-    """
-
-    def write(tx: Writing) -> None:
-        files = tuple(file_rows(tx))
-        for name, nodes in holders.items():
-            put_head_row(tx, name, PlacedHead(InstanceId(b""), files, nodes, nodes))
-        put_head_row(tx, head_name(head), PlacedHead(head.writer, files))
-
-    commit(index, write)
-
-
-async def announce(
-    nodes: Sequence[Node], sealed: SealedHead, index: Index, workers: Workers, warnings: list[str]
-) -> list[str]:
-    """Put the head of a new epoch on every node: from then on a gateway that still runs stops. Who confirmed it.
-
-    Raises:
-        StoreSuperseded: Somebody else restores this store at this moment.
-        NodeUnavailable: No node took it.
-    """
-    name = head_name(sealed.head)
-    confirmed: list[str] = []
-    for node in nodes:
-        try:
-            await node.put_head(sealed.head.store_id, name, sealed.raw)
-            confirmed.append(node.name)
-        except FileExists as exc:
-            raise StoreSuperseded(f"node {node.name} holds another head {name}: somebody restores this too") from exc
-        except NodeUnavailable as exc:
-            warnings.append(f"node {node.name} did not take the new head: {exc}")
-    if not confirmed:
-        raise NodeUnavailable("any", "putting the head of a new epoch", "no node took it")
-
-    def write(tx: Writing) -> None:
-        row = head_rows(tx)[name]
-        put_head_row(tx, name, msgspec.structs.replace(row, nodes=tuple(confirmed), confirmed=tuple(confirmed)))
-
-    await workers.run(Lane.BACKGROUND, commit, index, write)
-    return confirmed
