@@ -6,10 +6,12 @@ reach (a kill) costs nothing but the recovery.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -89,6 +91,14 @@ class StoreSettings:
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
 
 
+@dataclass(frozen=True, slots=True)
+class PackNews:
+    """Who wants to know of packs. Both are called on the event loop and only note it."""
+
+    sealed: Callable[[], None]
+    dropped: Callable[[PackId], None]
+
+
 class Store:
     """One process's services over one data folder."""
 
@@ -105,8 +115,14 @@ class Store:
         keys: StoreKeys,
         geometry: Geometry,
         settings: StoreSettings,
+        commits: CommitQueue | None = None,
+        news: PackNews | None = None,
     ) -> None:
-        """Wire everything; nothing runs before :meth:`start`."""
+        """Wire everything; nothing runs before :meth:`start`.
+
+        ``commits``: the queue to use, where somebody else needs it too; ``news``: of packs, for whoever puts them on
+        nodes.
+        """
         self.index = index
         self.packs = packs
         self.clock = clock
@@ -116,13 +132,14 @@ class Store:
         self.keys = keys
         self.geometry = geometry
         self.settings = settings
-        self.commits = CommitQueue(index, workers, telemetry)
+        self.commits = CommitQueue(index, workers, telemetry) if commits is None else commits
         self.readers = Readers()
         self.manifests = ManifestReader(packs, keys, geometry)
         self.seeds = SeedPool(packs, entropy, geometry)
         self.backlog = Backlog(telemetry, max_bytes=settings.inline_max_bytes, wake_bytes=settings.inline_wake_bytes)
         self.gate = SpaceGate()
         self._pack_sealed = asyncio.Event()
+        self._news = news
         self.writer = PackWriter(
             packs=packs,
             commits=self.commits,
@@ -134,7 +151,7 @@ class Store:
             geometry=geometry,
             instance_id=presence.instance_id,
             seeds=self.seeds,
-            on_sealed=self._pack_sealed.set,
+            on_sealed=self._note_sealed,
         )
         self.cells = CellReader(
             index=index,
@@ -193,6 +210,7 @@ class Store:
             lane=Lane.BACKGROUND,
             by="cleaner",
             from_reserve=True,
+            on_sealed=self._tell_sealed,
         )
         self.cleaner_writer = cleaner_writer
         self.cleaner = Cleaner(
@@ -219,6 +237,8 @@ class Store:
                 presence.instance_id,
             ),
             gate=self.gate,
+            networked=packs.reaches_network,
+            on_dropped=None if news is None else news.dropped,
         )
         self.reaper = Reaper(
             index=index,
@@ -306,6 +326,19 @@ class Store:
             Job("recovery", RECOVERY_EVERY_S, partial(self.recovery.mend, again=True)),
             Job("expiry", settings.expiry_every_s, self._expire),
         ]
+
+    def _note_sealed(self) -> None:
+        self._pack_sealed.set()
+        self._tell_sealed()
+
+    def _tell_sealed(self) -> None:
+        if self._news is not None:
+            self._news.sealed()
+
+    async def seal_aged(self, max_age_s: float) -> None:
+        """Seal packs with cells that were begun so long ago: they shall not wait for nodes until they are full."""
+        for writer in (self.writer, self.cleaner_writer):
+            await writer.seal_aged(max_age_s)
 
     async def _look_at_disk(self) -> None:
         """Refuse writes while there is no space beyond the reserve."""

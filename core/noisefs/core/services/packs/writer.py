@@ -93,6 +93,8 @@ class PackWriter:
         self._from_reserve = from_reserve
         self._lock = asyncio.Lock()
         self._current: Filling | None = None
+        self._begun_s = 0.0
+        """When the open pack was taken into use."""
         self._next: asyncio.Future[Filling] | None = None
         self._fillings: dict[PackId, Filling] = {}
         self._syncing: dict[PackId, asyncio.Task[None]] = {}
@@ -253,6 +255,7 @@ class PackWriter:
             await self._seal(self._current)
         if self._current is None:
             self._current = await self._next_filling()
+            self._begun_s = self._clock.monotonic_s()
             self._fillings[self._current.pack_id] = self._current
         elif self._next is None and self._current.pack.blocks >= PREPARE_AT_BLOCKS:
             self._next = asyncio.create_task(self._open())
@@ -369,6 +372,11 @@ class PackWriter:
     async def seal(self) -> None:
         """Seal the open pack, if there is one with cells."""
         await unbroken(self._seal_current())
+
+    async def seal_aged(self, max_age_s: float) -> None:
+        """Seal the open pack, if it has cells and was taken into use so long ago."""
+        if self._current is not None and self._clock.monotonic_s() - self._begun_s >= max_age_s:
+            await self.seal()
 
     async def _seal_current(self) -> None:
         async with self._lock:

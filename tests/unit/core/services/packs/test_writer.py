@@ -298,3 +298,15 @@ async def test_a_body_buried_by_another_process_is_not_published() -> None:
         with pytest.raises(CommitConflict):
             async with staged:
                 await store.commits.run(publishing(staged))
+
+
+async def test_an_aged_pack_is_sealed_if_it_has_cells() -> None:
+    async with memory_store() as (store, parts):
+        await store.seal_aged(0)
+        assert parts.packs.list() == []
+        await put_body(store, content(3 * S))
+        await store.seal_aged(300)
+        assert not any(pack.sealed for pack in parts.packs.list())
+        parts.clock.advance(300)
+        await store.seal_aged(300)
+        assert [pack.sealed for pack in parts.packs.list()] == [True]
