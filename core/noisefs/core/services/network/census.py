@@ -103,10 +103,10 @@ class Census:
         self._found: Found | None = None
         self._again_at_s = 0.0
 
-    async def look(self) -> Found:
-        """What there is to do; the last answer where the time for another look has not come."""
+    async def look(self, *, fresh: bool = False) -> Found:
+        """What there is to do; the last answer where the time for another look has not come, unless ``fresh``."""
         begun_s = self._clock.monotonic_s()
-        if self._found is not None and begun_s < self._again_at_s:
+        if not fresh and self._found is not None and begun_s < self._again_at_s:
             return self._found
         wanted = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: wanted_copies(tx, self._copies))
         found = Found(wanted)

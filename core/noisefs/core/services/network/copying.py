@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.records import Copies, Pack, PackState, decode
 from noisefs.core.errors import NodeUnavailable, NoisefsError
@@ -150,7 +152,7 @@ class Copier:
         for name in names:
             keep(tx, name, root)
         asked = tuple(dict.fromkeys((*row.asked, *(name for name in names if name not in row.nodes))))
-        begun = Copies(root, row.nodes, wanted, row.confirmed_us, row.local, row.read_us, asked)
+        begun = msgspec.structs.replace(row, wanted=wanted, asked=asked)
         begun = self._settled(tx, key, begun)
         set_copies(tx, key, begun)
         return begun
@@ -162,7 +164,7 @@ class Copier:
         now_us = self._clock.now_us()
         if tx.get(Table.PACKS, key) is not None:
             drop_interims(tx, PackId(key), now_us)
-        return Copies(row.root, row.nodes, row.wanted, now_us, row.local, row.read_us, row.asked)
+        return msgspec.structs.replace(row, confirmed_us=now_us)
 
     @asynccontextmanager
     async def _under_way(self, key: bytes, name: str) -> AsyncIterator[None]:
@@ -210,4 +212,4 @@ def with_answers(row: Copies, found: Mapping[str, int]) -> Copies:
     for name, count in found.items():
         nodes += [name] * count
     asked = tuple(name for name in row.asked if name not in found)
-    return Copies(row.root, tuple(nodes), row.wanted, row.confirmed_us, row.local, row.read_us, asked)
+    return msgspec.structs.replace(row, nodes=tuple(nodes), asked=asked)

@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.placement import place
 from noisefs.core.domain.records import Copies
@@ -44,7 +46,7 @@ class Repaired:
 
 
 class Repair:
-    """The job. Belongs to one event loop."""
+    """The job. ``news``: set when a node came or went. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -74,9 +76,13 @@ class Repair:
         self._copier = copier
         self._patience = patience
         self.wake = asyncio.Event()
+        self.news = asyncio.Event()
 
     async def run(self) -> Repaired:
         """One step: one thing after the other, for a while."""
+        if self.news.is_set():
+            self.news.clear()
+            self._patience.forgive()
         found = await self._census.look()
         self._patience.keep_only(found.keys)
         until_s = self._clock.monotonic_s() + STEP_S
@@ -211,5 +217,5 @@ class Repair:
         kept = {one.identity for one in self._nodes.places_of(nodes) if one.identity}
         others = [one.name for one in self._nodes.places_of(going) if not one.identity or one.identity not in kept]
         let_go(tx, others, row.root, self._clock.now_us())
-        set_copies(tx, key, Copies(row.root, nodes, row.wanted, row.confirmed_us, row.local, row.read_us, row.asked))
+        set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes))
         return len(row.nodes) - len(nodes)

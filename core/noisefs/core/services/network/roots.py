@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import BlockId, PackId, RootId
+from noisefs.core.domain.ids import ID_BYTES, BlockId, PackId, RootId
 from noisefs.core.domain.records import Copies, decode
 from noisefs.core.domain.root import NONCE_BYTES, Root, RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.errors import BlockUnavailable, FileNotInStore, NodeUnavailable, PackDamaged, RootDamaged
@@ -148,8 +148,10 @@ class RootFiles:
         """Delete files of packs that the index does not know any more; returns how many. Cost: a look at each name."""
 
         def delete_strays() -> int:
-            names = [file.name for file in self._files.list()]
-            gone = self._index.read(lambda tx: [name for name in names if tx.get(Table.PACKS, _pack_of(name)) is None])
+            names = [file.name for file in self._files.list() if len(file.name) == 2 * ID_BYTES]
+            gone = self._index.read(
+                lambda tx: [one for one in names if tx.get(Table.PACKS, bytes.fromhex(one)) is None]
+            )
             for name in gone:
                 self._files.delete(name)
             return len(gone)
@@ -224,7 +226,3 @@ async def fetch_root(node: Node, root: RootId, nodes: Nodes) -> bytes | None:
         log.warning("node.wrong_bytes", extra={"node": node.name, "bytes": len(raw)})
         return None
     return raw
-
-
-def _pack_of(name: str) -> PackId:
-    return PackId(bytes.fromhex(name))

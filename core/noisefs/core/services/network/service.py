@@ -3,12 +3,14 @@
 Nothing here is on the path of a request but :attr:`Network.nodes` and :attr:`Network.roots`, which reads use.
 """
 
-import logging
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from noisefs.core.domain.durability import MOST_COPIES
 from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.root import RootSealer
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.domain.windows import Window
@@ -17,16 +19,24 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.files import FileStore
 from noisefs.core.ports.index import Index
-from noisefs.core.ports.nodes import Node
+from noisefs.core.ports.nodes import Node, NodeState
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
+from noisefs.core.services.network.cars import Limiter
+from noisefs.core.services.network.census import Census, Found
+from noisefs.core.services.network.collecting import Collecting
+from noisefs.core.services.network.copying import Copier
+from noisefs.core.services.network.health import Health
 from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.patience import Patience
+from noisefs.core.services.network.repair import Repair
 from noisefs.core.services.network.roots import RootFiles
-
-log = logging.getLogger(__name__)
+from noisefs.core.services.network.strays import Strays
+from noisefs.core.services.network.unpins import Unpins
+from noisefs.core.services.network.uploads import Uploads
 
 _GIB = 1 << 30
 
@@ -78,15 +88,37 @@ class NetworkSettings:
             raise InvalidArgument("copies", self.copies, f"at most {MOST_COPIES}")
 
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S: Final = 5.0
 """Between two questions to every node how it is."""
+UPLOAD_EVERY_S: Final = 5.0
+"""Packs that were sealed by others than this process's writer are seen after so long."""
+REPAIR_EVERY_S: Final = 10.0
+HEALTH_EVERY_S: Final = 1.0
+UNPIN_EVERY_S: Final = 10.0
+STRAYS_EVERY_S: Final = 30.0
+COLLECT_EVERY_S: Final = 60.0
+TIDY_EVERY_S: Final = 21600.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One node for an operator's table. ``state``: ``None`` before it was first asked, and where it is not configured.
+
+    ``unpins``: roots that it has still to let go of.
+    """
+
+    name: str
+    zone: str
+    configured: bool
+    managed: bool
+    draining: bool
+    ready: bool
+    state: NodeState | None
+    unpins: int
 
 
 class Network:
-    """Nodes, roots, and the jobs that keep packs on nodes. Belongs to one event loop.
-
-    ``pack_sealed`` and ``pack_dropped`` are for whoever seals and drops packs; both only note it.
-    """
+    """Nodes, roots, and the jobs that keep packs on nodes. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -105,17 +137,23 @@ class Network:
         settings: NetworkSettings,
         epoch: Callable[[], int] = lambda: 0,
         owns: Callable[[], Awaitable[bool]] | None = None,
+        covered: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
-        """Wire everything; nobody is asked before the jobs run, or :meth:`start`.
+        """Wire everything; nobody is asked before the jobs run.
 
         Args:
             nodes: The configured ones.
+            packs: Those on this machine's disk.
             root_files: A folder of its own for the packs' roots.
             epoch: The counter of the store's present epoch.
-            owns: Whether no other gateway took this store over; asked before anything is unpinned or collected.
+            owns: Whether no other gateway took this store over; asked before anything is let go of or collected.
                 ``None``: nobody can.
+            covered: The last commit that a snapshot on nodes reaches. ``None``: there are no snapshots on nodes.
         """
         self.settings = settings
+        self._clock = clock
+        self._index = index
+        self._workers = workers
         self.nodes = Nodes(
             nodes,
             clock=clock,
@@ -139,17 +177,199 @@ class Network:
             geometry=geometry,
             epoch=epoch,
         )
+        self.limiter = Limiter(clock, settings.upload_bytes_per_s)
+        self.census = Census(
+            index=index,
+            workers=workers,
+            clock=clock,
+            telemetry=telemetry,
+            nodes=self.nodes,
+            geometry=geometry,
+            copies=settings.copies,
+        )
+        self.copier = Copier(nodes=self.nodes, commits=commits, clock=clock, telemetry=telemetry, limiter=self.limiter)
+        self.uploads = Uploads(
+            index=index,
+            packs=packs,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            geometry=geometry,
+            nodes=self.nodes,
+            roots=self.roots,
+            census=self.census,
+            copier=self.copier,
+            patience=Patience(clock, entropy),
+            at_once=settings.uploads_at_once,
+        )
+        self.repair = Repair(
+            index=index,
+            packs=packs,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            geometry=geometry,
+            nodes=self.nodes,
+            roots=self.roots,
+            census=self.census,
+            copier=self.copier,
+            patience=Patience(clock, entropy),
+        )
+        self.health = Health(
+            index=index,
+            workers=workers,
+            clock=clock,
+            nodes=self.nodes,
+            copier=self.copier,
+            round_s=settings.health_every_s,
+        )
+        alone = owns if owns is not None else _nobody_can
+        self.unpins = Unpins(
+            index=index, commits=commits, workers=workers, telemetry=telemetry, nodes=self.nodes, owns=alone
+        )
+        self.strays = Strays(
+            index=index,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            nodes=self.nodes,
+            roots=self.roots,
+            epoch=epoch,
+            owns=alone,
+            covered=covered if covered is not None else _nothing,
+            every_s=settings.reconcile_every_s,
+        )
+        self.collecting = Collecting(clock=clock, nodes=self.nodes, owns=alone, windows=settings.gc_windows)
+        self._dropped: list[PackId] = []
+        self._tidy_at_s = clock.monotonic_s()
+        self._steps: set[asyncio.Task[object]] = set()
+        self._ending = False
+        self.nodes.events += (
+            self.uploads.wake,
+            self.repair.wake,
+            self.unpins.wake,
+            self.uploads.news,
+            self.repair.news,
+        )
+
+    # ------------------------------------------------------------------ what others tell
+
+    def pack_sealed(self) -> None:
+        """A pack is complete: it may go onto nodes."""
+        self.uploads.wake.set()
+
+    def pack_dropped(self, pack_id: PackId) -> None:
+        """A pack is no more; its rows say so already."""
+        self.roots.forget(pack_id)
+        self._dropped.append(pack_id)
+        self.unpins.wake.set()
+
+    # ------------------------------------------------------------------ running
 
     async def start(self) -> None:
         """Let every node be looked at now; does not wait for an answer."""
         self.nodes.wake.set()
 
     def jobs(self) -> list[Job]:
-        """What keeps packs on nodes."""
+        """What keeps packs on nodes. Each group waits for nodes of its own, and for none of the others."""
+        steps = self._step
         return [
             Job("nodes", LOOK_EVERY_S, self.nodes.look, leader_only=False, wake=self.nodes.wake, light=True),
+            Job("uploads", UPLOAD_EVERY_S, steps(self.uploads.run), wake=self.uploads.wake, group="uploads"),
+            Job("repair", REPAIR_EVERY_S, steps(self.repair.run), wake=self.repair.wake, group="repair"),
+            Job("health", HEALTH_EVERY_S, steps(self.health.run), group="health"),
+            Job("unpins", UNPIN_EVERY_S, steps(self._let_go), wake=self.unpins.wake, group="unpins"),
+            Job("strays", STRAYS_EVERY_S, steps(self.strays.run), group="strays"),
+            Job("garbage", COLLECT_EVERY_S, steps(self.collecting.run), group="garbage"),
         ]
+
+    def interrupt(self) -> None:
+        """Break off what is under way, so that ending the jobs need not wait for it; it goes on at the next start."""
+        self._ending = True
+        for step in self._steps:
+            step.cancel()
 
     async def close(self) -> None:
         """Release the nodes. The jobs must have ended."""
         await self.nodes.close()
+
+    # ------------------------------------------------------------------ for operators
+
+    async def report(self) -> list[NodeReport]:
+        """Every node that is configured, or that rows still name as one that has to let go of something."""
+        reports: list[NodeReport] = []
+        for name in await self.unpins.names():
+            node = self.nodes.get(name)
+            reports.append(
+                NodeReport(
+                    name,
+                    node.zone if node is not None else "",
+                    node is not None,
+                    node is not None and node.managed,
+                    self.nodes.is_draining(name),
+                    self.nodes.is_ready(name),
+                    self.nodes.state(name),
+                    await self.unpins.waiting(name),
+                )
+            )
+        return reports
+
+    async def check(self) -> Found:
+        """Look at every node and ask for every root now; what there is to do after that."""
+        await self.nodes.look()
+        await self.health.check()
+        return await self.census.look(fresh=True)
+
+    async def forget_node(self, name: str) -> int:
+        """Forget a node that is not configured any more; returns how many rows named it.
+
+        Raises:
+            InvalidArgument: It is configured.
+        """
+        if self.nodes.get(name) is not None:
+            raise InvalidArgument("node", name, "one that is not in the configuration any more; drain it and remove it")
+        return await self.unpins.forget_node(name)
+
+    # ------------------------------------------------------------------ steps
+
+    async def _let_go(self) -> None:
+        while self._dropped:
+            await self.roots.drop(self._dropped[-1])
+            self._dropped.pop()
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._tidy_at_s:
+            await self.roots.tidy()
+            self._tidy_at_s = now_s + TIDY_EVERY_S
+        await self.unpins.run()
+
+    def _step(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        """A step that :meth:`interrupt` can break off."""
+
+        async def run() -> None:
+            if self._ending:
+                return
+            step = asyncio.create_task(_awaited(work))
+            self._steps.add(step)
+            try:
+                await asyncio.wait([step])
+            finally:
+                self._steps.discard(step)
+                if not step.done():
+                    step.cancel()
+                    await asyncio.gather(step, return_exceptions=True)
+            if not (step.cancelled() and self._ending):
+                step.result()
+
+        return run
+
+
+async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
+    return await work()
+
+
+async def _nobody_can() -> bool:
+    return True
+
+
+async def _nothing() -> int:
+    return 0

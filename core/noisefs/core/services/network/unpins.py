@@ -5,10 +5,13 @@ down; only the operator's word makes it forgotten (:meth:`Unpins.forget_node`). 
 wants on that node, and nothing while another gateway may have taken the store over.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from noisefs.core.domain.ids import RootId
 from noisefs.core.domain.records import Copies, Interim, decode, encode
@@ -31,7 +34,7 @@ ROWS: Final = 512
 
 
 class Unpins:
-    """The job. Belongs to one event loop."""
+    """The job. ``wake``: set when there is something to let go of. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Unpins:
         self._telemetry = telemetry
         self._nodes = nodes
         self._owns = owns
+        self.wake = asyncio.Event()
 
     async def run(self) -> int:
         """Let every node that answers let go of what it has to; returns how many roots that were."""
@@ -148,7 +152,7 @@ def _without_copies(tx: Writing, key: bytes, raw: bytes, name: str) -> bool:
         return False
     nodes = tuple(one for one in row.nodes if one != name)
     asked = tuple(one for one in row.asked if one != name)
-    set_copies(tx, key, Copies(row.root, nodes, row.wanted, row.confirmed_us, row.local, row.read_us, asked))
+    set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes, asked=asked))
     return True
 
 
@@ -156,7 +160,9 @@ def _without_interims(tx: Writing, key: bytes, raw: bytes, name: str) -> bool:
     row = decode(Interim, raw)
     if name not in row.nodes:
         return False
-    tx.put(Table.INTERIMS, key, encode(Interim(row.root, tuple(one for one in row.nodes if one != name))))
+    tx.put(
+        Table.INTERIMS, key, encode(msgspec.structs.replace(row, nodes=tuple(one for one in row.nodes if one != name)))
+    )
     return True
 
 

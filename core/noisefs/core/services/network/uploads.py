@@ -47,7 +47,7 @@ class Uploaded:
 
 
 class Uploads:
-    """The job. ``wake``: set when a pack was sealed. Belongs to one event loop."""
+    """The job. ``wake``: set when a pack was sealed; ``news``: when a node came or went. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -79,9 +79,13 @@ class Uploads:
         self._patience = patience
         self._at_once = at_once
         self.wake = asyncio.Event()
+        self.news = asyncio.Event()
 
     async def run(self) -> Uploaded:
         """One step: upload what waits and is not left alone, several at once."""
+        if self.news.is_set():
+            self.news.clear()
+            self._patience.forgive()
         found = await self._census.look()
         self._patience.keep_only(found.keys)
         waiting = [task for task in found.uploads if self._patience.is_ready(task.key)]
