@@ -22,7 +22,7 @@ from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.packs import Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.bodies.buffers import COLD_WINDOW_SEGMENTS, WINDOW_SEGMENTS, Budget
+from noisefs.core.services.bodies.buffers import COLD_WINDOW_SEGMENTS, LONG_WINDOW_SEGMENTS, WINDOW_SEGMENTS, Budget
 from noisefs.core.services.bodies.cells import CellReader, NotAtHand
 from noisefs.core.services.bodies.hot import Slice
 from noisefs.core.services.bodies.known import Known, KnownBodies
@@ -73,7 +73,7 @@ class OpenBodies:
 
     async def chunks(self, start: int, end: int) -> AsyncIterator[memoryview]:
         """Plaintext bytes ``start`` to ``end`` (exclusive) of the concatenated extents, in verified pieces of up to
-        1 MiB (from a network 4 MiB). A piece is never changed after it was given out.
+        2 MiB (from a network 4 MiB). A piece is never changed after it was given out.
 
         Raises:
             IntegrityError: A tag does not verify, also after a second look. Nothing of that segment was given out.
@@ -216,7 +216,11 @@ class BodyReader:
         if position >= full:
             return stop
         first = position // size
-        most = COLD_WINDOW_SEGMENTS if opened.cold else WINDOW_SEGMENTS
+        most = WINDOW_SEGMENTS
+        if opened.cold:
+            most = COLD_WINDOW_SEGMENTS
+        elif opened.until - position > SEQUENTIAL_BYTES:
+            most = LONG_WINDOW_SEGMENTS
         return min(stop, full, (first + self.budget.window(most)) * size)
 
     def open_at_hand(self, opened: _Opened, position: int, stop: int) -> memoryview | None:
