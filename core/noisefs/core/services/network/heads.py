@@ -110,13 +110,17 @@ class Heads:
             names = await node.heads(self._store_id)
             for name in sorted(names, reverse=True):
                 place = parse_head_name(name)
-                if place is None or place[0] < own.epoch.counter or name in rows or (node.name, name) in self._seen:
+                if place is None or place[0] < own.epoch.counter or (node.name, name) in self._seen:
                     continue
-                reason = _foreign(await self._open(node, name), own, rows, writers)
-                if not reason:
-                    self._seen.add((node.name, name))
-                elif name not in await self._workers.run(Lane.BACKGROUND, self._index.read, head_rows):
-                    return f"node {node.name} holds the head {name}: {reason}"  # else it was just put there by us
+                head = await self._open(node, name)
+                reason = _foreign(head, own, rows, writers) if head is not None else ""
+                if reason and name not in rows:
+                    # It may just have been put there by us.
+                    fresh = await self._workers.run(Lane.BACKGROUND, self._index.read, head_rows)
+                    reason = _foreign(head, own, fresh, writers) if head is not None and name in fresh else reason
+                if reason:
+                    return f"node {node.name} holds the head {name}: {reason}"
+                self._seen.add((node.name, name))
         except NodeUnavailable as exc:
             self._nodes.failed(node.name, exc)
         return ""
@@ -232,16 +236,18 @@ class Heads:
         return True
 
 
-def _foreign(head: Head | None, own: Head, rows: dict[str, PlacedHead], writers: frozenset[InstanceId]) -> str:
-    """Why a head that no row names means that somebody else writes this store; empty: it does not."""
-    if head is None:
-        return ""
+def _foreign(head: Head, own: Head, rows: dict[str, PlacedHead], writers: frozenset[InstanceId]) -> str:
+    """Why a head on a node means that somebody else writes this store; empty: it does not."""
     if head.epoch.counter > own.epoch.counter:
         return f"the store was restored elsewhere, into epoch {head.epoch.counter}"
     if head.epoch.random != own.epoch.random:
         return "the store was restored twice, and this is the other one"
-    oldest = min((name for name in rows if name.startswith(f"{own.epoch.counter:016x}-")), default="")
-    if head.writer in writers and head_name(head) < oldest:
+    name = head_name(head)
+    known = rows.get(name)
+    if known is not None and known.writer == head.writer:
+        return ""
+    oldest = min((other for other in rows if other.startswith(f"{own.epoch.counter:016x}-")), default="")
+    if known is None and head.writer in writers and name < oldest:
         return ""  # one of ours that we let go of: the node came back from a backup
     return "it was written by a copy of this data folder, or this folder is an old copy"
 

@@ -3,22 +3,24 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from noisefs.core.domain.ids import ID_BYTES, StoreId
 from noisefs.core.domain.keyring import SnapshotKey
 from noisefs.core.domain.keys import KEY_BYTES
+from noisefs.core.domain.keyspace import HEAD_PREFIX, WRITER_PREFIX
 from noisefs.core.domain.snapshot_file import Opening, SnapshotSealer
 from noisefs.core.errors import Draining, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.files import FileStore
-from noisefs.core.ports.index import Index, Writing
+from noisefs.core.ports.index import Index, Table
 from noisefs.core.ports.snapshot_keys import SnapshotKeys
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, name_of, parse
-from noisefs.core.services.snapshots.mark import Mark, read_mark, write_mark
+from noisefs.core.services.snapshots.mark import MARK_KEY, Mark, read_mark, write_mark
 from noisefs.core.services.snapshots.redo import RedoLog
 from noisefs.core.services.snapshots.replay import highest_number, parse_log_name
 from noisefs.core.services.snapshots.restoring import RestoreReport, restore
@@ -32,6 +34,10 @@ _FLUSH_EVERY_S: Final = 1.0
 _FLUSHES_A_FILE: Final = 60
 """A log file is left for a new one at least this often, under the newest key: that may be another process's."""
 _US: Final = 1_000_000
+_LOOKED_AT: Final = 256
+"""Commits that are looked at in one read."""
+_PLACES: Final = frozenset({Table.COPIES, Table.UNPINS})
+"""Tables that only say what lies where on nodes."""
 _FORGET_STEP: Final = 5000
 """Commits whose changes are forgotten at once: other commits wait meanwhile, a few milliseconds."""
 
@@ -151,16 +157,12 @@ class Snapshots:
                 raise Draining("the store is closing: no snapshot is begun")
             now_us = self._clock.now_us()
             base = None if full else await self._workers.run(Lane.BACKGROUND, self._base, now_us, full)
-            if base is not None and self._quiet_at == self._index.sequence():
+            if base is not None and await self._workers.run(Lane.BACKGROUND, self._is_quiet, base.upto):
                 return base
             info = await self._workers.run(Lane.BACKGROUND, self._write, base, now_us)
             mark = Mark(info.name)
 
-            def note(tx: Writing) -> int:
-                write_mark(tx, mark)
-                return tx.sequence
-
-            self._quiet_at = await self._commits.run(note)
+            await self._commits.run(partial(write_mark, mark=mark))
             await self._workers.run(Lane.BACKGROUND, self._tidy, info)
             return info
 
@@ -175,6 +177,19 @@ class Snapshots:
             known = any(key.key_id == newest.key_id for key in self._keys.list())
             return newest if known and (not old or full is False) else None
         return None
+
+    def _is_quiet(self, upto: int) -> bool:
+        """Whether commits after this one wrote nothing but notes about where things lie on nodes.
+
+        Nodes tell these after a restore; and a snapshot is followed by such notes, which must not call for the next.
+        """
+        self._quiet_at = max(self._quiet_at, upto)
+        while changes := self._index.changes(self._quiet_at, _LOOKED_AT):
+            for change in changes:
+                if not all(table in _PLACES or (table is Table.META and _is_note(key)) for table, key in change.keys):
+                    return False
+                self._quiet_at = change.sequence
+        return True
 
     def _write(self, base: SnapshotInfo | None, now_us: int) -> SnapshotInfo:
         """On a lane: write the file. What is logged from now on lies in a file that this snapshot does not cover."""
@@ -257,3 +272,8 @@ class Snapshots:
         return await self._workers.run(
             Lane.BACKGROUND, restore, index, self._snapshots, self._logs, self._store_id, self._keys.list(), upto
         )
+
+
+def _is_note(key: bytes) -> bool:
+    """Whether a row of ``META`` is a note about snapshots or heads."""
+    return key == MARK_KEY or key.startswith((HEAD_PREFIX, WRITER_PREFIX))
