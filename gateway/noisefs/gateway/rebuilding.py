@@ -19,9 +19,9 @@ from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.maintenance.reconcile import Reconciler, ReconcileReport
 from noisefs.core.services.snapshots.restoring import RestoreReport, restore
-from noisefs.gateway.assembly import Ground, open_ground
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
+from noisefs.gateway.ground import Ground, open_ground
 
 OVERWRITE_BYTES: Final = 1 << 20
 

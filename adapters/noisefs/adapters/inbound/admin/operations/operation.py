@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from noisefs.core.errors import InvalidArgument
+from noisefs.core.services.network.service import Network
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store
 
@@ -20,10 +21,11 @@ P = TypeVar("P", bound=Parameters)
 
 @dataclass(frozen=True, slots=True)
 class Administered:
-    """What administration works on: a running store and its snapshots."""
+    """What administration works on: a running store, its snapshots, and its nodes if it has any."""
 
     store: Store
     snapshots: Snapshots
+    network: Network | None = None
 
 
 @dataclass(frozen=True, slots=True)

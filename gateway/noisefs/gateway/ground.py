@@ -1,0 +1,153 @@
+"""What a store stands on before there is an index: this process among others, the keys, the packs, the snapshots."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.adapters.outbound.localhead.head_file import HeadFile, read_head_bytes
+from noisefs.adapters.outbound.localpacks.store import LocalPackStore
+from noisefs.adapters.outbound.system.clock import SystemClock
+from noisefs.adapters.outbound.system.disk import LocalDisk
+from noisefs.adapters.outbound.system.entropy import SystemEntropy
+from noisefs.adapters.outbound.system.presence import FilePresence
+from noisefs.adapters.outbound.system.threads import ThreadWorkers
+from noisefs.core.domain.head import Head, read_passphrase
+from noisefs.core.domain.ids import ID_BYTES, InstanceId
+from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.ports.index import Index
+from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.store import PackNews, Store, StoreSettings
+from noisefs.gateway import rootkey
+from noisefs.gateway.config.schema import Config
+from noisefs.gateway.folder import Folder
+
+BALLAST_SHARE: Final = 2
+"""The ballast is this part of the reserve; the rest is what packs leave free. It has to hold a pack at the default
+sizes: on a disk that somebody else filled, cleaning moves what lives to a new one."""
+
+READS_AT_ONCE: Final = 32
+"""Windows of all readers that wait for nodes at a time; each has a thread that waits with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A data folder without its index. ``packs``: those on the disk."""
+
+    folder: Folder
+    config: Config
+    disk: LocalDisk
+    clock: SystemClock
+    entropy: SystemEntropy
+    presence: FilePresence
+    head_file: HeadFile
+    head: Head
+    keys: StoreKeys
+    workers: ThreadWorkers
+    packs: LocalPackStore
+    snapshots: LocalFiles
+    logs: LocalFiles
+    telemetry: Telemetry
+
+    def store(
+        self,
+        index: Index,
+        *,
+        packs: PackStore | None = None,
+        commits: CommitQueue | None = None,
+        news: PackNews | None = None,
+    ) -> Store:
+        """The services over an index. ``packs``: those of a network too; ``commits``, ``news``: as :class:`Store`."""
+        return Store(
+            index=index,
+            packs=self.packs if packs is None else packs,
+            clock=self.clock,
+            entropy=self.entropy,
+            workers=self.workers,
+            telemetry=self.telemetry,
+            presence=self.presence,
+            keys=self.keys,
+            geometry=self.head.geometry,
+            settings=store_settings(self.config),
+            commits=commits,
+            news=news,
+        )
+
+
+@asynccontextmanager
+async def open_ground(
+    folder: Folder, config: Config, telemetry: Telemetry, *, own: bool = True, ask: rootkey.Ask | None = None
+) -> AsyncIterator[Ground]:
+    """Everything of a data folder but its index.
+
+    Args:
+        folder: Where it is.
+        config: How it works.
+        telemetry: Who counts.
+        own: Take the store for this process; a worker leaves that to the process that started it.
+        ask: How to ask for a passphrase.
+
+    Raises:
+        StoreBusy: Another server or command has the store.
+        WrongRootKey, HeadDamaged, NewerFormat, ReadOnlyStore, StorageFailed: It cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        disk, clock, entropy = LocalDisk(), SystemClock(), SystemEntropy()
+        presence = FilePresence(disk, str(folder.locks), InstanceId(entropy.secret(ID_BYTES)))
+        stack.callback(presence.close)
+        if own:
+            presence.lock_store()
+        raw = read_head_bytes(disk, str(folder.head))
+        root_key = rootkey.fetch(config.root_key, folder, read_passphrase(raw), ask)
+        head_file = HeadFile(
+            disk, str(folder.head), str(folder.head_lock), root_key, entropy, clock, presence.instance_id
+        )
+        head = head_file.read()
+        workers = ThreadWorkers(network_threads=READS_AT_ONCE if config.ipfs.nodes else 1)
+        stack.callback(workers.close)
+        packs = LocalPackStore(
+            disk,
+            str(folder.packs),
+            head.geometry.block_bytes,
+            reserve_bytes=config.store.reserve_bytes - config.store.reserve_bytes // BALLAST_SHARE,
+            sync=config.store.sync,
+        )
+        stack.callback(packs.close)
+        yield Ground(
+            folder=folder,
+            config=config,
+            disk=disk,
+            clock=clock,
+            entropy=entropy,
+            presence=presence,
+            head_file=head_file,
+            head=head,
+            keys=StoreKeys(head.store_id, head.keyring.store_key),
+            workers=workers,
+            packs=packs,
+            snapshots=LocalFiles(folder.snapshots),
+            logs=LocalFiles(folder.logs),
+            telemetry=telemetry,
+        )
+
+
+def store_settings(config: Config) -> StoreSettings:
+    """What the configuration says about the store."""
+    return StoreSettings(
+        hot_bytes=config.hot.max_bytes,
+        write_buffer_bytes=config.store.write_buffer_bytes,
+        read_buffer_bytes=config.store.read_buffer_bytes,
+        inline_max_bytes=config.store.inline_max_bytes,
+        several_processes=config.workers > 1,
+        limits=NamespaceLimits(
+            max_buckets=config.store.max_buckets,
+            max_object_bytes=config.store.max_object_bytes,
+            max_put_bytes=config.s3.max_put_bytes,
+            min_part_bytes=config.s3.min_part_bytes,
+            upload_expiry_s=config.s3.upload_expiry_s,
+        ),
+    )

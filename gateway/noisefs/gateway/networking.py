@@ -1,0 +1,209 @@
+"""Nodes of the configuration, and the network of a store over them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from noisefs.adapters.outbound.ipfs.limits import Credentials
+from noisefs.adapters.outbound.ipfs.node import KuboNode
+from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.core.domain.windows import parse_window
+from noisefs.core.errors import ConfigError, NoisefsError
+from noisefs.core.ports.index import Index
+from noisefs.core.ports.nodes import Node, NodeState
+from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.jobs import Job
+from noisefs.core.services.network.eviction import NOTES_EVERY_S, Evictor
+from noisefs.core.services.network.fetching import Fetcher
+from noisefs.core.services.network.packs import NetworkPacks
+from noisefs.core.services.network.reads import ReadTimes
+from noisefs.core.services.network.service import Network, NetworkSettings
+from noisefs.core.services.store import PackNews, Store
+from noisefs.gateway.config.schema import IpfsConfig, NodeDeclaration
+from noisefs.gateway.ground import Ground
+from noisefs.gateway.rootkey import first_line
+
+log = logging.getLogger(__name__)
+
+EVICT_EVERY_S: Final = 5.0
+WATCH_EVERY_S: Final = 1.0
+AGE_EVERY_S: Final = 5.0
+"""How late a pack may be sealed for its age."""
+
+
+def nodes_of(config: IpfsConfig, telemetry: Telemetry) -> list[Node]:
+    """The configured nodes. Close each.
+
+    Raises:
+        ConfigError: An address is none, or a file with a secret cannot be read.
+    """
+    return [_node(node, telemetry) for node in config.nodes]
+
+
+def _node(node: NodeDeclaration, telemetry: Telemetry) -> Node:
+    return KuboNode(
+        node.api,
+        gateway=node.gateway or "",
+        name=node.known_as,
+        zone=node.zone,
+        managed=node.managed,
+        credentials=_credentials(node),
+        telemetry=telemetry,
+    )
+
+
+def _credentials(node: NodeDeclaration) -> Credentials:
+    return Credentials(
+        token=_secret(f"token_file of node {node.known_as}", node.token, node.token_file),
+        user=node.user,
+        password=_secret(f"password_file of node {node.known_as}", node.password, node.password_file),
+    )
+
+
+def _secret(field: str, value: SecretStr | None, file: Path | None) -> str:
+    if file is not None:
+        return first_line(field, file)
+    return "" if value is None else value.get_secret_value()
+
+
+async def check_nodes(config: IpfsConfig, nodes: Sequence[Node]) -> list[NodeState]:
+    """Ask every node how it is; returns what they say. One that does not answer is nobody's mistake.
+
+    Raises:
+        ConfigError: A node is part of the public network, and the configuration does not allow that.
+    """
+    states = await asyncio.gather(*(node.state() for node in nodes))
+    for node, state in zip(nodes, states, strict=True):
+        if state.public and not config.public:
+            raise ConfigError(
+                "ipfs.nodes",
+                node.name,
+                f"it is a node of the public network ({state.reason or 'no swarm key'}): everybody would see which "
+                "node holds which pack, its size and when it came; make it private, or set ipfs.public = true",
+            )
+    return states
+
+
+@dataclass(frozen=True, slots=True)
+class Networked:
+    """The network of a running store."""
+
+    network: Network
+    fetcher: Fetcher
+    packs: NetworkPacks
+    reads: ReadTimes
+    ipfs: IpfsConfig
+
+    def news(self) -> PackNews:
+        """What the store has to tell."""
+        return PackNews(self.network.pack_sealed, self.network.pack_dropped)
+
+    def evictor(self, ground: Ground, store: Store) -> Evictor:
+        """Keeps the local packs below their limit."""
+        return Evictor(
+            index=store.index,
+            packs=ground.packs,
+            commits=store.commits,
+            workers=ground.workers,
+            clock=ground.clock,
+            telemetry=ground.telemetry,
+            geometry=ground.head.geometry,
+            nodes=self.network.nodes,
+            reads=self.reads,
+            seeds=store.seeds,
+            gate=store.gate,
+            limit_bytes=self.ipfs.local_packs_max_bytes,
+        )
+
+    def jobs(self, store: Store, evictor: Evictor) -> list[Job]:
+        """What runs beside the store's own jobs."""
+        return [
+            *self.network.jobs(),
+            Job("aged", AGE_EVERY_S, partial(store.seal_aged, self.ipfs.pack_max_age_s), leader_only=False, light=True),
+            Job("evict", EVICT_EVERY_S, evictor.run, group="eviction"),
+            Job("crowd", WATCH_EVERY_S, evictor.watch, leader_only=False, light=True),
+            Job("reads", NOTES_EVERY_S, evictor.note_reads, leader_only=False, light=True),
+        ]
+
+    async def end(self, evictor: Evictor) -> None:
+        """Ask for no more blocks, and write down what was read. The jobs must have ended."""
+        await self.fetcher.close()
+        try:
+            await evictor.note_reads()
+        except NoisefsError as exc:  # it only says which packs to keep longest
+            log.info("reads.not_noted", extra={"cause": str(exc)})
+
+
+@asynccontextmanager
+async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> AsyncIterator[Networked | None]:
+    """The network over the configured nodes, none of which has to answer now; ``None`` where none is configured.
+
+    Raises:
+        ConfigError: A node is public and may not be, or is configured wrongly.
+    """
+    ipfs = ground.config.ipfs
+    if not ipfs.nodes:
+        yield None
+        return
+    ground.disk.make_folder(str(ground.folder.roots))
+    nodes = nodes_of(ipfs, ground.telemetry)
+    reads = ReadTimes(ground.clock)
+    network = Network(
+        nodes,
+        index=index,
+        packs=ground.packs,
+        commits=commits,
+        workers=ground.workers,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        telemetry=ground.telemetry,
+        keys=ground.keys,
+        geometry=ground.head.geometry,
+        root_files=LocalFiles(ground.folder.roots),
+        settings=network_settings(ipfs),
+        epoch=lambda: ground.head.epoch.counter,
+    )
+    try:
+        await check_nodes(ipfs, nodes)
+        fetcher = Fetcher(
+            nodes=network.nodes,
+            roots=network.roots,
+            index=index,
+            workers=ground.workers,
+            clock=ground.clock,
+            telemetry=ground.telemetry,
+            timeout_s=ipfs.read_timeout_s,
+        )
+        packs = NetworkPacks(
+            ground.packs,
+            ground.head.geometry.block_bytes,
+            fetcher=fetcher,
+            reads=reads,
+            telemetry=ground.telemetry,
+        )
+        yield Networked(network, fetcher, packs, reads, ipfs)
+    finally:
+        await network.close()
+
+
+def network_settings(ipfs: IpfsConfig) -> NetworkSettings:
+    """What the configuration says about the network."""
+    return NetworkSettings(
+        copies=ipfs.copies,
+        draining=frozenset(node.known_as for node in ipfs.nodes if node.drain),
+        public=ipfs.public,
+        min_free_bytes=ipfs.min_free_bytes,
+        min_free_inodes=ipfs.min_free_inodes,
+        upload_bytes_per_s=ipfs.upload_bytes_per_s,
+        down_after_s=ipfs.down_after_s,
+        health_every_s=ipfs.health_every_s,
+        gc_windows=tuple(parse_window(text) for text in ipfs.gc_windows),
+    )
