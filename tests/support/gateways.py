@@ -204,7 +204,7 @@ async def restored(network: list[MemoryNode], *, seed: int = 2, copies: int = 1)
         writer=InstanceId(entropy.secret(ID_BYTES)),
     )
     sealed = seal(head, entropy)
-    note_heads(gateway.index, surveyed.holders, head)
+    note_heads(gateway.index, surveyed.holders, head, [info.name for info in found.snapshots.chain])
     warnings += surveyed.warnings + found.warnings
     await announce(network, sealed, gateway.index, workers, warnings)
     gateway.head = sealed

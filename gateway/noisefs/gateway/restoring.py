@@ -172,7 +172,8 @@ class _Restoring:
         )
         settled, lost = await self._settle(index, packs, keys, old, found)
         sealed = self._new_head(surveyed)
-        await self._workers.run(Lane.BACKGROUND, note_heads, index, surveyed.holders, sealed.head)
+        chain = [info.name for info in found.snapshots.chain]
+        await self._workers.run(Lane.BACKGROUND, note_heads, index, surveyed.holders, sealed.head, chain)
         warnings += surveyed.warnings + found.warnings
         await announce(self._nodes, sealed, index, self._workers, warnings)
         await self._workers.run(Lane.BACKGROUND, index.checkpoint)

@@ -20,17 +20,21 @@ from noisefs.core.services.network.heads import head_rows, put_head_row
 from noisefs.core.services.network.restoring import commit
 
 
-def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head) -> None:
+def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head, chain: Sequence[str]) -> None:
     """Remember heads that nodes hold from before, so that they go in their time, and a new one before it is put there.
 
-    With each goes what it needs: as nobody knows of which head which file is, every file that nodes hold.
+    Args:
+        index: The restored one.
+        holders: Who holds which head.
+        head: The new one.
+        chain: Names of the snapshot files it stands on. Of the others nobody knows what they need: every file.
     """
 
     def write(tx: Writing) -> None:
-        files = tuple(file_rows(tx))
+        files = tuple(sorted(file_rows(tx)))
         for name, nodes in holders.items():
             put_head_row(tx, name, PlacedHead(InstanceId(b""), files, nodes, nodes))
-        put_head_row(tx, head_name(head), PlacedHead(head.writer, files))
+        put_head_row(tx, head_name(head), PlacedHead(head.writer, tuple(chain)))
 
     commit(index, write)
 

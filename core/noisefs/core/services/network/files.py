@@ -33,6 +33,7 @@ from noisefs.core.ports.nodes import Car
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.census import wanted_copies
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.packs.copies import drop_copies, keep, set_copies
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
@@ -90,7 +91,7 @@ class NodeFiles:
         geometry: Geometry,
         copies: int,
     ) -> None:
-        """``snapshots``: their folder on this disk. ``copies``: wanted of each file."""
+        """``snapshots``: their folder on this disk. ``copies``: of each file; a bucket's class may ask for more."""
         self._snapshots = snapshots
         self._nodes = nodes
         self._index = index
@@ -101,6 +102,7 @@ class NodeFiles:
         self._keys = keys
         self._geometry = geometry
         self._copies = copies
+        self._wanted = copies
         self._sealer = RootSealer(keys.store_id, keys.store_key)
 
     # ------------------------------------------------------------------ placing
@@ -115,6 +117,9 @@ class NodeFiles:
         """
         found = await self._workers.run(Lane.BACKGROUND, self._chains)
         rows = await self._workers.run(Lane.BACKGROUND, self._index.read, file_rows)
+        self._wanted = await self._workers.run(
+            Lane.BACKGROUND, self._index.read, lambda tx: wanted_copies(tx, self._copies)
+        )
         best: Placed | None = None
         for chain in reversed(found):
             previous: RootId | None = None
@@ -125,7 +130,7 @@ class NodeFiles:
                     break
                 rows[info.name] = row
                 previous = row.root
-                whole = whole and len(self._nodes.counted(row.nodes)) >= self._copies
+                whole = whole and len(self._nodes.counted(row.nodes)) >= self._wanted
             else:
                 assert previous is not None, "a chain has a file at least"
                 best = Placed(tuple(chain), previous, whole)
@@ -152,7 +157,7 @@ class NodeFiles:
 
     async def _ensure(self, info: SnapshotInfo, previous: RootId | None, row: Copies | None) -> Copies | None:
         """The row of a file that has a copy that counts; ``None`` where it could be put nowhere."""
-        if row is not None and len(self._nodes.counted(row.nodes)) >= self._copies:
+        if row is not None and len(self._nodes.counted(row.nodes)) >= self._wanted:
             return row
         prepared: _Prepared | None = None
         tried: set[str] = set()
@@ -173,7 +178,7 @@ class NodeFiles:
         blocks = blocks_of(info.size_bytes, self._geometry.block_bytes)
         fit = [one for one in self._nodes.places(blocks * self._geometry.block_bytes, blocks) if one.name not in tried]
         places = {one.name: one for one in (*fit, *self._nodes.places_of(held))}
-        wanted = place(info.name.encode(), places.values(), self._copies, held=held)
+        wanted = place(info.name.encode(), places.values(), self._wanted, held=held)
         return {name: n for name, n in wanted.items() if n > held.count(name) and name not in tried}
 
     async def _note(
@@ -188,12 +193,12 @@ class NodeFiles:
         key, now_us = file_copies_key(prepared.info.name), self._clock.now_us()
         before = row or Copies(prepared.root)
         nodes = tuple(name for name in before.nodes if name not in confirmed) + confirmed
-        enough = len(self._nodes.counted(nodes)) >= self._copies
+        enough = len(self._nodes.counted(nodes)) >= self._wanted
         new = msgspec.structs.replace(
             before,
             root=prepared.root,
             nodes=nodes,
-            wanted=self._copies,
+            wanted=self._wanted,
             confirmed_us=before.confirmed_us or (now_us if enough else 0),
             asked=tuple(name for name in dict.fromkeys((*before.asked, *asked)) if name not in confirmed),
         )
