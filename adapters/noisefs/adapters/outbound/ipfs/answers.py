@@ -29,6 +29,7 @@ _PIN_BYTES: Final = 400
 _LIST_START: Final = b"{"
 _LIST_END: Final = b"}\n"
 _ID_CHARS: Final = 59
+_SHOWN_CHARS: Final = 300
 
 
 def id_text(name: BlockId | RootId | bytes) -> str:
@@ -55,8 +56,8 @@ def failure(node: str, doing: str, status: int, body: bytes) -> NodeUnavailable:
     if status in (404, 405) and not body.startswith(b"{"):
         return NodeRefused(node, doing, f"it does not know this call ({status}): is this the address of a Kubo RPC?")
     if status == 507 or _FULL.search(text):
-        return NodeFull(node, doing, text or status)
-    return NodeUnavailable(node, doing, text or f"status {status}")
+        return NodeFull(node, doing, shorten(text) or status)
+    return NodeUnavailable(node, doing, shorten(text) or f"status {status}")
 
 
 def message_of(body: bytes) -> str:
@@ -67,7 +68,12 @@ def message_of(body: bytes) -> str:
         content = body.decode(errors="replace")
     if isinstance(content, dict):
         content = content.get("Message") or content.get("Error") or content.get("message") or ""
-    return " ".join(str(content).split())[:300]
+    return " ".join(str(content).split())
+
+
+def shorten(text: str) -> str:
+    """A long message without its middle: the cause stands at its end."""
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS // 2]} … {text[-_SHOWN_CHARS // 2 :]}"
 
 
 def row_of(node: str, doing: str, line: bytes) -> Json:
@@ -103,10 +109,10 @@ def check_import(node: str, doing: str, root: RootId, rows: list[Json]) -> None:
         if not why:
             return
         if _FULL.search(why):
-            raise NodeFull(node, doing, why)
+            raise NodeFull(node, doing, shorten(why))
         if _ABSENT.search(why):
-            raise LinksMissing(node, doing, why)
-        raise NodeUnavailable(node, doing, why)
+            raise LinksMissing(node, doing, shorten(why))
+        raise NodeUnavailable(node, doing, shorten(why))
     raise NodeUnavailable(node, doing, "the answer does not tell what became of the root")
 
 

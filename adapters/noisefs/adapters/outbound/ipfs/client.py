@@ -5,7 +5,7 @@ Belongs to one event loop. What only reads is tried once more where a kept conne
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -200,7 +200,8 @@ class HttpNode:
         if rest.strip():
             yield row_of(self.node, doing, rest)
 
-    def _request(
+    @asynccontextmanager
+    async def _request(
         self,
         method: str,
         path: str,
@@ -208,10 +209,11 @@ class HttpNode:
         *,
         body: bytes | CarBody | aiohttp.FormData | None,
         headers: Mapping[str, str] | None,
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One exchange. A body that is still on its way when the answer is done is given up, never waited for."""
         if self._telemetry is not None:
             self._telemetry.count(Counter.NODE_CALLS, 1, (self.node, doing))
-        return self._open().request(
+        response = await self._open().request(
             method,
             URL(f"{self.base}{path}", encoded=True),
             data=body,
@@ -219,6 +221,12 @@ class HttpNode:
             allow_redirects=False,
             expect100=isinstance(body, CarBody),
         )
+        try:
+            yield response
+        except BaseException:
+            response.close()
+            raise
+        response.release()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -237,7 +245,7 @@ class HttpNode:
 
     async def _take(self, response: aiohttp.ClientResponse, doing: str, at_most: int) -> bytes:
         if (response.content_length or 0) <= at_most and response.content_length is not None:
-            return await response.read()
+            return await response.content.read()
         pieces, size = [], 0
         while piece := await response.content.readany():
             size += len(piece)

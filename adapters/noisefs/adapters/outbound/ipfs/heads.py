@@ -6,7 +6,7 @@ from typing import Final, cast
 
 import aiohttp
 
-from noisefs.adapters.outbound.ipfs.answers import id_text, message_of
+from noisefs.adapters.outbound.ipfs.answers import id_text, message_of, shorten
 from noisefs.adapters.outbound.ipfs.client import HttpNode, rpc_path
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import ID_BYTES, StoreId
@@ -42,7 +42,9 @@ class MfsHeads:
         put = rpc_path("block/put", cid_codec="raw", mhtype="sha2-256", mhlen="32", pin=False)
         stored = await self._answer("POST", put, "block/put", body=form)
         if cid.encode() not in stored:
-            raise NodeUnavailable(self._rpc.node, "block/put", f"it stored something else: {message_of(stored)}")
+            raise NodeUnavailable(
+                self._rpc.node, "block/put", f"it stored something else: {shorten(message_of(stored))}"
+            )
         copy = rpc_path("files/cp", [f"/ipfs/{cid}", path], parents=True, offline=True)
         if await self._rpc.whole("POST", copy, "files/cp", unless=_TAKEN, again=False) is None:
             await self._check_same(path, cid)
@@ -83,7 +85,7 @@ class MfsHeads:
         path = rpc_path("files/rm", [_path(store_id, name)])
         told = await self._rpc.whole("POST", path, "files/rm", unless=_ABSENT)
         if told and _ABSENT[0] not in message_of(told):
-            raise NodeUnavailable(self._rpc.node, "files/rm", message_of(told))
+            raise NodeUnavailable(self._rpc.node, "files/rm", shorten(message_of(told)))
 
     async def _list(self, folder: str) -> list[str]:
         raw = await self._rpc.whole("POST", rpc_path("files/ls", [folder]), "files/ls", unless=_ABSENT)
@@ -93,7 +95,7 @@ class MfsHeads:
             entries = json.loads(raw)["Entries"] or []
             return [cast(str, entry["Name"]) for entry in entries]
         except (ValueError, KeyError, TypeError) as exc:
-            raise NodeUnavailable(self._rpc.node, "files/ls", f"a broken list: {message_of(raw)}") from exc
+            raise NodeUnavailable(self._rpc.node, "files/ls", f"a broken list: {shorten(message_of(raw))}") from exc
 
     async def _answer(self, method: str, path: str, doing: str, *, body: aiohttp.FormData | None = None) -> bytes:
         answer = await self._rpc.whole(method, path, doing, body=body, again=body is None)

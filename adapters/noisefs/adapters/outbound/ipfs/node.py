@@ -11,6 +11,7 @@ from noisefs.adapters.outbound.ipfs.heads import MfsHeads
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.multipart import CarBody
 from noisefs.adapters.outbound.ipfs.probe import Probe
+from noisefs.adapters.outbound.ipfs.together import together
 from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
 from noisefs.core.domain.root import links_of
@@ -267,9 +268,4 @@ async def _each(
         async with gate:
             return await ask(name)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(name)) for name in names]
-    except* NodeUnavailable as broken:
-        raise broken.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return await together(*(one(name) for name in names))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from noisefs.adapters.outbound.ipfs.answers import Json, judge_version
 from noisefs.adapters.outbound.ipfs.client import HttpNode, rpc_path
 from noisefs.adapters.outbound.ipfs.private import why_public
+from noisefs.adapters.outbound.ipfs.together import together
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.nodes import NodeState
 
@@ -38,31 +39,30 @@ class Probe:
 
     async def state(self) -> NodeState:
         """All there is to know, within ``state_s``. Never raises."""
-        broken = ""
         try:
-            async with asyncio.TaskGroup() as group:
-                version, identity = (group.create_task(self._ask(call)) for call in ("version", "id"))
-                size, system, peers, config = (
-                    group.create_task(self._try(call))
-                    for call in ("repo/stat?size-only=true", "diag/sys", "swarm/peers", "config/show")
-                )
-                gateway = group.create_task(self._ask_gateway())
-        except* NodeUnavailable as failed:
-            broken = str(failed.exceptions[0])
-        if broken:
-            return NodeState(usable=False, reason=broken)
-        usable, reason = judge_version(str(version.result().get("Version", "")))
-        room = await self._room(system.result())
-        public = why_public(config.result(), has_swarm_key=room.has_swarm_key) if config.result() else None
+            version, identity, size, system, peers, config = await together(
+                self._ask("version"),
+                self._ask("id"),
+                self._try("repo/stat?size-only=true"),
+                self._try("diag/sys"),
+                self._try("swarm/peers"),
+                self._try("config/show"),
+            )
+        except NodeUnavailable as exc:
+            return NodeState(usable=False, reason=str(exc))
+        gateway = await self._ask_gateway()
+        usable, reason = judge_version(str(version.get("Version", "")))
+        room = await self._room(system)
+        public = why_public(config, has_swarm_key=room.has_swarm_key) if config else None
         return NodeState(
             usable=usable,
-            reason="; ".join(part for part in (reason, gateway.result(), public) if part),
-            version=str(version.result().get("Version", "")),
-            peer_id=str(identity.result().get("ID", "")),
+            reason="; ".join(part for part in (reason, gateway, public) if part),
+            version=str(version.get("Version", "")),
+            peer_id=str(identity.get("ID", "")),
             free_bytes=room.free_bytes,
             free_inodes=room.free_inodes,
-            repo_bytes=_number(size.result(), "RepoSize"),
-            peers=len(cast(list[object], peers.result()["Peers"] or [])) if "Peers" in peers.result() else None,
+            repo_bytes=_number(size, "RepoSize"),
+            peers=len(cast(list[object], peers["Peers"] or [])) if "Peers" in peers else None,
             public=None if public is None else bool(public),
         )
 
