@@ -54,7 +54,7 @@ class Stream:
     """A pack's stream, and why its source failed, if it did: a node that was sent a broken stream is not to blame."""
 
     def __init__(self, raw: bytes, links: tuple[BlockId, ...], block_bytes: int, batch: int, fill: Fill) -> None:
-        """``raw``: the root, which links ``links``."""
+        """``raw``: the root; ``links``: the names of the blocks to send, of those that it links."""
         self._raw = raw
         self._links = links
         self._block_bytes = block_bytes
@@ -103,14 +103,24 @@ class Stream:
 
 
 def stream_from_disk(
-    pack_id: PackId, raw: bytes, links: tuple[BlockId, ...], packs: PackStore, workers: Workers, geometry: Geometry
+    pack_id: PackId,
+    raw: bytes,
+    links: tuple[BlockId, ...],
+    packs: PackStore,
+    workers: Workers,
+    geometry: Geometry,
+    *,
+    first: int = 0,
 ) -> Stream:
-    """A pack's stream from this machine's disk. What the disk has damaged, the node refuses."""
+    """A pack's stream from this machine's disk. What the disk has damaged, the node refuses.
 
-    async def fill(first: int, places: list[memoryview]) -> None:
-        await workers.run(Lane.BACKGROUND, packs.read, pack_id, first, places)
+    ``first``: blocks that stay out of it, from the pack's first one on.
+    """
 
-    return Stream(raw, links, geometry.block_bytes, BATCH, fill)
+    async def fill(number: int, places: list[memoryview]) -> None:
+        await workers.run(Lane.BACKGROUND, packs.read, pack_id, first + number, places)
+
+    return Stream(raw, links[first:], geometry.block_bytes, BATCH, fill)
 
 
 def stream_from_node(

@@ -4,17 +4,17 @@ Promise: whatever a node may hold because of us is in a row before the node hear
 imports are quickest so, and nothing is let go of or collected meanwhile.
 """
 
+import functools
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
 from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.records import Copies, Pack, PackState, decode
-from noisefs.core.errors import NodeUnavailable, NoisefsError
+from noisefs.core.errors import LinksMissing, NodeUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Node
@@ -59,12 +59,14 @@ class Copier:
         Args:
             pack: It is a pack: one that is not sealed, or is being dropped, gets no row.
         """
-        return await self._commits.run(partial(self._begin, key, root, tuple(names), wanted, pack))
+        return await self._commits.run(functools.partial(self._begin, key, root, tuple(names), wanted, pack))
 
-    async def send(self, key: bytes, stream: Stream, name: str, copies: int, *, by: str) -> bool:
+    async def send(self, key: bytes, stream: Stream, name: str, copies: int, *, by: str, partial: bool = False) -> bool:
         """Import a stream on a node, and confirm it; tells whether it is there. After :meth:`begin`.
 
-        ``by``: where the stream comes from, for the counters.
+        Args:
+            by: Where the stream comes from, for the counters.
+            partial: It lacks blocks that the node should have; that it has not is no failure.
         """
         node = self._nodes.get(name)
         if node is None:
@@ -78,7 +80,8 @@ class Copier:
                     return False  # whoever asked for it looks there
                 if not isinstance(exc, NodeUnavailable):
                     raise
-                self._nodes.failed(name, exc)
+                if not (partial and isinstance(exc, LinksMissing)):
+                    self._nodes.failed(name, exc)
                 return False
             self._telemetry.count(Counter.NODE_SENT, car.size_bytes, (name,))
             self._nodes.worked(name, size_bytes=car.size_bytes, blocks=car.blocks)
@@ -106,7 +109,7 @@ class Copier:
         count = None if node is None else await self.count_on(node, row.root)
         if not count or count < copies:
             return False
-        return await self._commits.run(partial(self._arrived, key, row.root, name, count))
+        return await self._commits.run(functools.partial(self._arrived, key, row.root, name, count))
 
     async def ask(self, key: bytes, row: Copies, names: Sequence[str]) -> Copies:
         """The row after these nodes were asked whether they hold it. One that does not answer stays as it was."""
@@ -115,7 +118,7 @@ class Copier:
             count = await self.count_on(node, row.root)
             if count is not None:
                 found[node.name] = count
-        return await self._commits.run(partial(self._note, Heard(key, row, found))) or row
+        return await self._commits.run(functools.partial(self._note, Heard(key, row, found))) or row
 
     async def heard(self, answers: Iterable[Heard]) -> None:
         """Write down what nodes said, where nothing else was written meanwhile."""
@@ -178,7 +181,7 @@ class Copier:
         if copies < 1:
             return False
         self._telemetry.count(Counter.COPIES_MADE, copies, (by,))
-        return await self._commits.run(partial(self._arrived, key, root, name, copies))
+        return await self._commits.run(functools.partial(self._arrived, key, root, name, copies))
 
     def _arrived(self, key: bytes, root: RootId, name: str, copies: int, tx: Writing) -> bool:
         row = copies_of(tx, key)

@@ -4,7 +4,7 @@ Nothing here is on the path of a request but :attr:`Network.nodes` and :attr:`Ne
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,6 +138,8 @@ class Network:
         epoch: Callable[[], int] = lambda: 0,
         owns: Callable[[], Awaitable[bool]] | None = None,
         covered: Callable[[], Awaitable[int]] | None = None,
+        held: Callable[[PackId], Mapping[str, int]] | None = None,
+        on_confirmed: Callable[[PackId], None] | None = None,
     ) -> None:
         """Wire everything; nobody is asked before the jobs run.
 
@@ -149,11 +151,12 @@ class Network:
             owns: Whether no other gateway took this store over; asked before anything is let go of or collected.
                 ``None``: nobody can.
             covered: The last commit that a snapshot on nodes reaches. ``None``: there are no snapshots on nodes.
+            held: How many of a pack's blocks, from the first one on, nodes hold pinned under interim roots.
+            on_confirmed: Told of packs that have all their copies, or are no more.
         """
         self.settings = settings
         self._clock = clock
-        self._index = index
-        self._workers = workers
+        self._on_confirmed = on_confirmed if on_confirmed is not None else _tells_nobody
         self.nodes = Nodes(
             nodes,
             clock=clock,
@@ -201,6 +204,8 @@ class Network:
             copier=self.copier,
             patience=Patience(clock, entropy),
             at_once=settings.uploads_at_once,
+            held=held if held is not None else _holds_nothing,
+            on_confirmed=self._on_confirmed,
         )
         self.repair = Repair(
             index=index,
@@ -261,6 +266,7 @@ class Network:
     def pack_dropped(self, pack_id: PackId) -> None:
         """A pack is no more; its rows say so already."""
         self.roots.forget(pack_id)
+        self._on_confirmed(pack_id)
         self._dropped.append(pack_id)
         self.unpins.wake.set()
 
@@ -373,3 +379,11 @@ async def _nobody_can() -> bool:
 
 async def _nothing() -> int:
     return 0
+
+
+def _holds_nothing(_pack_id: PackId) -> Mapping[str, int]:
+    return {}
+
+
+def _tells_nobody(_pack_id: PackId) -> None:
+    return

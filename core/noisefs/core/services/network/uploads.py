@@ -1,18 +1,20 @@
 """Uploads: every sealed pack goes onto as many nodes as it shall have copies.
 
-Promise: a pack is found again after a crash at any step, and nothing is sent twice that a node says it has. Packs do
-not wait for each other: one that fails is left alone for a while of its own, and one whose node is busy lets others
-pass. A pack is confirmed once as many nodes as it shall have said that they hold all of it; with fewer nodes usable it
-goes onto those there are, and the rest follows. Cost: one SHA-256 a block, and the pack's bytes once for each copy.
+Promise: a pack is found again after a crash at any step, and nothing is sent twice that a node says it has, nor blocks
+that it holds under interim roots. Packs do not wait for each other: one that fails is left alone for a while of its
+own, and one whose node is busy lets others pass. A pack is confirmed once as many nodes as it shall have said that they
+hold all of it; with fewer nodes usable it goes onto those there are, and the rest follows. Cost: one SHA-256 a block,
+and the pack's bytes once for each copy.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.records import Copies
 from noisefs.core.domain.root import root_id
 from noisefs.core.errors import BlockUnavailable, NoisefsError
@@ -64,8 +66,16 @@ class Uploads:
         copier: Copier,
         patience: Patience,
         at_once: int,
+        held: Callable[[PackId], Mapping[str, int]],
+        on_confirmed: Callable[[PackId], None],
     ) -> None:
-        """``packs``: on this machine's disk."""
+        """Upload nothing before :meth:`run`.
+
+        Args:
+            packs: On this machine's disk.
+            held: How many of a pack's blocks, from the first one on, nodes hold pinned under interim roots.
+            on_confirmed: Told of packs that have all their copies, or are no more.
+        """
         self._index = index
         self._packs = packs
         self._commits = commits
@@ -78,6 +88,8 @@ class Uploads:
         self._copier = copier
         self._patience = patience
         self._at_once = at_once
+        self._held = held
+        self._on_confirmed = on_confirmed
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
 
@@ -90,21 +102,23 @@ class Uploads:
         self._patience.keep_only(found.keys)
         waiting = [task for task in found.uploads if self._patience.is_ready(task.key)]
         until_s = self._clock.monotonic_s() + STEP_S
-        running: dict[asyncio.Task[bool], Task] = {}
+        running: dict[asyncio.Task[bool], tuple[Task, frozenset[str]]] = {}
         confirmed = left = 0
         try:
             while waiting or running:
                 late = self._clock.monotonic_s() >= until_s
                 while not late and len(running) < self._at_once:
-                    task = self._next(waiting, found.wanted, alone=not running)
-                    if task is None:
+                    begun = self._next(
+                        waiting, found.wanted, frozenset().union(*(names for _, names in running.values()))
+                    )
+                    if begun is None:
                         break
-                    running[asyncio.create_task(self._try(task, found.wanted))] = task
+                    running[asyncio.create_task(self._try(begun[0], found.wanted))] = begun
                 if not running:
                     break
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for ended in done:
-                    task = running.pop(ended)
+                    task, _names = running.pop(ended)
                     if ended.result():
                         confirmed += 1
                         if task in found.uploads:
@@ -117,13 +131,14 @@ class Uploads:
             await asyncio.gather(*running, return_exceptions=True)
         return Uploaded(confirmed, left + len(waiting))
 
-    def _next(self, waiting: list[Task], wanted: int, *, alone: bool) -> Task | None:
-        """Take the first pack of which no node is busy; where nothing is under way, the first one."""
+    def _next(self, waiting: list[Task], wanted: int, busy: frozenset[str]) -> tuple[Task, frozenset[str]] | None:
+        """Take the first pack of which no node is ``busy``, and its nodes."""
         for number, task in enumerate(waiting[:LOOKED_THROUGH]):
-            targets = self._targets(task, task.row, wanted)
-            if not any(self._nodes.changing(name).locked() for name in targets):
-                return waiting.pop(number)
-        return waiting.pop(0) if alone and waiting else None
+            targets = frozenset(self._targets(task, task.row, wanted))
+            if not targets & busy:
+                del waiting[number]
+                return task, targets
+        return None
 
     def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
         blocks = task.pack.blocks if task.pack is not None else 0
@@ -159,20 +174,36 @@ class Uploads:
         targets = self._targets(task, row, wanted)
         begun = await self._copier.begin(pack_id, root_id(raw), list(targets), wanted, pack=True)
         if begun is None:
+            self._on_confirmed(pack_id)
             return True  # it was dropped
         if begun.root != root_id(raw):
             self._roots.forget(pack_id)
             return False  # another process was quicker: go on with its root, next time
-        stream = stream_from_disk(
-            pack_id, raw, await self._roots.links(pack_id), self._packs, self._workers, self._geometry
+        held = self._held(pack_id)
+        links = await self._roots.links(pack_id)
+        sent = await asyncio.gather(
+            *(self._send(pack_id, raw, links, name, copies, held.get(name, 0)) for name, copies in targets.items())
         )
-        await asyncio.gather(
-            *(self._copier.send(pack_id, stream, name, copies, by="import") for name, copies in targets.items())
-        )
-        if stream.failure is not None:
-            raise stream.failure
+        for failure in filter(None, sent):
+            raise failure
         after = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, pack_id))
-        return after is None or bool(after.confirmed_us)
+        if after is not None and not after.confirmed_us:
+            return False
+        self._on_confirmed(pack_id)
+        return True
+
+    async def _send(
+        self, pack_id: PackId, raw: bytes, links: tuple[BlockId, ...], name: str, copies: int, held: int
+    ) -> NoisefsError | None:
+        """Bring a pack to a node that holds its first ``held`` blocks already; why it cannot be read, if it cannot."""
+        for first in (held, 0) if held else (0,):
+            stream = stream_from_disk(pack_id, raw, links, self._packs, self._workers, self._geometry, first=first)
+            by = "link" if first else "import"
+            if await self._copier.send(pack_id, stream, name, copies, by=by, partial=bool(first)):
+                return None
+            if stream.failure is not None:
+                return stream.failure
+        return None
 
     async def _root(self, task: Task, row: Copies | None) -> bytes | None:
         """The pack's root, made now where there is none; ``None``: nodes that may have it cannot be asked now."""
