@@ -166,12 +166,8 @@ class Upkeep:
 
     async def step(self) -> None:
         """Every job once."""
-        await self.network.nodes.look()
-        await self.network.uploads.run()
-        await self.network.health.run()
-        await self.network.repair.run()
-        await self.network.unpins.run()
-        await self.network.strays.run()
+        for job in self.network.jobs():
+            await job.step()
 
     async def settle(self, rounds: int = 12) -> None:
         """Every job again and again, with enough time between for whatever waits."""

@@ -166,9 +166,8 @@ class Uploads:
         if raw is None:
             return False
         if row is not None and row.root == root_id(raw):
-            # An earlier attempt was cut off: nothing is sent to a node that has it.
-            ready = [name for name in dict.fromkeys((*row.nodes, *row.asked)) if self._nodes.is_ready(name)]
-            row = await self._copier.ask(pack_id, row, ready)
+            # An earlier attempt was cut off, or a crash: nothing is sent to a node that has it.
+            row = await self._copier.ask(pack_id, row, [node.name for node in self._nodes.usable()])
         else:
             row = None
         targets = self._targets(task, row, wanted)
