@@ -82,7 +82,7 @@ async def open_store(
                 running += networked.jobs(store, evictor)
                 stack.callback(networked.network.interrupt)
             jobs.start(running)
-        yield Administered(store, snapshots, None if networked is None else networked.network)
+        yield Administered(store, snapshots, None if networked is None else networked.network, serving=background)
 
 
 def _store(ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None) -> Store:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,22 +74,36 @@ def _secret(field: str, value: SecretStr | None, file: Path | None) -> str:
     return "" if value is None else value.get_secret_value()
 
 
-async def check_nodes(config: IpfsConfig, nodes: Sequence[Node]) -> list[NodeState]:
-    """Ask every node how it is; returns what they say. One that does not answer is nobody's mistake.
+def check_public(config: IpfsConfig, states: Mapping[str, NodeState | None]) -> None:
+    """Refuse nodes that say they are part of the public network. One that says nothing is nobody's mistake.
 
     Raises:
-        ConfigError: A node is part of the public network, and the configuration does not allow that.
+        ConfigError: There is one, and the configuration does not allow it.
     """
-    states = await asyncio.gather(*(node.state() for node in nodes))
-    for node, state in zip(nodes, states, strict=True):
-        if state.public and not config.public:
+    for name, state in states.items():
+        if state is not None and state.public and not config.public:
             raise ConfigError(
                 "ipfs.nodes",
-                node.name,
-                f"it is a node of the public network ({state.reason or 'no swarm key'}): everybody would see which "
-                "node holds which pack, its size and when it came; make it private, or set ipfs.public = true",
+                name,
+                "it is part of the public network: everybody would see which node holds which pack, its size and when "
+                "it came; give it a swarm key, or set ipfs.public = true",
             )
-    return states
+
+
+async def ask_nodes(config: IpfsConfig, telemetry: Telemetry) -> dict[str, NodeState]:
+    """What every configured node says of itself now.
+
+    Raises:
+        ConfigError: A node is configured wrongly, or is public and may not be.
+    """
+    nodes = nodes_of(config, telemetry)
+    try:
+        states = await asyncio.gather(*(node.state() for node in nodes))
+    finally:
+        await asyncio.gather(*(node.close() for node in nodes))
+    found = {node.name: state for node, state in zip(nodes, states, strict=True)}
+    check_public(config, found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +186,8 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
         epoch=lambda: ground.head.epoch.counter,
     )
     try:
-        await check_nodes(ipfs, nodes)
+        await network.nodes.look()
+        check_public(ipfs, {name: network.nodes.state(name) for name in network.nodes.names})
         fetcher = Fetcher(
             nodes=network.nodes,
             roots=network.roots,

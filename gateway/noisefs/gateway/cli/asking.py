@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +13,15 @@ from noisefs.gateway.folder import Folder
 
 
 def run(
-    data: Path, config_file: Path | None, operation: str, parameters: Mapping[str, object], *, doing: str = ""
+    data: Path,
+    config_file: Path | None,
+    operation: str,
+    parameters: Mapping[str, object],
+    *,
+    doing: str = "",
+    quiet: bool = False,
 ) -> object:
-    """The answer of an operation. ``doing``: what to show on a terminal while it takes its time.
+    """The answer of an operation. ``doing``: what to show on a terminal while it takes its time; ``quiet``: nothing.
 
     Raises:
         NoisefsError: What the operation raised, or why the store cannot be used.
@@ -23,7 +30,7 @@ def run(
 
     folder = Folder(data.absolute())
     folder.require_store()
-    with Console(stderr=True).status(doing or operation):
+    with nullcontext() if quiet else Console(stderr=True).status(doing or operation):
         try:
             return ask(folder.socket, operation, parameters)
         except NoServer:

@@ -1,5 +1,6 @@
 """``noisefs config``."""
 
+import asyncio
 import sys
 from typing import Annotated, Final
 
@@ -27,14 +28,23 @@ def show_config(*, config: ConfigFile = None, assignments: Assignments = None, a
 
 @configuration.command("check")
 def check_config(*, config: ConfigFile = None, assignments: Assignments = None, as_json: Json = False) -> None:
-    """Check the configuration, files it points to included, without serving. Ends with 2 where something is wrong."""
+    """Check the configuration, files it points to and nodes included, without serving.
+
+    Ends with 2 where something is wrong. A node that does not answer now is told, and is no mistake.
+    """
+    from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
     from noisefs.gateway.config.load import load
+    from noisefs.gateway.networking import ask_nodes
     from noisefs.gateway.tls import check_exposure, server_context
 
     loaded = load(config, assignments=assignments or ())
     server_context(loaded.config.tls)
     check_exposure(loaded.config)
-    output.show({"ok": True, "fields_set": len(loaded.origins)}, as_json=as_json)
+    found: dict[str, object] = {"ok": True, "fields_set": len(loaded.origins)}
+    if loaded.config.ipfs.nodes:
+        states = asyncio.run(ask_nodes(loaded.config.ipfs, PrometheusTelemetry()))
+        found["nodes"] = {name: "ready" if state.usable else state.reason for name, state in states.items()}
+    output.show(found, as_json=as_json)
 
 
 @configuration.command("table")

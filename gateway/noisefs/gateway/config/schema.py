@@ -207,7 +207,7 @@ class IpfsConfig(Table):
         default=0,
         ge=0,
         description="Packs that nodes hold leave the disk, the longest unread first, when local packs take this much; "
-        "0: they all stay. At least 8 packs (512MiB) stay.",
+        "0: they all stay. At least 4 packs (256MiB) stay.",
     )
     upload_bytes_per_s: Size = Field(default=0, ge=0, description="Bandwidth of all uploads to nodes; 0: no limit.")
     min_free_bytes: Size = Field(default=_GIB, ge=0, description="Free space a node must have left to get a pack.")

@@ -32,8 +32,8 @@ from noisefs.core.services.packs.seeds import SeedPool
 
 log = logging.getLogger(__name__)
 
-LEAST_PACKS: Final = 8
-"""The limit is never below so many packs: the open ones, those made ready, and some on their way to nodes."""
+LEAST_PACKS: Final = 4
+"""The limit is never below so many packs: two that are open, and some on their way to nodes."""
 
 DOWN_TO: Final = 0.95
 """Packs leave until so much of the limit is taken."""

@@ -21,11 +21,15 @@ P = TypeVar("P", bound=Parameters)
 
 @dataclass(frozen=True, slots=True)
 class Administered:
-    """What administration works on: a running store, its snapshots, and its nodes if it has any."""
+    """What administration works on: a running store, its snapshots, and its nodes if it has any.
+
+    ``serving``: background jobs run beside what is asked for.
+    """
 
     store: Store
     snapshots: Snapshots
     network: Network | None = None
+    serving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

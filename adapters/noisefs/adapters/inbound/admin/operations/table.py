@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.buckets import BUCKET_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.ipfs import IPFS_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.operation import Operation
 from noisefs.adapters.inbound.admin.operations.upkeep import UPKEEP_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.users import USER_OPERATIONS
@@ -11,4 +12,5 @@ OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has para
     **USER_OPERATIONS,
     **BUCKET_OPERATIONS,
     **UPKEEP_OPERATIONS,
+    **IPFS_OPERATIONS,
 }

@@ -1,0 +1,149 @@
+"""Packs on nodes: how they stand, what nodes say, and mending what lacks copies."""
+
+import asyncio
+from typing import Any, Final
+
+from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
+from noisefs.adapters.inbound.admin.operations.users import NoParameters
+from noisefs.core.errors import InvalidArgument
+from noisefs.core.ports.workers import Lane
+from noisefs.core.services.network.census import Found
+from noisefs.core.services.network.service import Network, NodeReport
+from noisefs.core.services.network.status import PackStatus, pack_status
+
+LOOK_S: Final = 0.5
+"""Between two looks at what is left to do."""
+
+
+class NodeName(Parameters, frozen=True):
+    """One node."""
+
+    name: str
+
+
+class Repair(Parameters, frozen=True):
+    """``wait_s``: how long to go on before an answer says how much is left."""
+
+    wait_s: float = 60.0
+
+
+def _network(target: Administered) -> Network:
+    if target.network is None:
+        raise InvalidArgument("ipfs.nodes", [], "this store has no nodes: name some in the configuration")
+    return target.network
+
+
+async def _pack_status(target: Administered) -> PackStatus:
+    store = target.store
+    return await store.workers.run(Lane.BACKGROUND, pack_status, store.index, store.geometry)
+
+
+async def status(target: Administered, _: NoParameters) -> object:
+    """How packs stand, by what was last heard."""
+    network = _network(target)
+    packs = await _pack_status(target)
+    found = await network.census.look(fresh=True)
+    reports = [report for report in await network.report() if report.configured]
+    return {
+        "clean": not (found.under_replicated or packs.waiting_packs),
+        "nodes": len(reports),
+        "nodes_ready": sum(report.ready for report in reports),
+        "copies_wanted": found.wanted,
+        "packs": packs.packs,
+        "bytes": packs.bytes,
+        "packs_by_copies": {str(copies): count for copies, count in sorted(packs.by_copies.items())},
+        "waiting_packs": packs.waiting_packs,
+        "waiting_bytes": packs.waiting_bytes,
+        "under_replicated": found.under_replicated,
+        "evicted_packs": packs.evicted_packs,
+        "evicted_bytes": packs.evicted_bytes,
+        "unpins_waiting": sum(report.unpins for report in reports),
+    }
+
+
+async def nodes(target: Administered, _: NoParameters) -> object:
+    """Every node: what it said last, and what it holds."""
+    network = _network(target)
+    packs = await _pack_status(target)
+    reports = {report.name: _node(report) for report in await network.report()}
+    for name in packs.by_node.keys() - reports.keys():
+        reports[name] = _node(NodeReport(name, "", False, False, False, False, None, 0))
+    return [row | {"packs": packs.by_node[name]} for name, row in sorted(reports.items())]
+
+
+def _node(report: NodeReport) -> dict[str, object]:
+    said = report.state
+    if not report.configured:
+        state = "not configured"
+    elif report.draining:
+        state = "draining" if report.ready else "draining, down"
+    elif report.ready:
+        state = "ready"
+    else:
+        state = "not asked yet" if said is None else "resting" if said.usable else "down"
+    return {
+        "node": report.name,
+        "state": state,
+        "zone": report.zone,
+        "managed": report.managed,
+        "version": said.version if said else "",
+        "peers": said.peers if said else None,
+        "free_bytes": said.free_bytes if said else None,
+        "repo_bytes": said.repo_bytes if said else None,
+        "unpins": report.unpins,
+        "reason": said.reason if said else "",
+    }
+
+
+async def forget(target: Administered, asked: NodeName) -> object:
+    """Forget a node that is not configured any more."""
+    return {"node": asked.name, "rows": await _network(target).forget_node(asked.name)}
+
+
+async def check(target: Administered, _: NoParameters) -> object:
+    """Ask every node for everything it should hold."""
+    found = await _network(target).check()
+    return {"clean": not _left(found)} | _shown(found)
+
+
+async def repair(target: Administered, asked: Repair) -> object:
+    """Upload and copy what lacks copies, now; where a server runs, its jobs do it."""
+    network = _network(target)
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + asked.wait_s
+    await network.nodes.look()
+    while True:
+        found = await network.census.look(fresh=True)
+        if not _left(found) or loop.time() >= until_s:
+            return {"clean": not _left(found), "left": _left(found)} | _shown(found)
+        for job in (network.uploads, network.repair):
+            job.news.set()
+            job.wake.set()
+        if target.serving:
+            await asyncio.sleep(LOOK_S)
+        else:
+            done = await network.uploads.run(), await network.repair.run()
+            if not (done[0].confirmed or done[1].mended or done[1].released):
+                await asyncio.sleep(LOOK_S)
+
+
+def _left(found: Found) -> int:
+    return found.upload_packs + found.under_replicated
+
+
+def _shown(found: Found) -> dict[str, object]:
+    return {
+        "copies_wanted": found.wanted,
+        "waiting_packs": found.upload_packs,
+        "under_replicated": found.under_replicated,
+        "surplus": len(found.surplus),
+    }
+
+
+IPFS_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has parameters of its own
+    "ipfs.status": Operation(NoParameters, status),
+    "ipfs.nodes": Operation(NoParameters, nodes),
+    "ipfs.forget": Operation(NodeName, forget),
+    "ipfs.check": Operation(NoParameters, check),
+    "ipfs.repair": Operation(Repair, repair),
+}

@@ -1,0 +1,94 @@
+"""``noisefs ipfs``."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from noisefs.gateway.cli import output
+from noisefs.gateway.cli.asking import answer, run
+from noisefs.gateway.cli.exit_codes import FOUND
+from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+
+ipfs: Final = typer.Typer(no_args_is_help=True, help="Packs on IPFS nodes: how they stand, and mending them.")
+
+STEP_S: Final = 2.0
+"""Between two looks of a progress bar at how much is left."""
+STUCK_S: Final = 60.0
+"""A repair that brings nothing more about for so long is given up."""
+
+
+@ipfs.command("status")
+def show_status(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Packs by how many copies they have, those that wait for nodes, and those that are on nodes only.
+
+    By what nodes last said; `noisefs ipfs check` asks them.
+    """
+    answer(data, config, "ipfs.status", {}, as_json=as_json, doing="counting packs")
+
+
+@ipfs.command("nodes")
+def show_nodes(
+    *,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Forget a node that is not configured any more: what it holds does not count."
+        ),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the nodes: state, version, zone, free space, packs they hold, roots they have still to let go of.
+
+    To take a node out of use: `drain = true` in its configuration, wait until it holds no packs, remove it there, and
+    `noisefs ipfs nodes --forget NAME`.
+    """
+    if forget is not None:
+        answer(data, config, "ipfs.forget", {"name": forget}, as_json=as_json, doing="forgetting the node")
+    else:
+        answer(data, config, "ipfs.nodes", {}, as_json=as_json, doing="asking nodes")
+
+
+@ipfs.command("check")
+def check(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Ask every node for every pack it should hold. Ends with 6 where some have too few copies."""
+    _end(answer(data, config, "ipfs.check", {}, as_json=as_json, doing="asking every node for every pack"))
+
+
+@ipfs.command("repair")
+def repair(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Give every pack the copies it shall have, now. Ends with 6 where that cannot be done.
+
+    A running server does this by itself all the time; this one waits for it, and lets nothing rest after a failure.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("packs", total=None)
+        most = least = -1
+        since = time.monotonic()
+        while True:
+            found = run(data, config, "ipfs.repair", {"wait_s": STEP_S}, quiet=True)
+            left = _mapping(found)["left"]
+            most = max(most, left)
+            if least < 0 or left < least:
+                least, since = left, time.monotonic()
+            progress.update(bar, total=most, completed=most - left)
+            if not left or time.monotonic() - since > STUCK_S:
+                break
+    output.show(found, as_json=as_json)
+    _end(found)
+
+
+def _mapping(found: object) -> Mapping[str, Any]:  # Any: numbers and truth values
+    assert isinstance(found, Mapping)
+    return found
+
+
+def _end(found: object) -> None:
+    if not _mapping(found)["clean"]:
+        raise typer.Exit(FOUND)
