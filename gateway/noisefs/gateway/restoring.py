@@ -69,7 +69,7 @@ class Restored:
         head: Of the new epoch.
         found: What nodes gave.
         settled: What was found and mended.
-        packs_lost: Packs that no node holds, and in which something lives.
+        packs_lost: Packs that no node holds, and in which something lived.
         packs_rebuilt: Packs that were open, put together again.
         lost_s: Age of the newest thing that came back: what was written since may be lost (RPO).
         took_s: How long it took (RTO).

@@ -16,7 +16,7 @@ from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.manifest import Manifest
 from noisefs.core.domain.records import Pack, PackState, encode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.ports.index import Index, Table, Writing
+from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore, StoredPack
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.bodies.cells import CellReader
@@ -93,10 +93,11 @@ class Settler:
     geometry: Geometry
 
     def run(self, now_us: int) -> tuple[ReconcileReport, list[str]]:
-        """Do it all; what was found and mended, and packs that are nowhere although something lives in them."""
+        """Do it all; what was found and mended, and packs that are nowhere although something lived in them."""
         there = {pack.pack_id for pack in self.packs.list()}
         rows = self.index.read(pack_rows)
         gone = {pack_id: row for pack_id, row in rows.items() if pack_id not in there}
+        lost = [pack_id.hex() for pack_id in gone if self.index.read(partial(_is_live, pack_id))]
         for pack_id, row in gone.items():
             if row.state in (PackState.OPEN, PackState.POISONED):
                 commit(self.index, partial(_close, pack_id, row))
@@ -107,8 +108,9 @@ class Settler:
         }
         manifests = KnownManifests(self.packs, self.keys, self.geometry, known)
         report = Reconciler(self.index, self.packs, manifests, self.cells, self.keys, self.geometry).run()
-        lost = [pack_id.hex() for pack_id in gone if self.index.read(partial(_is_live, pack_id))]
-        commit(self.index, partial(_forget, [pack_id for pack_id in gone if pack_id.hex() not in lost], now_us))
+        # What is nowhere has no place any more: nothing lives in those packs, but pieces of slices that are lost.
+        dead = [pack_id for pack_id in gone if not self.index.read(partial(_is_live, pack_id))]
+        commit(self.index, partial(_forget, dead, now_us))
         return report, lost
 
 
@@ -120,7 +122,7 @@ def _close(pack_id: PackId, row: Pack, tx: Writing) -> None:
     unplace(tx, pack_id)
 
 
-def _is_live(pack_id: PackId, tx: Writing) -> bool:
+def _is_live(pack_id: PackId, tx: Reading) -> bool:
     live = live_of(tx, pack_id)
     return bool(live.cells or live.slices)
 
