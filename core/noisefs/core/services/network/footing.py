@@ -1,0 +1,61 @@
+"""What a restore from nodes would begin with: the newest snapshot that enough of them hold, with a head that names it.
+
+Log records are worth nothing without it: they follow it, and are sealed under the key of its set, which that head has.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from noisefs.core.domain.head import parse_head_name
+from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.records import Copies, PlacedHead
+from noisefs.core.ports.files import StoredFile
+from noisefs.core.ports.index import Reading
+from noisefs.core.services.network.files import file_rows
+from noisefs.core.services.network.heads import head_rows
+from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.snapshots.catalog import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """The commit that the snapshot adds up to, and its set's key."""
+
+    number: int
+    key: SnapshotKey
+
+
+def placed(tx: Reading) -> tuple[dict[str, PlacedHead], dict[str, Copies]]:
+    """Heads and snapshot files that nodes hold, by name."""
+    return head_rows(tx), file_rows(tx)
+
+
+def find_footing(
+    heads: Mapping[str, PlacedHead],
+    files: Mapping[str, Copies],
+    *,
+    nodes: Nodes,
+    keys: Iterable[SnapshotKey],
+    epoch: int,
+    copies: int,
+) -> Footing | None:
+    """The newest snapshot of which ``copies`` nodes that count hold each file, and as many a head that names it.
+
+    Args:
+        heads: Of :func:`placed`, as ``files``.
+        keys: Of the keyring.
+        epoch: The present one's counter: heads of others belong to another course of history.
+    """
+    by_id = {key.key_id: key for key in keys}
+    for name in sorted(heads, reverse=True):
+        row = heads[name]
+        place = parse_head_name(name)
+        if place is None or place[0] != epoch or not row.files or len(nodes.counted(row.confirmed)) < copies:
+            continue
+        rows = [files.get(file) for file in row.files]
+        info = parse(StoredFile(row.files[-1], 0))
+        if info is None or info.key_id not in by_id:
+            continue
+        if all(one is not None and len(nodes.counted(one.nodes)) >= copies for one in rows):
+            return Footing(info.upto, by_id[info.key_id])
+    return None
