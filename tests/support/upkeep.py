@@ -210,7 +210,7 @@ class Upkeep:
         expected: dict[str, set[RootId]] = {name: set() for name in self.nodes}
         for pack_id in self.sealed():
             row = self.row(pack_id)
-            assert row is not None, (pack_id, self.store.index.read(lambda tx: tx.get(Table.PACK_LIVE, pack_id)))
+            assert row is not None, pack_id.hex()
             assert row.confirmed_us
             assert set(row.nodes) == self.holders(pack_id)
             assert not row.asked
