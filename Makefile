@@ -10,7 +10,7 @@ python := .venv/bin/python
 stage := @sh tools/stage.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help env run dev components kubo test lint types bench crash simulate format lock wheel docs clean
+.PHONY: help env run run-ipfs dev components kubo test lint types bench crash simulate format lock wheel docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ env: .venv/.program ## make .venv with the program in .venv/bin/noisefs
 
 run: .venv/.program ## serve ./noisefs-data (or DATA=folder); makes the store if there is none
 	@exec .venv/bin/noisefs serve --data $(DATA)
+
+run-ipfs: .venv/.program ## the same with packs on a private IPFS node of its own, in ./noisefs-data-ipfs
+	@$(python) tools/components.py install ipfs
+	@exec $(python) -m tools.run_ipfs --data $(DATA)
 
 dev: .venv/.dev ## env, and what tests and checks need
 
