@@ -31,7 +31,7 @@ def fetch(config: RootKeyConfig, folder: Folder, passphrase: Passphrase | None, 
         WrongRootKey: There is no key, it is readable for others, or it is no key at all.
     """
     if passphrase is None:
-        return _read_key(config.file or folder.root_key)
+        return read_key(config.file or folder.root_key)
     return passphrase.stretch(phrase_of(config, ask))
 
 
@@ -60,7 +60,7 @@ def make(config: RootKeyConfig, folder: Folder, disk: Disk, entropy: Entropy) ->
         return passphrase.stretch(phrase), passphrase
     path = config.file or folder.root_key
     if path.exists():
-        return _read_key(path), None
+        return read_key(path), None
     key = entropy.secret(KEY_BYTES)
     atomic_write(disk, str(path), format_root_key(key).encode())
     return key, None
@@ -92,7 +92,12 @@ def first_line(field: str, path: Path) -> str:
     return line
 
 
-def _read_key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """The root key in a file of mode 0600.
+
+    Raises:
+        WrongRootKey: There is none, others may read it, or it is no key at all.
+    """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="ascii", errors="replace")

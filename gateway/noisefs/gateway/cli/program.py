@@ -11,7 +11,9 @@ from noisefs.gateway.cli import exit_codes, output
 from noisefs.gateway.cli.accounts import keys, users
 from noisefs.gateway.cli.buckets import buckets
 from noisefs.gateway.cli.configuration import configuration
+from noisefs.gateway.cli.ipfs import ipfs
 from noisefs.gateway.cli.options import Json
+from noisefs.gateway.cli.recovering import recovery_sheet
 from noisefs.gateway.cli.serving import init, serve
 from noisefs.gateway.cli.upkeep import audits, clean, rebuild_index, scrub, snapshots
 
@@ -55,7 +57,9 @@ def program() -> typer.Typer:
     app.command()(scrub)
     app.command()(clean)
     app.add_typer(snapshots, name="snapshot")
+    app.add_typer(ipfs, name="ipfs")
     app.command("rebuild-index")(rebuild_index)
+    app.command("recovery-sheet")(recovery_sheet)
     app.add_typer(configuration, name="config")
     app.command()(version)
     return app

@@ -1,4 +1,4 @@
-"""``noisefs audit``, ``scrub``, ``clean``, ``snapshot`` and ``rebuild-index``."""
+"""``noisefs audit``, ``scrub``, ``clean``, ``snapshot`` and ``rebuild-index``; ``snapshot restore`` is elsewhere."""
 
 import asyncio
 from collections.abc import Mapping
@@ -81,21 +81,6 @@ def list_snapshots(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_j
     answer(data, config, "snapshot.list", {}, as_json=as_json)
 
 
-@snapshots.command("restore")
-def restore_snapshot(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `noisefs snapshot list` shows it.")],
-    *,
-    data: Data = DEFAULT_DATA,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
-    """Go back to the state of a snapshot: every later change is undone. Stop the server first.
-
-    The index that was in use is kept in DIR under another name; remove it when you do not need it any more.
-    """
-    _rebuild(data, config, name, keep_old=True, as_json=as_json)
-
-
 def rebuild_index(
     *,
     data: Data = DEFAULT_DATA,
@@ -114,22 +99,22 @@ def rebuild_index(
     keys of deleted objects; where something is lost it is kept in DIR under another name.
     Ends with 6 where something is lost.
     """
-    _rebuild(data, config, None, keep_old=keep_old, as_json=as_json)
+    rebuild(data, config, None, keep_old=keep_old, as_json=as_json)
 
 
-def _rebuild(data: Path, config_file: Path | None, upto: str | None, *, keep_old: bool, as_json: bool) -> None:
+def rebuild(data: Path, config_file: Path | None, upto: str | None, *, keep_old: bool, as_json: bool) -> None:
+    """Make the index anew, print what came back, and end with 6 where something is lost."""
     from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
-    from noisefs.gateway import logs
+    from noisefs.gateway import logs, rebuilding
     from noisefs.gateway.config.load import load
     from noisefs.gateway.folder import Folder
-    from noisefs.gateway.rebuilding import rebuild
 
     folder = Folder(data.absolute())
     folder.require_store()
     config = load(config_file).config
     logs.configure("warning")
     with Console(stderr=True).status("rebuilding the index"):
-        rebuilt = asyncio.run(rebuild(folder, config, PrometheusTelemetry(), upto, keep_old=keep_old))
+        rebuilt = asyncio.run(rebuilding.rebuild(folder, config, PrometheusTelemetry(), upto, keep_old=keep_old))
     restored, found = rebuilt.restored, rebuilt.reconciled
     report = {
         "clean": rebuilt.whole,
