@@ -8,6 +8,8 @@ from noisefs.core.errors import InvalidArgument
 
 LOCAL: Final = "local"
 IPFS: Final = "ipfs"
+HIGHEST: Final = "highest"
+"""No class of a bucket: the highest that any has, for what belongs to no bucket or to many."""
 MOST_COPIES: Final = 16
 _REPLICATED: Final = re.compile(r"replicated:([1-9][0-9]?)")
 

@@ -6,7 +6,7 @@ Functions run in the order they were queued; nothing a client asked for is retri
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -29,6 +29,10 @@ GATHER_ENOUGH: Final = 16
 """Functions that need no company: what a commit costs by itself is spread thin by then."""
 
 
+Confirm = Callable[[frozenset[str], int], Awaitable[None]]
+"""Returns when the commit of this number has the highest of these durability classes."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A function that waits for its commit, and who waits for it."""
@@ -36,6 +40,8 @@ class _Waiting:
     work: Callable[[Writing], object]
     wipe: bool
     done: asyncio.Future[object]
+    demanding: Outcome[object] | None = None
+    """What it came to, where it demands a durability class."""
 
 
 class CommitQueue:
@@ -55,11 +61,16 @@ class CommitQueue:
         self._drainer: asyncio.Task[None] | None = None
         self._closing = False
         self._relief: Callable[[], bool] | None = None
+        self._confirm: Confirm | None = None
         self._superseded = ""
 
     def relieve_with(self, relief: Callable[[], bool]) -> None:
         """Call ``relief`` on a lane when a batch meets a full disk; where it says that it made room, try once more."""
         self._relief = relief
+
+    def confirm_with(self, confirm: Confirm) -> None:
+        """Before a function's caller is answered, wait with ``confirm`` for the classes that it demanded."""
+        self._confirm = confirm
 
     def supersede(self, reason: str) -> None:
         """Refuse what waits and whatever comes, for good: another gateway goes on with the store."""
@@ -72,6 +83,7 @@ class CommitQueue:
         A cancelled caller may find its work committed or not, never half of it.
 
         Raises:
+            OutcomeUnknown: It is committed, and does not have the durability class that ``work`` demanded.
             NoisefsError: What ``work`` raised (its writes were undone), or why the whole batch failed.
         """
         if self._superseded:
@@ -79,10 +91,21 @@ class CommitQueue:
         if self._closing:
             raise Draining("the server is shutting down: no more commits are taken")
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(work, wipe, done))
+        waiting = _Waiting(work, wipe, done)
+        self._queue.append(waiting)
         if self._drainer is None:
             self._drainer = asyncio.create_task(self._drain())
-        return await done  # type: ignore[return-value]  # the future holds what `work` returned
+        value = await done
+        if waiting.demanding is not None:
+            await self._confirmed(waiting.demanding)
+        return value  # type: ignore[return-value]  # the future holds what `work` returned
+
+    async def _confirmed(self, outcome: Outcome[object]) -> None:
+        if self._confirm is None:
+            raise OutcomeUnknown(
+                f"the write is done here, and there are no nodes for the class {' or '.join(sorted(outcome.demands))}"
+            )
+        await self._confirm(outcome.demands, outcome.sequence)
 
     async def close(self) -> None:
         """Commit what waits; refuse what comes later with ``Draining``."""
@@ -135,6 +158,8 @@ class CommitQueue:
         self._telemetry.count(Counter.COMMITS)
         self._telemetry.observe(Histogram.COMMIT_GROUP, len(batch))
         for waiting, outcome in zip(batch, outcomes, strict=True):
+            if outcome.demands:
+                waiting.demanding = outcome
             _settle(waiting.done, outcome)
 
     async def _transact(self, works: list[Callable[[Writing], object]], *, wipe: bool) -> list[Outcome[object]]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterable, Collection
 from typing import Final
 
 from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.geometry import INLINE_FOREVER_BYTES, TAG_BYTES, Geometry
 from noisefs.core.domain.ids import ID_BYTES, BodyId, InstanceId
 from noisefs.core.domain.keys import KEY_BYTES
@@ -90,6 +91,7 @@ class BodyWriter:
         *,
         digests: Collection[str] = ("MD5",),
         group: bytes | None = None,
+        durability: str = LOCAL,
     ) -> StagedBody:
         """Read ``source`` to its end and stage what it gave.
 
@@ -99,6 +101,7 @@ class BodyWriter:
             source: The bytes, in pieces of any size; a piece is not kept beyond the next one.
             digests: What to compute on the way.
             group: The upload this body is a part of: bytes of one upload do not mask each other.
+            durability: The class that its cells have to get before they are named.
         """
         await self._backlog.admit()
         self._gate.check()
@@ -111,6 +114,7 @@ class BodyWriter:
             body_id if group is None else group,
             self._keys.wrap.wrap_body_key(key, body_id),
             self._instance_id,
+            durability=durability,
         )
         intake = _Intake(self, staging, BodyCipher(key, self._keys.store_id, body_id), Digests(digests))
         try:

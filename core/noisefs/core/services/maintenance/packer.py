@@ -27,7 +27,7 @@ from noisefs.core.domain.records import (
 )
 from noisefs.core.domain.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES, SharedCellBuilder
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CommitConflict
+from noisefs.core.errors import CommitConflict, PackPoisoned
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Telemetry
@@ -221,16 +221,20 @@ class Packer:
 
     async def _pack(self, batch: list[Waiting]) -> int:
         await self._placer.place(batch)
-        for pack_id in dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces):
-            await self._writer.settle_pack(pack_id)
         self._unnamed = batch
         return await self._name()
 
     async def _name(self) -> int:
-        """Commit the places of slices whose cells are durable. Where a full disk forbids it, the next run does it:
-        they are not appended a second time.
+        """Make the cells of slices durable, and commit their places. Where nodes are missing for their class, or a full
+        disk forbids it, the next run does it: they are not appended a second time.
         """
         batch = self._unnamed
+        try:
+            for pack_id in dict.fromkeys(piece.pack_id for waiting in batch for piece in waiting.pieces):
+                await self._writer.settle_pack(pack_id)
+        except PackPoisoned:
+            self._unnamed = []
+            raise
 
         def publish(tx: Writing) -> int:
             return commit_places(tx, batch, self._instance_id)

@@ -17,6 +17,7 @@ has already are stored once.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,7 +37,8 @@ from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.packs import PackStore
-from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.ports.telemetry import Counter as Count
+from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.cars import BATCH, Limiter, Stream
@@ -99,6 +101,8 @@ class _Placing:
     """Set, and replaced, whenever an import ended."""
     failure: Exception | None = None
     """Why the last import could not be made, where no node is to blame."""
+    final: bool = False
+    """Its final root has all its copies, or it is gone."""
 
     def progress(self) -> int:
         """Grows with whatever a node has more."""
@@ -151,21 +155,27 @@ class Confirmer:
 
     # ------------------------------------------------------------------ for who waits
 
-    async def place(self, pack_id: PackId, blocks: int, copies: int) -> None:
+    async def place(self, pack_id: PackId, blocks: int, copies: int, whole: Iterable[str] = ()) -> bool:
         """Return when ``copies`` copies of the pack's first ``blocks`` blocks are on nodes. These must be durable here.
+
+        ``False``: meanwhile the pack's final root got as many copies as it shall have, or the pack is gone: look again.
+
+        Args:
+            whole: Nodes that hold the pack's final root, once for each copy.
 
         Raises:
             NodeUnavailable: Too few nodes take them; some may have.
             NoisefsError: The pack cannot be read, or the index takes no row.
         """
-        placing = self._placings.get(pack_id)
-        if placing is None:
-            strategy = strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
-            placing = self._placings[pack_id] = _Placing(pack_id, strategy)
+        placing = self._placing(pack_id)
         placing.wanted = max(placing.wanted, blocks)
+        for name, held in Counter(whole).items():
+            placing.holders.setdefault(name, _Holder(placing.wanted, held))
         give_up_s = self._clock.monotonic_s() + self._settings.patience_s
         before = placing.progress()
         while (confirmed := self._confirmed(placing, blocks)) < copies:
+            if placing.final:
+                return False
             if self._closed:
                 raise NodeUnavailable("all", "confirming a write", "the server is shutting down")
             changed = placing.changed
@@ -180,6 +190,16 @@ class Confirmer:
                 before, give_up_s = progress, now_s + self._settings.patience_s
             elif now_s >= give_up_s:
                 raise NodeUnavailable("all", "confirming a write", f"{confirmed} of {copies} copies in time")
+        return True
+
+    def send_ahead(self, pack_id: PackId, blocks: int, copies: int, at_least: int) -> None:
+        """The open pack has so many blocks now, and whoever will wait for them has more to come: send what there is,
+        if it is at least so much more than was sent before. They need not be durable here yet.
+        """
+        placing = self._placing(pack_id)
+        if blocks - placing.wanted >= at_least and not self._closed:
+            placing.wanted = blocks
+            self._send_to(placing, self._targets(placing, blocks, copies))
 
     def held(self, pack_id: PackId) -> Mapping[str, int]:
         """Blocks, from the first one on, that nodes hold pinned for this pack: what they need not be sent again."""
@@ -188,7 +208,10 @@ class Confirmer:
 
     def forget(self, pack_id: PackId) -> None:
         """The pack's final root is on nodes, or the pack is gone: nobody asks for it any more."""
-        self._placings.pop(pack_id, None)
+        placing = self._placings.pop(pack_id, None)
+        if placing is not None:
+            placing.final = True
+            placing.tell()
 
     async def close(self) -> None:
         """Break off what is being sent. Who waits for it gets ``NodeUnavailable``."""
@@ -197,6 +220,13 @@ class Confirmer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _placing(self, pack_id: PackId) -> _Placing:
+        placing = self._placings.get(pack_id)
+        if placing is None:
+            strategy = strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
+            placing = self._placings[pack_id] = _Placing(pack_id, strategy)
+        return placing
 
     # ------------------------------------------------------------------ who gets it
 
@@ -237,7 +267,7 @@ class Confirmer:
         """Send what is wanted until the node has it, or fails."""
         placing.failure = None
         try:
-            while one.blocks < placing.wanted:
+            while one.blocks < placing.wanted and not placing.final:
                 await self._pause(one)
                 await self._import(placing, node, one, copies)
             if one.copies < copies:
@@ -301,7 +331,7 @@ class Confirmer:
         one.copies = confirmed if not first else min(one.copies, confirmed)
         one.blocks = upto
         self._nodes.worked(node.name, size_bytes=car.size_bytes, blocks=len(new))
-        self._telemetry.count(Counter.NODE_SENT, car.size_bytes, (node.name,))
+        self._telemetry.count(Count.NODE_SENT, car.size_bytes, (node.name,))
         placing.tell()
 
     async def _name(self, placing: _Placing, upto: int) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import placement_key, run_key, writing_key
 from noisefs.core.domain.records import (
@@ -33,6 +34,7 @@ class Staging:
             even if the body was deleted again since.
         discarded: Given up: its cells are filler.
         lost: One of its packs takes no new names (it was poisoned): the body can never be published.
+        durability: The class that its cells have to get before a commit names them.
     """
 
     body_id: BodyId
@@ -44,6 +46,7 @@ class Staging:
     enlisted: bool = False
     discarded: bool = False
     lost: bool = False
+    durability: str = LOCAL
     _rowed: bool = False
     """A commit ran that wrote the ``WRITING`` row: from then on its absence means that somebody else removed it."""
     _placed: int = 0

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
+from noisefs.core.domain.durability import HIGHEST, LOCAL
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.records import Pack, PackState, Run, SeedInfo, decode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CommitConflict, Draining, NoisefsError, PackPoisoned
+from noisefs.core.errors import CommitConflict, Draining, NodeUnavailable, NoisefsError, PackPoisoned
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Table, Writing
@@ -28,6 +29,7 @@ from noisefs.core.ports.packs import OpenPack, PackStore
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.packs.classes import DurabilityClasses
 from noisefs.core.services.packs.filling import Filling, MakeCells, MakeSharedCell, SharedCell, Stretch
 from noisefs.core.services.packs.rows import set_pack, unplace
 from noisefs.core.services.packs.seeds import Seed, SeedPool, share_blocks
@@ -103,6 +105,13 @@ class PackWriter:
         self._unused: list[Filling] = []
         """Never got a cell, and are to be removed."""
         self._closed = False
+        self._classes: DurabilityClasses | None = None
+        self._always = ""
+
+    def confirm_with(self, classes: DurabilityClasses, *, always: str = "") -> None:
+        """Let bodies of classes above ``local`` wait for nodes; ``always``: the class of every body, not its own."""
+        self._classes = classes
+        self._always = always
 
     # ------------------------------------------------------------------ appending
 
@@ -150,6 +159,8 @@ class PackWriter:
                 if failure is not None:
                     await self._failed(filling, failure)
                     raise failure
+                if self._classes is not None and staging.durability != LOCAL:
+                    self._classes.send_ahead(filling.pack_id, filling.pack.blocks, staging.durability)
                 if done < count:
                     await self._seal(filling)
         self._telemetry.count(Counter.CELLS_SEALED, count, self._by)
@@ -177,16 +188,32 @@ class PackWriter:
     # ------------------------------------------------------------------ syncing
 
     async def settle(self, staging: Staging) -> None:
-        """Return when every cell of the body is durable.
+        """Return when every cell of the body is durable, as its class wants it.
 
         Raises:
             PackPoisoned: A write or sync of one of its packs failed: the body is lost and must not be published.
+            NodeUnavailable: Too few nodes have confirmed it.
         """
         for pack_id in dict.fromkeys(run.pack_id for _segment, run in staging.runs):
-            await self.settle_pack(pack_id)
+            await self.settle_pack(pack_id, self._always or staging.durability)
 
-    async def settle_pack(self, pack_id: PackId) -> None:
-        """Return when everything appended to this pack so far is durable. One sync serves all who wait."""
+    async def settle_pack(self, pack_id: PackId, durability: str = HIGHEST) -> None:
+        """Return when everything appended to this pack so far is durable. One sync serves all who wait.
+
+        ``durability``: as this class wants it; by default, as the highest class of any bucket does. Raises as
+        :meth:`settle`.
+        """
+        filling = self._fillings.get(pack_id)
+        blocks = 0 if filling is None else filling.pack.blocks
+        await self._settle_here(pack_id)
+        if durability == LOCAL:
+            return
+        if self._classes is not None:
+            await self._classes.settle(pack_id, durability, blocks)
+        elif durability != HIGHEST:
+            raise NodeUnavailable("none", f"confirming a write of class {durability}", "no nodes are configured")
+
+    async def _settle_here(self, pack_id: PackId) -> None:
         filling = self._fillings.get(pack_id)
         if filling is None:
             return  # sealed, and so synced, and no longer in mind

@@ -1,0 +1,22 @@
+"""What the pack writer asks of whoever knows the durability classes above ``local``."""
+
+from abc import ABC, abstractmethod
+
+from noisefs.core.domain.ids import PackId
+
+
+class DurabilityClasses(ABC):
+    """Brings blocks of packs where their class wants them. Task-safe."""
+
+    @abstractmethod
+    def send_ahead(self, pack_id: PackId, blocks: int, durability: str) -> None:
+        """A body of this class goes on in an open pack that has so many blocks now: more is to come. Quick."""
+
+    @abstractmethod
+    async def settle(self, pack_id: PackId, durability: str, blocks: int = 0) -> None:
+        """Return when a pack's first ``blocks`` blocks (0: all of a sealed one) have this class. May be called again.
+
+        Raises:
+            NodeUnavailable: Too few nodes take them.
+            PackNotFound: There is no such pack.
+        """
