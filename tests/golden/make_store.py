@@ -1,4 +1,4 @@
-"""Writes golden stores: ``python -m tests.golden.make_store format-2`` for a format that is new.
+"""Writes golden stores: ``python -m tests.golden.make_store format-3 chain`` for a format that is new.
 
 A store of a format that was released is never written again: what it holds, users have on their disks.
 It takes a minute, because the packer has to have its turn.
@@ -22,10 +22,10 @@ KEPT = ("VERSION", "head", "index/index.db", "packs", "snapshots", "log")
 """What makes up a store; the rest are locks, sockets and held back space."""
 
 
-def main(name: str) -> None:
-    """Write the store of the default strategy, and a small one of each other strategy."""
+def main(name: str, *strategies: str) -> None:
+    """Write the store of the default strategy, and a small one of each other strategy named."""
     expected: dict[str, Any] = {}  # Any: JSON
-    for strategy in ("chain", "uniform", "fresh"):
+    for strategy in strategies:
         folder = name if strategy == "chain" else f"{name}-{strategy}"
         if (HERE / folder).exists():
             sys.exit(f"{folder} is there: the stores of a released format are never written again")

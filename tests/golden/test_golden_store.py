@@ -198,7 +198,7 @@ async def test_its_lock_is_read(name: str, tmp_path: Path, settings: dict[str, s
         assert b"golden" in lock.data
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", [name for name in LARGE if name != "format-1"])
 async def test_it_has_a_body_of_which_a_part_was_given_up(name: str, tmp_path: Path, settings: dict[str, str]) -> None:
     """Whatever else the store is for: this kind of row is in it."""
     folder = Folder(opened(name, tmp_path))
