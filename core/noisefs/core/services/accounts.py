@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from noisefs.core.domain.durability import HIGHEST
 from noisefs.core.domain.ids import ID_BYTES, UserId
 from noisefs.core.domain.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
 from noisefs.core.domain.records import AccessKey, User, decode, encode
@@ -141,6 +142,7 @@ class Accounts:
             if tx.get(Table.USER_NAMES, name.encode()) is not None:
                 raise UserExists(name)
             user = User(name, admin, disabled=False, created_us=self._clock.now_us(), password=envelope)
+            tx.demand(HIGHEST)
             tx.put(Table.USER_NAMES, name.encode(), user_id.encode())
             tx.put(Table.USERS, user_id.encode(), encode(user))
             return user_id
@@ -200,6 +202,7 @@ class Accounts:
                     raise AccessKeyExists(key_id)
             else:
                 key = AccessKey(user_id, self._wrap.wrap_secret(chosen, key_id), self._clock.now_us())
+                tx.demand(HIGHEST)
                 tx.put(Table.ACCESS_KEYS, key_id.encode(), encode(key))
             return Credential(Principal(user_id, row.name, row.admin), key_id, chosen)
 
@@ -224,6 +227,7 @@ class Accounts:
             raw = tx.get(Table.ACCESS_KEYS, row_key)
             if raw is None:
                 raise AccessKeyNotFound(access_key_id)
+            tx.demand(HIGHEST)
             tx.put(Table.ACCESS_KEYS, row_key, encode(msgspec.structs.replace(decode(AccessKey, raw), revoked=True)))
 
         await self._commits.run(revoke)
@@ -327,6 +331,7 @@ class Accounts:
         def change(tx: Writing) -> None:
             user_id, user = _user_named(tx, name)
             new = msgspec.structs.replace(changed(user), revision=user.revision + 1)
+            tx.demand(HIGHEST)
             tx.put(Table.USERS, user_id.encode(), encode(new))
 
         await self._commits.run(change)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from noisefs.core.domain.durability import HIGHEST
 from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown, StoreSuperseded
 from noisefs.core.ports.index import Index, Outcome, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
@@ -62,7 +63,8 @@ class CommitQueue:
         self._closing = False
         self._relief: Callable[[], bool] | None = None
         self._confirm: Confirm | None = None
-        self._superseded = ""
+        self.superseded = ""
+        """Why nothing is committed any more, if it is not."""
 
     def relieve_with(self, relief: Callable[[], bool]) -> None:
         """Call ``relief`` on a lane when a batch meets a full disk; where it says that it made room, try once more."""
@@ -74,7 +76,7 @@ class CommitQueue:
 
     def supersede(self, reason: str) -> None:
         """Refuse what waits and whatever comes, for good: another gateway goes on with the store."""
-        self._superseded = reason
+        self.superseded = reason
         _fail(self._queue, StoreSuperseded(reason))
 
     async def run(self, work: Callable[[Writing], T], *, wipe: bool = True) -> T:
@@ -86,8 +88,8 @@ class CommitQueue:
             OutcomeUnknown: It is committed, and does not have the durability class that ``work`` demanded.
             NoisefsError: What ``work`` raised (its writes were undone), or why the whole batch failed.
         """
-        if self._superseded:
-            raise StoreSuperseded(self._superseded)
+        if self.superseded:
+            raise StoreSuperseded(self.superseded)
         if self._closing:
             raise Draining("the server is shutting down: no more commits are taken")
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -101,11 +103,11 @@ class CommitQueue:
         return value  # type: ignore[return-value]  # the future holds what `work` returned
 
     async def _confirmed(self, outcome: Outcome[object]) -> None:
-        if self._confirm is None:
-            raise OutcomeUnknown(
-                f"the write is done here, and there are no nodes for the class {' or '.join(sorted(outcome.demands))}"
-            )
-        await self._confirm(outcome.demands, outcome.sequence)
+        if self._confirm is not None:
+            await self._confirm(outcome.demands, outcome.sequence)
+        elif outcome.demands != {HIGHEST}:
+            classes = " or ".join(sorted(outcome.demands))
+            raise OutcomeUnknown(f"the write is done here, and there are no nodes for the class {classes}")
 
     async def close(self) -> None:
         """Commit what waits; refuse what comes later with ``Draining``."""

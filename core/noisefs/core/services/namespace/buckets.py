@@ -5,9 +5,10 @@ from typing import Final
 import msgspec
 
 from noisefs.core.domain import keyspace, naming
+from noisefs.core.domain.durability import LOCAL, parse_durability
 from noisefs.core.domain.records import Bucket, Usage, decode, encode
 from noisefs.core.domain.requests import Principal
-from noisefs.core.errors import BucketExists, BucketNotEmpty, EntityTooLarge, TooMany
+from noisefs.core.errors import BucketExists, BucketNotEmpty, EntityTooLarge, InvalidArgument, TooMany
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
@@ -24,18 +25,32 @@ class Buckets:
     """Bucket operations. Task-safe."""
 
     def __init__(
-        self, *, index: Index, commits: CommitQueue, workers: Workers, clock: Clock, limits: NamespaceLimits
+        self,
+        *,
+        index: Index,
+        commits: CommitQueue,
+        workers: Workers,
+        clock: Clock,
+        limits: NamespaceLimits,
+        durability: str = LOCAL,
+        has_nodes: bool = False,
     ) -> None:
+        """``durability``: the class of new buckets; without ``has_nodes`` there is none above ``local``."""
         self._index = index
         self._commits = commits
         self._workers = workers
         self._clock = clock
         self._limits = limits
+        self._durability = durability
+        self._has_nodes = has_nodes
 
-    async def create(self, who: Principal, name: str, *, config: dict[str, bytes] | None = None) -> Bucket:
-        """Make a bucket owned by ``who``.
+    async def create(
+        self, who: Principal, name: str, *, config: dict[str, bytes] | None = None, durability: str | None = None
+    ) -> Bucket:
+        """Make a bucket owned by ``who``. ``durability``: its class; by default that of new buckets.
 
         Raises:
+            InvalidArgument: There is no such class, or it needs nodes and none is configured.
             InvalidBucketName: S3's rules; see :func:`~noisefs.core.domain.naming.check_bucket_name`.
             BucketExists: The name is taken; ``owned`` tells by whom.
             TooMany: The user has the maximum number of buckets.
@@ -44,6 +59,8 @@ class Buckets:
         naming.check_bucket_name(name)
         for value in (config or {}).values():
             self._check_config(value)
+        wanted = self._durability if durability is None else durability
+        self._check_class(wanted)
 
         def make(tx: Writing) -> Bucket:
             raw = tx.get(Table.BUCKETS, name.encode())
@@ -54,7 +71,9 @@ class Buckets:
             if len(tx.scan(Table.BUCKET_OWNERS, start, end, limit)) >= limit:
                 raise TooMany(f"user {who.name!r} has {limit} buckets, which is the maximum")
             bucket_id = int.from_bytes(tx.get(Table.META, _LAST_ID) or b"", "big") + 1
-            bucket = Bucket(bucket_id, who.user_id, self._clock.now_us(), config=config or {})
+            bucket = Bucket(bucket_id, who.user_id, self._clock.now_us(), wanted, config or {})
+            if wanted != LOCAL:
+                tx.demand(wanted)
             tx.put(Table.META, _LAST_ID, keyspace.u64(bucket_id))
             tx.put(Table.BUCKETS, name.encode(), encode(bucket))
             tx.put(Table.BUCKET_OWNERS, keyspace.bucket_owner_key(who.user_id, name), b"")
@@ -139,6 +158,27 @@ class Buckets:
             tx.put(Table.BUCKETS, name.encode(), encode(msgspec.structs.replace(bucket, config=config)))
 
         await self._commits.run(change)
+
+    async def set_durability(self, who: Principal, name: str, durability: str) -> None:
+        """Change the bucket's class. New writes have it at once; what is there already gets it in the background.
+
+        Raises:
+            InvalidArgument: There is no such class, or it needs nodes and none is configured.
+            BucketNotFound, AccessDenied: As :meth:`get`.
+        """
+        self._check_class(durability)
+
+        def change(tx: Writing) -> None:
+            bucket = reach_bucket(tx, who, name)
+            tx.put(Table.BUCKETS, name.encode(), encode(msgspec.structs.replace(bucket, durability=durability)))
+            if durability != LOCAL:
+                tx.demand(durability)
+
+        await self._commits.run(change)
+
+    def _check_class(self, durability: str) -> None:
+        if parse_durability(durability).waits and not self._has_nodes:
+            raise InvalidArgument("durability", durability, f"only {LOCAL} is possible without nodes")
 
     def _check_config(self, value: bytes) -> None:
         if len(value) > self._limits.max_config_bytes:

@@ -9,7 +9,8 @@ from functools import partial
 
 import msgspec
 
-from noisefs.core.domain.records import Lock, decode, encode
+from noisefs.core.domain.durability import LOCAL
+from noisefs.core.domain.records import Bucket, Lock, decode, encode
 from noisefs.core.errors import InvalidArgument, ResourceLocked, TooMany
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
@@ -48,6 +49,7 @@ class Locks:
         token = _token_bytes(lock.token)
 
         def make(tx: Writing) -> Lock:
+            _demand(tx, lock.path)
             now_us = self._clock.now_us()
             for other in self._around(tx, lock.path, now_us, below=lock.deep):
                 covers = other.path == lock.path or other.deep or len(other.path) > len(lock.path)
@@ -91,6 +93,7 @@ class Locks:
             lock = _live(_by_token(tx, raw_token), self._clock.now_us())
             if lock is None:
                 return None
+            _demand(tx, lock.path)
             renewed = msgspec.structs.replace(lock, expires_us=expires_us, data=lock.data if data is None else data)
             tx.put(Table.LOCKS, _row_key(lock.path, raw_token), encode(renewed))
             return renewed
@@ -105,6 +108,7 @@ class Locks:
             lock = _by_token(tx, raw_token)
             if lock is None:
                 return False
+            _demand(tx, lock.path)
             _drop(tx, lock)
             return _live(lock, self._clock.now_us()) is not None
 
@@ -115,6 +119,7 @@ class Locks:
         _path_bytes(path)
 
         def remove(tx: Writing) -> int:
+            _demand(tx, path)
             locks = self._around(tx, path, 0, above=False, below=True)
             for lock in locks:
                 _drop(tx, lock)
@@ -209,3 +214,11 @@ def _drop_expired(tx: Writing, now_us: int, after: bytes) -> tuple[int, bytes | 
     for lock in gone:
         _drop(tx, lock)
     return len(gone), rows[-1][0] + b"\0" if len(rows) == _EXPIRY_SLICE else None
+
+
+def _demand(tx: Writing, path: str) -> None:
+    """Let whoever waits wait for the class of the bucket that the path leads into."""
+    raw = tx.get(Table.BUCKETS, path.split("/", 2)[1].encode())
+    durability = LOCAL if raw is None else decode(Bucket, raw).durability
+    if durability != LOCAL:
+        tx.demand(durability)
