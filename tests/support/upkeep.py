@@ -44,6 +44,8 @@ class ShakyNode(MemoryNode):
         self.watch: Callable[[Sequence[RootId]], None] = lambda _roots: None
         self.gate: asyncio.Event | None = None
         """Imports wait for it."""
+        self.answers: asyncio.Event | None = None
+        """What it says of copies is held back until then."""
 
     async def import_car(self, car: Car, *, copies: int = 1) -> int:
         if self.gate is not None:
@@ -68,7 +70,10 @@ class ShakyNode(MemoryNode):
 
     async def copies(self, roots: Sequence[RootId]) -> dict[RootId, int]:
         self._before("copies")
-        return await super().copies(roots)
+        said = await super().copies(roots)
+        if self.answers is not None:
+            await self.answers.wait()
+        return said
 
     def wipe(self) -> None:
         """Its disk is replaced by an empty one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -9,12 +10,19 @@ from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.records import Copies
 from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.ports.index import Table
+from noisefs.core.ports.nodes import NodeState
 from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.network.service import NetworkSettings
 from noisefs.core.services.packs.copies import set_copies
 from tests.support.upkeep import ShakyNode, Upkeep, three, upkeep
 
 TWO = NetworkSettings(copies=2)
+
+
+async def turns(count: int) -> None:
+    """Let others go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def uploaded(world: Upkeep, packs: int = 4) -> list[PackId]:
@@ -210,8 +218,7 @@ async def test_an_answer_older_than_the_import_does_not_take_it_back() -> None:
         node.gate = asyncio.Event()
         (pack_id,) = await world.fill()
         uploading = asyncio.create_task(world.network.uploads.run())
-        for _ in range(2000):
-            await asyncio.sleep(0)
+        await turns(2000)
 
         await world.network.health.run()
 
@@ -221,6 +228,25 @@ async def test_an_answer_older_than_the_import_does_not_take_it_back() -> None:
         node.gate.set()
         await uploading
         world.check(2)
+
+
+async def test_an_answer_that_was_overtaken_by_an_import_says_nothing() -> None:
+    async with upkeep(ShakyNode("a")) as world:
+        node = world.nodes["a"]
+        node.gate, node.answers = asyncio.Event(), asyncio.Event()
+        await world.fill()
+        uploading = asyncio.create_task(world.network.uploads.run())
+        await turns(2000)
+        asking = asyncio.create_task(world.network.health.run())
+        await turns(100)
+        assert node.calls["copies"] == 1
+        node.gate.set()
+        await uploading
+
+        node.answers.set()
+        await asking
+
+        world.check(1)
 
 
 # ---------------------------------------------------------------------- too many, draining, removing
@@ -295,16 +321,21 @@ async def test_a_removed_node_stays_listed_until_it_is_forgotten() -> None:
         assert gone.pinned  # what it holds is its owner's business now
 
 
-async def test_two_addresses_of_one_node_are_one_copy() -> None:
-    class Alias(ShakyNode):
-        async def state(self):  # type: ignore[no-untyped-def]  # as the class above
-            from dataclasses import replace
+class Alias(ShakyNode):
+    """Another address of the same node."""
 
-            return replace(await super().state(), peer_id="one and the same")
+    async def state(self) -> NodeState:
+        return replace(await super().state(), peer_id="one and the same")
 
-    first, second, other = Alias("a"), Alias("b"), ShakyNode("c")
+
+def aliases() -> tuple[Alias, Alias]:
+    first, second = Alias("a"), Alias("b")
     second.pinned, second.blocks = first.pinned, first.blocks
-    async with upkeep(first, second, other, settings=TWO) as world:
+    return first, second
+
+
+async def test_two_addresses_of_one_node_are_one_copy() -> None:
+    async with upkeep(*aliases(), ShakyNode("c"), settings=TWO) as world:
         (pack_id,) = await uploaded(world, 1)
         assert "c" in world.holders(pack_id)
         await world.settle(4)
@@ -314,6 +345,20 @@ async def test_two_addresses_of_one_node_are_one_copy() -> None:
         assert row is not None
         assert len(world.network.nodes.counted(row.nodes)) == 2
         assert not world.unpins()
+
+
+async def test_a_copy_is_not_let_go_of_by_its_other_address() -> None:
+    async with upkeep(*aliases()) as world:
+        (pack_id,) = await uploaded(world, 1)
+        await world.settle(1)
+        row = world.row(pack_id)
+        assert row is not None
+        assert set(row.nodes) == {"a", "b"}
+        await world.restart(NetworkSettings(draining=frozenset({"b"})))
+
+        await world.settle(3)
+
+        assert world.holders(pack_id)
 
 
 # ---------------------------------------------------------------------- letting go
@@ -332,6 +377,21 @@ async def test_a_dropped_pack_goes_from_nodes_and_its_root_file_too() -> None:
 
         world.check(2)
         assert world.telemetry.counted(Counter.UNPINNED) == 2
+
+
+async def test_a_node_that_took_a_pack_and_never_said_so_is_told_too() -> None:
+    async with upkeep(ShakyNode("a")) as world:
+        world.nodes["a"].verdict = lambda call: "after" if call == "import" else "ok"
+        await world.fill()
+        await world.network.uploads.run()
+        assert world.nodes["a"].pinned
+        world.nodes["a"].verdict = lambda _call: "ok"
+        world.later(600)
+        await world.forget()
+
+        await world.network.unpins.run()
+
+        assert not world.nodes["a"].pinned
 
 
 async def test_a_node_that_is_down_is_told_later() -> None:
