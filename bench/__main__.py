@@ -15,6 +15,7 @@ from bench.churn import measure_churn
 from bench.disk import sync_ms
 from bench.failures import BenchError
 from bench.memory import measure_memory
+from bench.network import measure_network
 from bench.peers import NoiseFS, Peer, all_peers
 from bench.profiling import profile_cells
 from bench.reads import measure_reads
@@ -80,7 +81,10 @@ def main(
     churn: Annotated[
         bool, typer.Option("--churn", help="Instead: space and write amplification under uniform overwrites.")
     ] = False,
-    scale: Annotated[float, typer.Option(min=0.001, help="Size of those four, as a share of the full one.")] = 1.0,
+    ipfs: Annotated[
+        bool, typer.Option("--ipfs", help="Instead: a Kubo node behind the store, alone, and as the original used it.")
+    ] = False,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of those five, as a share of the full one.")] = 1.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Instead: profile this server under each cell chosen by --only.")
     ] = False,
@@ -89,7 +93,13 @@ def main(
     ),
 ) -> None:
     """Drive this server and every peer found, in turn, on one disk with one client; write a table."""
-    checks = {measure_memory: memory, measure_reads: reads, measure_space: space, measure_churn: churn}
+    checks = {
+        measure_memory: memory,
+        measure_reads: reads,
+        measure_space: space,
+        measure_churn: churn,
+        measure_network: ipfs,
+    }
     if any(checks.values()):
         for check in (check for check, wanted in checks.items() if wanted):
             with workplace(folder) as place:

@@ -1,0 +1,178 @@
+"""IPFS as the backing store: this gateway on one private Kubo node, beside the node alone and the original's way.
+
+All in one run, on the same machine and disk; the node syncs blocks before it acknowledges them, as it is shipped.
+Cores are shared by client, gateway and node, so the gateway cannot reach what the node does alone: the table says who
+used how much.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from bench import kubo
+from bench.failures import BenchError
+from bench.findings import Finding
+from bench.kubo import BLOCK_BYTES, BLOCKS_A_PACK, Stretch
+from bench.payload import Pool
+from bench.peers import NoiseFS
+from bench.servers import Server
+from bench.sites import BUCKET, S3Site
+from bench.wire import Driver, Request
+from noisefs.core.domain.block_id import compute_block_id
+from noisefs.core.domain.ids import BlockId
+from tools.ipfs_daemon import IpfsDaemon
+
+_GIB = 1 << 30
+_OBJECT_BYTES = 64 << 20
+_CONNECTIONS = 2
+_CONFIRM_LIMIT_S = 600.0
+_BACKLOG = "noisefs_upload_backlog_packs"
+_CALLS = "noisefs_node_calls_total"
+_COLD = 'noisefs_block_reads_total{tier="cold"}'
+_ORIGINAL_SHARE = 8
+"""The original's way is so slow that an eighth of the bytes tells enough."""
+_WANTED_PUT, _WANTED_GET, _WANTED_ORIGINAL = 0.45, 0.60, 5.0
+_WANTED_CALLS_STORED, _WANTED_CALLS_READ = 0.02, 1.1
+
+
+def measure_network(folder: Path, scale: float, say: Callable[[str], None]) -> Finding:
+    """Upload and download speed, calls of the node per block, and who used the CPU."""
+    objects = max(4, int(2 * _GIB * scale) // _OBJECT_BYTES)
+    packs = max(2, objects * _OBJECT_BYTES // (BLOCK_BYTES * BLOCKS_A_PACK))
+    pool = Pool(max(objects * _OBJECT_BYTES // 4, packs * BLOCKS_A_PACK * BLOCK_BYTES), seed=7)
+    rows: list[list[str | float]] = []
+
+    def row(name: str, stretch: Stretch, gateway_cpu_s: float = 0.0, calls_a_block: float | None = None) -> None:
+        gib = stretch.plain_bytes / _GIB
+        rows.append([name, stretch.mib_per_s, stretch.cpu_s_per_gib, gateway_cpu_s / gib, calls_a_block or 0.0])
+        say(f"{name}: {stretch.mib_per_s:.0f} MiB/s, node {stretch.cpu_s_per_gib:.2f} CPU s/GiB")
+
+    with _node(folder / "alone") as node:
+        imported, names = kubo.bare_imports(node, pool)
+        row("dag/import, bare", imported)
+        gateway_reads = kubo.gateway_reads(node, names)
+        row("reads by the node's gateway, bare", gateway_reads)
+    with _node(folder / "original") as node:
+        share = len(names) // _ORIGINAL_SHARE
+        adds = kubo.adds(node, pool, share)
+        row("the original: add with a pin a block", adds, calls_a_block=1)
+        cats = kubo.cats(node, _added_names(pool, share))
+        row("the original: cat a block", cats, calls_a_block=1)
+    with _node(folder / "behind") as node:
+        gateway = NoiseFS(environment=_settings(node))
+        server = Server(gateway, folder / "gateway")
+        with server:
+            follows, calls_local = _put(server, node, pool, objects, "local")
+            row("PUT 64 MiB, class local, until the node has all", follows[0], follows[1], calls_local)
+            waits, calls_ipfs = _put(server, node, pool, objects, "ipfs")
+            row("PUT 64 MiB, class ipfs", waits[0], waits[1], calls_ipfs)
+        stored = kubo.repo_bytes(node) / (2 * objects * _OBJECT_BYTES)
+        for pack in (server.place / "packs").rglob("*.pack"):
+            pack.unlink()
+        with server:
+            cold, calls_read = _get(server, node, pool, objects)
+            row("GET 64 MiB, cold", cold[0], cold[1], calls_read)
+    ratios = [
+        ("PUT of class ipfs : bare import", waits[0].mib_per_s / imported.mib_per_s, _WANTED_PUT, True),
+        ("cold GET : bare gateway reads", cold[0].mib_per_s / gateway_reads.mib_per_s, _WANTED_GET, True),
+        ("PUT of class ipfs : the original's way", waits[0].mib_per_s / adds.mib_per_s, _WANTED_ORIGINAL, True),
+        ("cold GET : the original's way", cold[0].mib_per_s / (cats.mib_per_s / 3), _WANTED_ORIGINAL, True),
+        ("calls per stored block, class ipfs", calls_ipfs, _WANTED_CALLS_STORED, False),
+        ("calls per read block", calls_read, _WANTED_CALLS_READ, False),
+    ]
+    rows += [[name, value, "wanted", wanted, _verdict(value, wanted, more)] for name, value, wanted, more in ratios]
+    return Finding(
+        "network",
+        f"Packs on one Kubo node, {objects * _OBJECT_BYTES / _GIB:g} GiB in objects of 64 MiB",
+        ["way", "MiB/s", "node CPU s/GiB", "gateway CPU s/GiB", "calls per block"],
+        rows,
+        all((value >= wanted) is more for _name, value, wanted, more in ratios),
+        f"The node's repository took {stored:.3f} bytes for each byte of data (one copy). The original read three "
+        "blocks for each block of data, so a third of its speed counts.",
+    )
+
+
+def _verdict(value: float, wanted: float, more: bool) -> str:
+    return "reached" if (value >= wanted) is more else "missed"
+
+
+def _added_names(pool: Pool, share: int) -> Sequence[BlockId]:
+    """Names that the original's adds gave: those of raw leaves."""
+    return [compute_block_id(pool.view[n * BLOCK_BYTES : (n + 1) * BLOCK_BYTES]) for n in range(share)]
+
+
+def _node(repo: Path) -> IpfsDaemon:
+    return IpfsDaemon(repo, secret=os.urandom(32))
+
+
+def _settings(node: IpfsDaemon) -> dict[str, str]:
+    nodes = [{"api": node.api, "gateway": node.gateway, "managed": True}]
+    return {"NOISEFS_IPFS__NODES": json.dumps(nodes), "NOISEFS_IPFS__PACK_MAX_AGE_S": "2"}
+
+
+def _put(
+    server: Server, node: IpfsDaemon, pool: Pool, objects: int, durability: str
+) -> tuple[tuple[Stretch, float], float]:
+    """Write objects; the time ends when the node has every pack."""
+    assert server.s3 is not None
+    site = S3Site(server.s3, pool)
+    site.make_folders([])
+    program = server.peer.find()
+    command = [str(program), "bucket", "set", BUCKET, "--durability", durability, "--data", str(server.place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{' '.join(command)}: {done.stderr}")
+    site.refresh()
+    before, cpu = server.metrics(), server.usage().cpu_s
+    names = (f"{durability}-{number}" for number in range(objects))
+
+    def work() -> None:
+        _drive(site, (site.put(name, _OBJECT_BYTES) for name in names))
+        if durability == "local":
+            _wait_confirmed(server)
+
+    stretch = kubo.timed(node, objects * _OBJECT_BYTES, 0, work)
+    used = server.usage().cpu_s - cpu
+    _wait_confirmed(server)
+    after = server.metrics()
+    blocks = objects * _OBJECT_BYTES / (BLOCK_BYTES - 16)
+    return (stretch, used), (after.get(_CALLS, 0.0) - before.get(_CALLS, 0.0)) / blocks
+
+
+def _get(server: Server, node: IpfsDaemon, pool: Pool, objects: int) -> tuple[tuple[Stretch, float], float]:
+    assert server.s3 is not None
+    site = S3Site(server.s3, pool)
+    answer = site.expect(site.get("local-0", _OBJECT_BYTES), 200)
+    if answer.body != pool.view[:_OBJECT_BYTES]:
+        raise BenchError("a cold object has wrong bytes")
+    before, cpu = server.metrics(), server.usage().cpu_s
+    requests = (site.get(f"local-{number}", _OBJECT_BYTES) for number in range(1, objects))
+    stretch = kubo.timed(node, (objects - 1) * _OBJECT_BYTES, 0, lambda: _drive(site, requests))
+    after = server.metrics()
+    read = after.get(_COLD, 0.0) - before.get(_COLD, 0.0)
+    calls = after.get(_CALLS, 0.0) - before.get(_CALLS, 0.0)
+    return (stretch, server.usage().cpu_s - cpu), calls / read if read else 0.0
+
+
+def _drive(site: S3Site, requests: Iterator[Request]) -> None:
+    driver = Driver(site.address, _CONNECTIONS)
+    try:
+        outcome = driver.run(requests, 3600)
+    finally:
+        driver.close()
+    if outcome.errors:
+        raise BenchError(f"{outcome.errors} requests failed: {outcome.first_error}")
+
+
+def _wait_confirmed(server: Server) -> None:
+    deadline = time.monotonic() + _CONFIRM_LIMIT_S
+    for turn in count():
+        if turn and server.metrics().get(_BACKLOG, 1.0) == 0:
+            return
+        if time.monotonic() > deadline:
+            raise BenchError("the node did not get every pack in time")
+        time.sleep(0.25)
