@@ -41,12 +41,22 @@ def audit_orphans(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_js
     _check(answer(data, config, "audit.orphans", {}, as_json=as_json, doing="comparing index and packs"))
 
 
-def scrub(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
+def scrub(
+    *,
+    network: Annotated[
+        bool, typer.Option("--network", help="Also read packs that are on nodes only, from there.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
     """Read and verify every byte of the store, and name the objects that are damaged.
 
-    Takes as long as reading all packs. Ends with 6 where damage is found.
+    Takes as long as reading all packs. What is on nodes only is counted and not read, unless --network is given.
+    Ends with 6 where damage is found.
     """
-    _check(answer(data, config, "scrub", {}, as_json=as_json, doing="reading and verifying everything"))
+    asked = {"network": network}
+    _check(answer(data, config, "scrub", asked, as_json=as_json, doing="reading and verifying everything"))
 
 
 def clean(

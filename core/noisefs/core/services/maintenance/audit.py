@@ -1,4 +1,4 @@
-"""Audits: what the store promises, counted on the store itself.
+"""Audits: what the store promises, counted on the store itself; packs that are on nodes only belong to it.
 
 ``space``: stored against live bytes. ``tuples``: whether every run leans on somebody else's block and every data block
 serves at least two tuples, and what reading costs. ``orphans``: packs without rows and rows without packs, bodies
@@ -32,6 +32,7 @@ from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.packs.copies import is_away
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import live_of, pack_rows
 
@@ -176,9 +177,11 @@ class Auditor:
         rows = self.index.read(pack_rows)
         stored = {pack.pack_id for pack in self.packs.list()}
         audit.packs_without_row = [pack_id.hex() for pack_id in sorted(stored - rows.keys())][:EXAMPLES]
-        audit.rows_without_pack = [pack_id.hex() for pack_id in sorted(rows.keys() - stored)][:EXAMPLES]
-        away = [pack_id for pack_id, row in rows.items() if row.state == PackState.QUARANTINED]
-        audit.packs_quarantined = [pack_id.hex() for pack_id in sorted(away)][:EXAMPLES]
+        gone = rows.keys() - stored
+        away = self.index.read(lambda tx: {pack_id for pack_id in gone if is_away(tx, pack_id)})
+        audit.rows_without_pack = [pack_id.hex() for pack_id in sorted(gone - away)][:EXAMPLES]
+        aside = [pack_id for pack_id, row in rows.items() if row.state == PackState.QUARANTINED]
+        audit.packs_quarantined = [pack_id.hex() for pack_id in sorted(aside)][:EXAMPLES]
         bodies: dict[bytes, Body] = {key: decode(Body, raw) for key, raw in walk(self.index, Table.BODIES)}
         dead = {key for key, _raw in walk(self.index, Table.DEAD)}
         counted = self._references()

@@ -42,6 +42,7 @@ from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.maintenance.cleaner import generation_at_least
 from noisefs.core.services.maintenance.names import objects_of_bodies
 from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.packs.copies import copies_of
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import pack_rows
 from noisefs.core.services.packs.rows import unplace
@@ -108,8 +109,9 @@ class Reconciler:
     def _manifests(self, known: dict[BodyId, Body], report: ReconcileReport) -> dict[PackId, Manifest]:
         """Manifests of all sealed packs; rows for packs that have none."""
         rows = self.index.read(pack_rows)
-        found: dict[PackId, Manifest] = {}
-        for stored in self.packs.list():
+        local = self.packs.list()
+        found = self._away(rows, {stored.pack_id for stored in local})
+        for stored in local:
             if not stored.sealed:
                 continue  # recovery closes or drops it, by the rows there are
             report.packs += 1
@@ -129,6 +131,22 @@ class Reconciler:
                 report.packs_quarantined.append(stored.pack_id.hex())
             self._write(partial(_put_pack, stored.pack_id, _row_of(manifest, state)))
         return found
+
+    def _away(self, rows: dict[PackId, Pack], local: set[PackId]) -> dict[PackId, Manifest]:
+        """Packs that nodes hold instead of this disk are there, and keep what rows name in them: theirs name nothing.
+
+        They are not looked into: that would take a network, and one that does not answer must lose nothing.
+        """
+
+        def look(tx: Reading) -> list[PackId]:
+            gone = [pack_id for pack_id, row in rows.items() if row.state == PackState.SEALED and pack_id not in local]
+            return [pack_id for pack_id in gone if (copies := copies_of(tx, pack_id)) is not None and copies.nodes]
+
+        held = {pack_id: rows[pack_id] for pack_id in self.index.read(look)}
+        return {
+            pack_id: Manifest(pack_id, row.strategy, row.generation, row.seeds, row.blocks, ())
+            for pack_id, row in held.items()
+        }
 
     def _has_strangers(self, pack_id: PackId, manifest: Manifest, known: dict[BodyId, Body]) -> bool:
         """Whether the pack holds bytes of a body the index does not know (or a shared cell that cannot be opened)."""

@@ -204,9 +204,18 @@ class Fetcher:
         raise BlockUnavailable(*search.place)
 
     def _ranked(self, search: _Search) -> tuple[list[_Source], list[_Source]]:
-        """Nodes that hold the block, and the others: those who answer first before the rest."""
+        """Nodes that hold the block, and the others: those who answer first before the rest.
+
+        Holders that were down when they were last looked at come last: they may be back.
+        """
         held = self._sorted(self._nodes.readable(search.holders), search)
+        down = [node for name in search.holders if (node := self._nodes.get(name)) and self._may_be_back(name)]
+        held += [source for source in self._sorted(down, search) if source not in held]
         return held, [source for source in self._sorted(self._nodes.readable(), search) if source not in held]
+
+    def _may_be_back(self, name: str) -> bool:
+        state = self._nodes.state(name)
+        return state is None or not (state.public and not state.usable)
 
     def _sorted(self, nodes: Sequence[Node], search: _Search) -> list[_Source]:
         fit = [self._sources[node.name] for node in nodes if node.name not in search.given_up]

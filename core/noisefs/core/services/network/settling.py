@@ -17,7 +17,7 @@ from noisefs.core.domain.manifest import Manifest
 from noisefs.core.domain.records import Pack, PackState, encode
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.ports.index import Index, Reading, Table, Writing
-from noisefs.core.ports.packs import PackStore, StoredPack
+from noisefs.core.ports.packs import PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.maintenance.reconcile import Reconciler, ReconcileReport
@@ -62,11 +62,11 @@ class KnownManifests(ManifestReader):
 
     known: Mapping[PackId, Pack] = field(default_factory=dict)
 
-    def read(self, pack_id: PackId, blocks: int, strategy_name: str = "") -> Manifest:
+    def read(self, pack_id: PackId, blocks: int, strategy_name: str = "", *, reach: Reach = Reach.NETWORK) -> Manifest:
         """The manifest, or an empty one. Raises as :meth:`ManifestReader.read`."""
         row = self.known.get(pack_id)
         if row is None:
-            return ManifestReader.read(self, pack_id, blocks, strategy_name)
+            return ManifestReader.read(self, pack_id, blocks, strategy_name, reach=reach)
         return Manifest(pack_id, row.strategy, row.generation, row.seeds, row.blocks, ())
 
 

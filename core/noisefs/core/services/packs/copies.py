@@ -31,6 +31,12 @@ def copies_of(tx: Reading, key: bytes) -> Copies | None:
     return None if raw is None else decode(Copies, raw)
 
 
+def is_away(tx: Reading, pack_id: PackId) -> bool:
+    """Whether a pack's file is not on this disk because nodes have the pack."""
+    row = copies_of(tx, pack_id)
+    return row is not None and not row.local
+
+
 def set_copies(tx: Writing, key: bytes, row: Copies) -> None:
     """Write the row."""
     tx.put(Table.COPIES, key, encode(row))

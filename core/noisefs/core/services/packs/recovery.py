@@ -8,8 +8,11 @@ Cost: the open packs, which are few; sealed ones are only compared by name.
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
@@ -19,6 +22,7 @@ from noisefs.core.domain.masking import Strategy, strategy_named
 from noisefs.core.domain.records import Body, BodyState, Dead, Pack, PackLive, PackState, Placement, decode, encode
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import (
+    BlockUnavailable,
     CapacityExceeded,
     IntegrityError,
     NoisefsError,
@@ -30,11 +34,11 @@ from noisefs.core.errors import (
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
-from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
+from noisefs.core.ports.packs import OpenPack, PackStore, Reach, StoredPack
 from noisefs.core.ports.presence import Presence
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.packs.copies import copies_of
+from noisefs.core.services.packs.copies import copies_of, is_away, set_copies
 from noisefs.core.services.packs.filling import append_manifest
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.rows import drop_rows, set_pack, unplace
@@ -105,7 +109,11 @@ class Recovery:
             elif row is None:
                 report.packs_unknown += 1
                 log.log(logging.DEBUG if again else logging.WARNING, "pack.unknown", extra={"pack": pack.pack_id.hex()})
+        absent = rows.keys() - stored.keys()
+        away = await self.workers.run(Lane.BACKGROUND, self.index.read, partial(_away, absent))
         for pack_id, row in rows.items():
+            if pack_id in away and row.state != PackState.DROPPING:
+                continue
             try:
                 await self._compare(pack_id, row, stored.get(pack_id), report, again=again)
             except (CapacityExceeded, StorageFailed) as exc:
@@ -220,7 +228,9 @@ class Recovery:
             # The crash came between the rename and the commit of the row.
             await self._sealed(pack_id, row, stored.blocks)
             report.packs_closed += 1
-        elif not await self.workers.run(Lane.BACKGROUND, self.index.read, partial(_is_elsewhere, pack_id)):
+        elif await self.commits.run(partial(_take_for_away, pack_id)):
+            log.warning("pack.on_nodes_only", extra={"pack": pack_id.hex()})
+        else:
             live = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: live_of(tx, pack_id))
             if live.cells == 0 and live.slices == 0:
                 await self.commits.run(partial(self._forget, pack_id))
@@ -266,10 +276,13 @@ class Recovery:
         for _when, pack_id, row in sorted(sealed, reverse=True)[:SOURCES_AT_START]:
             try:
                 manifest = await self.workers.run(
-                    Lane.BACKGROUND, self.manifests.read, pack_id, row.blocks, row.strategy
+                    Lane.BACKGROUND, self.manifests.read, pack_id, row.blocks, row.strategy, reach=Reach.DISK
                 )
             except NoisefsError as exc:
-                log.warning("pack.manifest_unreadable", extra={"pack": pack_id.hex(), "cause": str(exc)})
+                # A start waits for no node: where the pack is on nodes only, others will do.
+                expected = self.packs.reaches_network and isinstance(exc, BlockUnavailable)
+                level = logging.DEBUG if expected else logging.WARNING
+                log.log(level, "pack.manifest_unreadable", extra={"pack": pack_id.hex(), "cause": str(exc)})
                 continue
             sources = await self.workers.run(Lane.BACKGROUND, self.index.read, partial(sources_of, manifest))
             self.seeds.remember(pack_id, sources, None)
@@ -286,10 +299,18 @@ def live_of(tx: Reading, pack_id: PackId) -> PackLive:
     return PackLive(0, 0, 0) if raw is None else decode(PackLive, raw)
 
 
-def _is_elsewhere(pack_id: PackId, tx: Reading) -> bool:
-    """Whether a pack's file is not on this disk because nodes have the pack: if it is dead, the cleaner drops it."""
-    copies = copies_of(tx, pack_id)
-    return copies is not None and not copies.local
+def _away(packs: Collection[PackId], tx: Reading) -> set[PackId]:
+    """Those of which the file is not on this disk because nodes have them: if one is dead, the cleaner drops it."""
+    return {pack_id for pack_id in packs if is_away(tx, pack_id)}
+
+
+def _take_for_away(pack_id: PackId, tx: Writing) -> bool:
+    """Let the row of a pack whose file was lost say so, if nodes hold it; tells whether they do."""
+    row = copies_of(tx, pack_id)
+    if row is None or not row.nodes:
+        return False
+    set_copies(tx, pack_id, msgspec.structs.replace(row, local=False))
+    return True
 
 
 def placements(tx: Reading, pack_id: PackId) -> list[tuple[int, Placement]]:

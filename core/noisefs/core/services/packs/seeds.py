@@ -15,9 +15,9 @@ from typing import Final
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import SeedInfo
-from noisefs.core.errors import IntegrityError, NotFound, Unavailable
+from noisefs.core.errors import IntegrityError, Unavailable
 from noisefs.core.ports.entropy import Entropy
-from noisefs.core.ports.packs import PackStore
+from noisefs.core.ports.packs import PackRead, PackStore, Reach
 
 REMEMBERED_PACKS: Final = 64
 """Packs whose contents are kept in mind as sources: a few hundred bytes each."""
@@ -110,8 +110,9 @@ class SeedPool:
     def _read(self, pack_id: PackId, position: int) -> bytes | None:
         block = bytearray(self.geometry.block_bytes)
         try:
-            self.packs.read(pack_id, position, [memoryview(block)])
-        except (NotFound, Unavailable, IntegrityError):
+            # No pack waits for a node: where the source is not on the disk any more, another one or noise will do.
+            self.packs.read_all([PackRead(pack_id, position, [memoryview(block)])], reach=Reach.DISK)
+        except (Unavailable, IntegrityError):
             return None
         return bytes(block)
 

@@ -68,7 +68,7 @@ async def nodes(target: Administered, _: NoParameters) -> object:
     reports = {report.name: _node(report) for report in await network.report()}
     for name in packs.by_node.keys() - reports.keys():
         reports[name] = _node(NodeReport(name, "", False, False, False, False, None, 0))
-    return [row | {"packs": packs.by_node[name]} for name, row in sorted(reports.items())]
+    return [reports[name] | {"packs": packs.by_node[name]} for name in sorted(reports)]
 
 
 def _node(report: NodeReport) -> dict[str, object]:
@@ -85,12 +85,13 @@ def _node(report: NodeReport) -> dict[str, object]:
         "node": report.name,
         "state": state,
         "zone": report.zone,
-        "managed": report.managed,
+        "packs": 0,
+        "unpins": report.unpins,
         "version": said.version if said else "",
         "peers": said.peers if said else None,
         "free_bytes": said.free_bytes if said else None,
         "repo_bytes": said.repo_bytes if said else None,
-        "unpins": report.unpins,
+        "managed": report.managed,
         "reason": said.reason if said else "",
     }
 

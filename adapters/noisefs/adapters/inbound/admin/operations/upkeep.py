@@ -36,9 +36,15 @@ async def audit_orphans(target: Administered, _: NoParameters) -> object:
     return {"clean": audit.clean} | msgspec.to_builtins(audit)
 
 
-async def scrub(target: Administered, _: NoParameters) -> object:
+class Scrub(Parameters, frozen=True):
+    """``network``: read what is on nodes only, too."""
+
+    network: bool = False
+
+
+async def scrub(target: Administered, asked: Scrub) -> object:
     """Read and verify everything once."""
-    report = await target.store.scrubber.run()
+    report = await target.store.scrubber.run(network=asked.network)
     return {"clean": report.clean} | msgspec.to_builtins(report)
 
 
@@ -68,8 +74,11 @@ async def clean(target: Administered, asked: Clean) -> object:
 
 
 async def create_snapshot(target: Administered, asked: CreateSnapshot) -> object:
-    """Take a snapshot now."""
-    return _shown(await target.snapshots.create(full=asked.full or None))
+    """Take a snapshot now; with nodes, bring it there with everything it names."""
+    if target.shipping is None:
+        return _shown(await target.snapshots.create(full=asked.full or None))
+    info, on_nodes = await target.shipping.create(full=asked.full or None)
+    return _shown(info) | {"on_nodes": on_nodes}
 
 
 async def list_snapshots(target: Administered, _: NoParameters) -> object:
@@ -91,7 +100,7 @@ UPKEEP_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation h
     "audit.space": Operation(NoParameters, audit_space),
     "audit.tuples": Operation(NoParameters, audit_tuples),
     "audit.orphans": Operation(NoParameters, audit_orphans),
-    "scrub": Operation(NoParameters, scrub),
+    "scrub": Operation(Scrub, scrub),
     "clean": Operation(Clean, clean),
     "snapshot.create": Operation(CreateSnapshot, create_snapshot),
     "snapshot.list": Operation(NoParameters, list_snapshots),
