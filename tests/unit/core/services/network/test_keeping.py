@@ -359,6 +359,7 @@ async def test_a_copy_is_not_let_go_of_by_its_other_address() -> None:
         await world.settle(3)
 
         assert world.holders(pack_id)
+        assert not any(node.calls.get("unpin") for node in world.nodes.values())
 
 
 # ---------------------------------------------------------------------- letting go
