@@ -6,7 +6,7 @@ Functions run in the order they were queued; nothing a client asked for is retri
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -15,6 +15,7 @@ from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown, StoreSuperse
 from noisefs.core.ports.index import Index, Outcome, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.classes import DurabilityClasses
 
 T = TypeVar("T")
 
@@ -28,10 +29,6 @@ in some 15 µs. With 8 connections it doubles the batches and saves a seventh of
 
 GATHER_ENOUGH: Final = 16
 """Functions that need no company: what a commit costs by itself is spread thin by then."""
-
-
-Confirm = Callable[[frozenset[str], int], Awaitable[None]]
-"""Returns when the commit of this number has the highest of these durability classes."""
 
 
 @dataclass(slots=True)
@@ -62,7 +59,8 @@ class CommitQueue:
         self._drainer: asyncio.Task[None] | None = None
         self._closing = False
         self._relief: Callable[[], bool] | None = None
-        self._confirm: Confirm | None = None
+        self.classes: DurabilityClasses | None = None
+        """Who knows the durability classes above ``local``; ``None`` where there are no nodes."""
         self.superseded = ""
         """Why nothing is committed any more, if it is not."""
 
@@ -70,9 +68,9 @@ class CommitQueue:
         """Call ``relief`` on a lane when a batch meets a full disk; where it says that it made room, try once more."""
         self._relief = relief
 
-    def confirm_with(self, confirm: Confirm) -> None:
-        """Before a function's caller is answered, wait with ``confirm`` for the classes that it demanded."""
-        self._confirm = confirm
+    def confirm_with(self, classes: DurabilityClasses) -> None:
+        """Before a function's caller is answered, wait with ``classes`` for those that it demanded."""
+        self.classes = classes
 
     def supersede(self, reason: str) -> None:
         """Refuse what waits and whatever comes, for good: another gateway goes on with the store."""
@@ -103,8 +101,8 @@ class CommitQueue:
         return value  # type: ignore[return-value]  # the future holds what `work` returned
 
     async def _confirmed(self, outcome: Outcome[object]) -> None:
-        if self._confirm is not None:
-            await self._confirm(outcome.demands, outcome.sequence)
+        if self.classes is not None:
+            await self.classes.confirm(outcome.demands, outcome.sequence)
         elif outcome.demands != {HIGHEST}:
             classes = " or ".join(sorted(outcome.demands))
             raise OutcomeUnknown(f"the write is done here, and there are no nodes for the class {classes}")

@@ -3,9 +3,11 @@
 from types import TracebackType
 from typing import Self
 
+from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, BodyState, Extent, encode
 from noisefs.core.domain.requests import Digested
+from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.bodies.backlog import Backlog
 from noisefs.core.services.bodies.discards import Discards
@@ -48,15 +50,18 @@ class StagedBody:
         if self._staging.runs:
             await self._writer.settle(self._staging)
 
-    def enlist(self, tx: Writing, state: BodyState) -> tuple[Extent, ...]:
+    def enlist(self, tx: Writing, state: BodyState, *, durability: str = LOCAL) -> tuple[Extent, ...]:
         """Inside the publishing commit: write the body's rows with one reference, and return its extent (or none).
 
-        May run again in a retried batch. Raises ``CommitConflict`` if the writer lost its body or pack.
+        May run again in a retried batch. Raises ``CommitConflict`` if the writer lost its body or pack, or its bucket
+        has another class (``durability``) by now than the one that its cells have.
         """
         size = self.digested.size
         if size == 0:
             return ()
         staging = self._staging
+        if durability not in (LOCAL, staging.durability) and staging.runs:
+            raise CommitConflict(f"the bucket's class became {durability} while body {self.body_id.hex()} came in")
         staging.enlist(tx)
         row = Body(state, size, staging.wrapped_key, 1, staging.owner, self._created_us, 1, self._tail)
         tx.put(Table.BODIES, self.body_id, encode(row))

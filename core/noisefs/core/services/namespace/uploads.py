@@ -132,11 +132,11 @@ class Uploads:
             UploadNotFound: There is no such upload, or it ended meanwhile.
         """
         self._check_number(number)
-        _, upload = self._index.read(lambda tx: _reach(tx, who, bucket, key, upload_id))
+        row, upload = self._index.read(lambda tx: _reach(tx, who, bucket, key, upload_id))
         algorithm = upload.checksum_algorithm
         wanted = {"MD5", *digests, algorithm} if algorithm else {"MD5", *digests}
         raw_id = upload_rows.upload_id_of(upload_id)
-        staged = await self._writer.ingest(source, digests=wanted, group=raw_id)
+        staged = await self._writer.ingest(source, digests=wanted, group=raw_id, durability=row.durability)
         async with staged:
             digested = staged.digested
             if digested.size > self._limits.max_put_bytes:
@@ -147,9 +147,9 @@ class Uploads:
             await staged.settle()
 
             def publish(tx: Writing) -> Part:
-                _reach(tx, who, bucket, key, upload_id)
+                now_row, _upload = _reach(tx, who, bucket, key, upload_id)
                 now_us = self._clock.now_us()
-                extents = staged.enlist(tx, BodyState.HELD)
+                extents = staged.enlist(tx, BodyState.HELD, durability=now_row.durability)
                 part = Part(digested.size, digested.digests["MD5"], now_us, extents, checksums)
                 _replace_part(tx, raw_id, number, part, now_us)
                 return part

@@ -7,7 +7,7 @@ cleaner) waits for the highest class that any bucket has, and so do commits that
 While a large body comes in, its blocks are sent ahead: so the import goes on beside the upload.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from functools import partial
 from typing import Final
 
@@ -17,10 +17,10 @@ from noisefs.core.domain.records import Bucket, Pack, PackState, decode
 from noisefs.core.errors import NodeUnavailable, NoisefsError, OutcomeUnknown, PackNotFound
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.network.confirming import Confirmer
 from noisefs.core.services.network.log import NetworkLog
 from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.packs.classes import DurabilityClasses
 from noisefs.core.services.packs.copies import copies_of
 
 AHEAD_BLOCKS: Final = 128
@@ -75,19 +75,10 @@ class Durable(DurabilityClasses):
             if await self._confirmer.place(pack_id, blocks, copies, whole):
                 return
 
-    async def settle_all(self, packs: Mapping[PackId, int], durability: str) -> None:
-        """Return when each of these packs' first so many blocks have this class. Raises as :meth:`settle`."""
-        for pack_id, blocks in packs.items():
-            await self.settle(pack_id, durability, blocks)
-
     # ------------------------------------------------------------------ behind it
 
-    async def confirm(self, demands: Iterable[str], sequence: int) -> None:
-        """Return when a commit has the highest of these classes.
-
-        Raises:
-            OutcomeUnknown: Nodes did not confirm it. Here it stands.
-        """
+    async def confirm(self, demands: Collection[str], sequence: int) -> None:
+        """Ask for as many copies of the log as the highest of these wants."""
         copies = max([await self.copies_of(durability) for durability in demands], default=0)
         if not copies:
             return

@@ -28,8 +28,8 @@ from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.packs import OpenPack, PackStore
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.packs.classes import DurabilityClasses
 from noisefs.core.services.packs.filling import Filling, MakeCells, MakeSharedCell, SharedCell, Stretch
 from noisefs.core.services.packs.rows import set_pack, unplace
 from noisefs.core.services.packs.seeds import Seed, SeedPool, share_blocks

@@ -1,12 +1,13 @@
-"""What the pack writer asks of whoever knows the durability classes above ``local``."""
+"""What writes ask of whoever knows the durability classes above ``local``."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 from noisefs.core.domain.ids import PackId
 
 
 class DurabilityClasses(ABC):
-    """Brings blocks of packs where their class wants them. Task-safe."""
+    """Brings writes where their class wants them. Task-safe."""
 
     @abstractmethod
     def send_ahead(self, pack_id: PackId, blocks: int, durability: str) -> None:
@@ -19,4 +20,12 @@ class DurabilityClasses(ABC):
         Raises:
             NodeUnavailable: Too few nodes take them.
             PackNotFound: There is no such pack.
+        """
+
+    @abstractmethod
+    async def confirm(self, demands: Collection[str], sequence: int) -> None:
+        """Return when the commit of this number has the highest of these classes.
+
+        Raises:
+            OutcomeUnknown: Nodes did not confirm it. Here it stands.
         """
