@@ -12,11 +12,13 @@ from noisefs.core.ports.index import Index
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
+from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
 from noisefs.gateway.config.schema import Config
+from noisefs.gateway.departing import depart, shipping_over
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.ground import BALLAST_SHARE, Ground, open_ground
 from noisefs.gateway.networking import Networked, open_network
@@ -69,20 +71,29 @@ async def open_store(
         await snapshots.start()  # before the first commit, and closed after the last one
         stack.push_async_callback(snapshots.close)
         stack.push_async_callback(store.close)
+        shipping: SnapshotShipping | None = None
         if networked is not None:
             evictor = networked.evictor(ground, store)
             stack.push_async_callback(networked.end, evictor)
+            shipping = shipping_over(ground, networked, store, snapshots)
+            if background:
+                stack.push_async_callback(depart, ground, store, shipping)
         report = await store.start(background=background)
         log.info("store.opened", extra={"store": ground.head.store_id.hex(), "recovery": str(report)})
         if background:
             jobs = Jobs(clock=ground.clock, workers=ground.workers, telemetry=telemetry, presence=ground.presence)
             stack.push_async_callback(jobs.stop)
-            running = [Job("snapshot", config.snapshots.every_s, partial(_take_snapshot, snapshots))]
-            if networked is not None:
-                running += networked.jobs(store, evictor)
+            if networked is None or shipping is None:
+                running = [Job("snapshot", config.snapshots.pause_s(nodes=False), partial(_take_snapshot, snapshots))]
+            else:
+                running = [
+                    Job("snapshot", config.snapshots.pause_s(nodes=True), shipping.run, group="snapshots"),
+                    *networked.jobs(store, evictor),
+                ]
                 stack.callback(networked.network.interrupt)
             jobs.start(running)
-        yield Administered(store, snapshots, None if networked is None else networked.network, serving=background)
+        network = None if networked is None else networked.network
+        yield Administered(store, snapshots, network, shipping, serving=background)
 
 
 def _store(ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None) -> Store:

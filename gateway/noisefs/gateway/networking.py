@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from noisefs.adapters.outbound.ipfs.limits import Credentials
 from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.adapters.outbound.localhead.keeper import LocalHeadKeeper
 from noisefs.core.domain.windows import parse_window
 from noisefs.core.errors import ConfigError, NoisefsError
 from noisefs.core.ports.index import Index
@@ -23,6 +24,8 @@ from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
 from noisefs.core.services.network.eviction import NOTES_EVERY_S, Evictor
 from noisefs.core.services.network.fetching import Fetcher
+from noisefs.core.services.network.heads import LOOK_EVERY_S as HEADS_EVERY_S
+from noisefs.core.services.network.heads import Heads
 from noisefs.core.services.network.packs import NetworkPacks
 from noisefs.core.services.network.reads import ReadTimes
 from noisefs.core.services.network.service import Network, NetworkSettings
@@ -111,6 +114,7 @@ class Networked:
     """The network of a running store."""
 
     network: Network
+    heads: Heads
     fetcher: Fetcher
     packs: NetworkPacks
     reads: ReadTimes
@@ -141,6 +145,7 @@ class Networked:
         """What runs beside the store's own jobs."""
         return [
             *self.network.jobs(),
+            Job("heads", HEADS_EVERY_S, self.heads.owns, leader_only=False, light=True),
             Job("aged", AGE_EVERY_S, partial(store.seal_aged, self.ipfs.pack_max_age_s), leader_only=False, light=True),
             Job("evict", EVICT_EVERY_S, evictor.run, group="eviction"),
             Job("crowd", WATCH_EVERY_S, evictor.watch, leader_only=False, light=True),
@@ -184,6 +189,17 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
         root_files=LocalFiles(ground.folder.roots),
         settings=network_settings(ipfs),
         epoch=lambda: ground.head.epoch.counter,
+        owns=lambda: heads.owns(),  # noqa: PLW0108 - it is made below
+        covered=lambda: heads.covered(),  # noqa: PLW0108 - as above
+    )
+    heads = Heads(
+        keeper=LocalHeadKeeper(ground.head_file),
+        nodes=network.nodes,
+        store_id=ground.head.store_id,
+        index=index,
+        commits=commits,
+        workers=ground.workers,
+        on_superseded=lambda error: commits.supersede(str(error)),
     )
     try:
         await network.nodes.look()
@@ -204,7 +220,8 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
             reads=reads,
             telemetry=ground.telemetry,
         )
-        yield Networked(network, fetcher, packs, reads, ipfs)
+        await heads.owns()  # before the first write
+        yield Networked(network, heads, fetcher, packs, reads, ipfs)
     finally:
         await network.close()
 

@@ -297,11 +297,17 @@ class Store:
             self._jobs.start(self._all_jobs())
         return report
 
-    async def close(self) -> None:
-        """End the jobs, seal the open pack, commit what waits. Requests must have ended before."""
+    async def settle(self) -> None:
+        """End the jobs and seal the open packs: after it nothing changes but what notes about nodes do. Not for long:
+        :meth:`close` follows.
+        """
         await self._jobs.stop()
         await self.writer.close()
         await self.cleaner_writer.close()
+
+    async def close(self) -> None:
+        """End the jobs, seal the open pack, commit what waits. Requests must have ended before."""
+        await self.settle()
         await self.commits.close()
         await self.workers.run(Lane.COMMIT, self.index.checkpoint)
 
@@ -334,6 +340,11 @@ class Store:
     def _tell_sealed(self) -> None:
         if self._news is not None:
             self._news.sealed()
+
+    async def seal(self) -> None:
+        """Seal packs with cells now: they shall go onto nodes."""
+        for writer in (self.writer, self.cleaner_writer):
+            await writer.seal()
 
     async def seal_aged(self, max_age_s: float) -> None:
         """Seal packs with cells that were begun so long ago: they shall not wait for nodes until they are full."""

@@ -4,7 +4,7 @@ Only settings that something reads are here. Names carry their unit, except size
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -238,14 +238,25 @@ class IpfsConfig(Table):
         return self
 
 
+_TAKEN_EVERY_S: Final = 3600.0
+_SHIPPED_EVERY_S: Final = 300.0
+
+
 class SnapshotsConfig(Table):
     """Snapshots of the index: what `rebuild-index` goes back to."""
 
-    every_s: Seconds = Field(default=3600, description="A snapshot is taken this often, if anything changed.")
+    every_s: Seconds | None = Field(
+        default=None,
+        description="A snapshot is taken this often, if anything changed. Default: 3600; with nodes 300.",
+    )
     set_age_s: Seconds = Field(default=86_400, description="Age at which a full snapshot begins a new set.")
     keep_sets: Count = Field(
         default=2, description="Sets that are kept. Keys of deleted objects live in them until they expire."
     )
+
+    def pause_s(self, *, nodes: bool) -> float:
+        """Seconds between two snapshots."""
+        return self.every_s or (_SHIPPED_EVERY_S if nodes else _TAKEN_EVERY_S)
 
 
 class RootKeyConfig(Table):

@@ -32,6 +32,7 @@ from noisefs.core.errors import (
     StoreSuperseded,
     WrongRootKey,
 )
+from noisefs.core.ports.files import StoredFile
 from noisefs.core.ports.heads import HeadKeeper, SealedHead
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Node
@@ -39,6 +40,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.files import Placed
 from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.snapshots.catalog import parse
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,12 @@ class Heads:
         except StoreSuperseded:
             return False
         return True
+
+    async def covered(self) -> int:
+        """The commit that every head on nodes reaches by its snapshot: log records up to it are needed no more."""
+        rows = await self._workers.run(Lane.BACKGROUND, self._index.read, head_rows)
+        infos = [parse(StoredFile(row.files[-1], 0)) if row.files else None for row in rows.values()]
+        return min((info.upto if info is not None else 0 for info in infos), default=0)
 
     async def _look_at(self, node: Node, own: Head, rows: dict[str, PlacedHead], writers: frozenset[InstanceId]) -> str:
         """What on this node says that the store is not ours any more, or nothing."""

@@ -8,10 +8,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from noisefs.core.errors import StoreSuperseded
-from noisefs.core.services.jobs import Job
 from noisefs.core.services.network.files import NodeFiles
-from noisefs.core.services.network.heads import LOOK_EVERY_S, Heads
+from noisefs.core.services.network.heads import Heads
 from noisefs.core.services.snapshots.catalog import SnapshotInfo
 from noisefs.core.services.snapshots.service import Snapshots
 
@@ -65,13 +63,3 @@ class SnapshotShipping:
             published = await self._heads.publish(placed)
             await self._files.expire(await self._heads.tidy())
             return published and placed.chain[-1].upto == newest[-1].upto
-
-    def jobs(self) -> list[Job]:
-        """The look for other gateways; every process of the store runs it. (Snapshots have a job of their own.)"""
-        return [Job("heads", LOOK_EVERY_S, self._watch, leader_only=False, light=True)]
-
-    async def _watch(self) -> None:
-        try:
-            await self._heads.check()
-        except StoreSuperseded:
-            return  # told and acted upon by the one who found out

@@ -8,6 +8,7 @@ import msgspec
 
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.services.network.service import Network
+from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store
 
@@ -29,6 +30,7 @@ class Administered:
     store: Store
     snapshots: Snapshots
     network: Network | None = None
+    shipping: SnapshotShipping | None = None
     serving: bool = False
 
 
