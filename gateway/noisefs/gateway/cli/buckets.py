@@ -9,6 +9,8 @@ from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 
 buckets: Final = typer.Typer(no_args_is_help=True, help="Buckets: the roots of the namespace, each with one owner.")
 
+_CLASSES: Final = "local, ipfs (as many copies as ipfs.copies), or replicated:N; the last two need nodes."
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Bucket name.")]
 
 
@@ -20,7 +22,7 @@ def list_buckets(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List buckets with how many objects and bytes they hold."""
+    """List buckets with their class and how many objects and bytes they hold."""
     answer(data, config, "bucket.list", {"user": user}, as_json=as_json)
 
 
@@ -29,12 +31,32 @@ def create_bucket(
     name: Name,
     *,
     owner: Annotated[str, typer.Option(metavar="USER", help="Who will own it.")] = "admin",
+    durability: Annotated[
+        str | None, typer.Option(metavar="CLASS", help=_CLASSES, show_default="store.durability")
+    ] = None,
     data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """Make a bucket for a user."""
-    answer(data, config, "bucket.create", {"name": name, "owner": owner}, as_json=as_json)
+    asked = {"name": name, "owner": owner, "durability": durability}
+    answer(data, config, "bucket.create", asked, as_json=as_json)
+
+
+@buckets.command("set")
+def set_bucket(
+    name: Name,
+    *,
+    durability: Annotated[str, typer.Option(metavar="CLASS", help=_CLASSES)],
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Change the class of a bucket: what a write into it has outlived when it is answered.
+
+    What lies in it already follows in the background: `noisefs ipfs status` shows how far that is.
+    """
+    answer(data, config, "bucket.set", {"name": name, "durability": durability}, as_json=as_json)
 
 
 @buckets.command("delete")

@@ -12,10 +12,18 @@ OPERATOR: Final = Principal(UserId(""), "operator", admin=True)
 
 
 class CreateBucket(Parameters, frozen=True):
-    """A new bucket and its owner."""
+    """A new bucket, its owner, and its class: by default that of new buckets."""
 
     name: str
     owner: str
+    durability: str | None = None
+
+
+class SetBucket(Parameters, frozen=True):
+    """A bucket's new class."""
+
+    name: str
+    durability: str
 
 
 class BucketName(Parameters, frozen=True):
@@ -37,6 +45,7 @@ async def list_buckets(target: Administered, asked: OfUser) -> object:
             {
                 "bucket": name,
                 "owner": names.get(bucket.owner, bucket.owner),
+                "durability": bucket.durability,
                 "objects": usage.objects,
                 "bytes": usage.bytes,
                 "created": timestamp(bucket.created_us),
@@ -48,8 +57,14 @@ async def list_buckets(target: Administered, asked: OfUser) -> object:
 async def create_bucket(target: Administered, asked: CreateBucket) -> object:
     """Make a bucket for a user."""
     owner = await target.store.accounts.principal_of_name(asked.owner)
-    await target.store.buckets.create(owner, asked.name)
-    return {"bucket": asked.name, "owner": owner.name}
+    made = await target.store.buckets.create(owner, asked.name, durability=asked.durability)
+    return {"bucket": asked.name, "owner": owner.name, "durability": made.durability}
+
+
+async def set_bucket(target: Administered, asked: SetBucket) -> object:
+    """Change a bucket's class."""
+    await target.store.buckets.set_durability(OPERATOR, asked.name, asked.durability)
+    return {"bucket": asked.name, "durability": asked.durability}
 
 
 async def delete_bucket(target: Administered, asked: BucketName) -> object:
@@ -61,5 +76,6 @@ async def delete_bucket(target: Administered, asked: BucketName) -> object:
 BUCKET_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has parameters of its own
     "bucket.list": Operation(OfUser, list_buckets),
     "bucket.create": Operation(CreateBucket, create_bucket),
+    "bucket.set": Operation(SetBucket, set_bucket),
     "bucket.delete": Operation(BucketName, delete_bucket),
 }
