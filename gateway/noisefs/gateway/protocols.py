@@ -18,6 +18,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
+from noisefs.gateway.degraded import degraded_of
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.health import checks_of
 from noisefs.gateway.metrics import measure_all
@@ -69,6 +70,7 @@ async def protocols_over(
         metrics=partial(measure_all, store, telemetry, peers),
         metrics_type=CONTENT_TYPE,
         token=None if token is None else token.get_secret_value(),
+        degraded=degraded_of(opened.network),
     )
     await webdav.start()
     try:

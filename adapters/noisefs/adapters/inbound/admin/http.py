@@ -29,9 +29,14 @@ class AdminAdapter:
         metrics: Callable[[], Awaitable[bytes]],
         metrics_type: str,
         token: str | None = None,
+        degraded: Callable[[], Awaitable[list[str]]] | None = None,
     ) -> None:
-        """``checks`` by the name of what they look at; ``token``: what a client must bear, if anything."""
+        """``checks`` by the name of what they look at; ``token``: what a client must bear, if anything.
+
+        ``degraded`` says what does not work as it should, though requests are answered.
+        """
         self._checks = checks
+        self._degraded = degraded
         self._metrics = metrics
         self._metrics_type = metrics_type
         self._token = None if token is None else f"Bearer {token}".encode()
@@ -67,10 +72,23 @@ class AdminAdapter:
         if self._draining:
             found["server"] = "shutting down"
         ready = all(text == "ok" for text in found.values())
-        return web.json_response({"ready": ready, "checks": found}, status=200 if ready else 503)
+        answer: dict[str, object] = {"ready": ready, "checks": found}
+        if self._degraded is not None:
+            answer["degraded"] = await _limited(self._degraded)
+        return web.json_response(answer, status=200 if ready else 503)
 
     async def _answer_metrics(self) -> web.Response:
         return web.Response(body=await self._metrics(), headers={"Content-Type": self._metrics_type})
+
+
+async def _limited(degraded: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    try:
+        async with asyncio.timeout(CHECK_LIMIT_S):
+            return await degraded()
+    except TimeoutError:
+        return [f"no answer within {CHECK_LIMIT_S:g} s"]
+    except NoisefsError as exc:
+        return [str(exc)]
 
 
 async def _look(check: Check) -> str:

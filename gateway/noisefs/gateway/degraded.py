@@ -1,0 +1,29 @@
+"""What does not work as it should while a server is ready all the same: for whoever looks after it."""
+
+from collections.abc import Awaitable, Callable
+
+from noisefs.core.services.network.service import Network
+
+Degraded = Callable[[], Awaitable[list[str]]]
+"""Says what is degraded, in words; nothing: all is well."""
+
+
+def degraded_of(network: Network | None) -> Degraded:
+    """For a store with these nodes, or with none."""
+
+    async def look() -> list[str]:
+        if network is None:
+            return []
+        found: list[str] = []
+        for report in await network.report():
+            if report.configured and not report.ready:
+                reason = (
+                    "not asked yet" if report.state is None else report.state.reason or "left alone after a failure"
+                )
+                found.append(f"node {report.name}: {reason}")
+        lacking = (await network.census.look()).under_replicated
+        if lacking:
+            found.append(f"{lacking} packs or files have fewer copies on nodes than they shall have")
+        return found
+
+    return look
