@@ -3,13 +3,14 @@
 Promise: a move is a compare-and-set on its row, after its new cells are durable: two movers do no harm, and what is
 deleted or moved meanwhile stays so. Nothing links old and new bytes: the destination pack has a generation of its own,
 and it goes into every nonce. Rot is never copied: what does not verify is left where it is and reported.
-Cost: one read, one open, one seal, one append of what lives.
+Cost: one read, one open, one seal, one append of what lives; one sync and one index commit some 4 MiB.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from noisefs.core.domain.records import Body, BodyState, Pack, PackState, Run, S
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import open_directory
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CommitConflict, IntegrityError, NotFound, PackPoisoned, Unavailable
+from noisefs.core.errors import CapacityExceeded, CommitConflict, IntegrityError, NotFound, PackPoisoned, Unavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
@@ -33,12 +34,16 @@ from noisefs.core.services.maintenance.packer import SlicePlacer, Waiting, name_
 from noisefs.core.services.maintenance.rows import walk
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import placements
-from noisefs.core.services.packs.staging import Staging, change_live, place_runs
+from noisefs.core.services.packs.staging import Staging, change_live, place_runs, require_pack
 from noisefs.core.services.packs.writer import PackWriter
 
 log = logging.getLogger(__name__)
 
 SEGMENTS_AT_ONCE: Final = 8
+
+CELLS_A_COMMIT: Final = 32
+"""Runs of about so many cells are appended before they are synced and named: 4 MiB at the default S. More would save
+little, and what is deleted meanwhile was moved in vain."""
 
 SHARED_CELLS_AT_ONCE: Final = 64
 """Shared cells whose slices are in memory at a time: 8 MiB at the default S."""
@@ -81,6 +86,24 @@ class _Contents:
         self.bodies[body_id] = min(low, segment), max(high, segment + count)
 
 
+class _Outcome(Enum):
+    """What came of a run that was appended elsewhere."""
+
+    MOVED = "moved"
+    GONE = "gone"
+    """The body was deleted meanwhile: nobody seals it again."""
+    CONFLICT = "conflict"
+    """Somebody else moved the run, or its new pack takes no names any more."""
+
+
+class _Where(NamedTuple):
+    """A run row: the body, its first segment, and the run."""
+
+    body_id: BodyId
+    segment: int
+    run: Run
+
+
 @dataclass(frozen=True, slots=True)
 class _Slice:
     """A live slice with a piece in the pack, opened."""
@@ -116,11 +139,15 @@ class Mover:
         moved = Moved()
         try:
             bodies, shared = await self.workers.run(Lane.BACKGROUND, self._contents, pack_id, row)
+            batch: list[_Where] = []
             for body_id, (low, high) in bodies.items():
-                for segment, run in await self.workers.run(
+                batch += await self.workers.run(
                     Lane.BACKGROUND, self.index.read, partial(_runs_in, body_id, pack_id, low, high)
-                ):
-                    await self._move_run(body_id, segment, run, moved)
+                )
+                if sum(where.run.count for where in batch) >= CELLS_A_COMMIT:
+                    await self._move_runs(batch, moved)
+                    batch = []
+            await self._move_runs(batch, moved)
             await self._move_shared(pack_id, shared, moved)
         finally:
             self.telemetry.count(Counter.CLEANER_MOVED, moved.moved_bytes)
@@ -167,38 +194,56 @@ class Mover:
 
     # ------------------------------------------------------------------ runs
 
-    async def _move_run(self, body_id: BodyId, segment: int, run: Run, moved: Moved) -> None:
-        try:
-            moved.moved_bytes += await self._moved_run(body_id, segment, run, moved.goals)
-        except (IntegrityError, Unavailable, NotFound) as exc:
-            moved.left += 1
-            moved.damaged += not isinstance(exc, PackPoisoned)
-            log.error("clean.cannot_move", extra={"pack": run.pack_id.hex(), "cause": str(exc)})
-        except CommitConflict:
-            moved.left += 1
+    async def _move_runs(self, batch: list[_Where], moved: Moved) -> None:
+        """Append all runs, make them durable, name them in one commit. One that cannot be moved stops no other.
 
-    async def _moved_run(self, body_id: BodyId, segment: int, run: Run, goals: set[PackId]) -> int:
+        Raises:
+            DiskFull, ReadOnlyStore: Not all could be appended; those before were moved.
+        """
+        placed: list[tuple[_Where, Staging]] = []
+        full: CapacityExceeded | None = None
+        with self._naming():
+            for where in batch:
+                try:
+                    staging = await self._append_again(where, moved)
+                except CapacityExceeded as exc:
+                    self.writer.turn()
+                    full = exc
+                    break
+                if staging is not None:
+                    placed.append((where, staging))
+            for where, staging in list(placed):
+                try:
+                    await self.writer.settle(staging)
+                except PackPoisoned as exc:
+                    self._left_behind(where, exc, moved)
+                    placed.remove((where, staging))
+            outcomes = await self.commits.run(partial(_rename, placed, self.instance_id)) if placed else []
+        for (where, _staging), outcome in zip(placed, outcomes, strict=True):
+            if outcome is _Outcome.MOVED:
+                moved.moved_bytes += where.run.count * self.geometry.block_bytes
+            elif outcome is _Outcome.CONFLICT:
+                moved.left += 1
+                self.writer.turn()
+        if full is not None:
+            raise full
+
+    async def _append_again(self, where: _Where, moved: Moved) -> Staging | None:
+        """Open a run and seal it into the destination; ``None`` where there is nothing, or no way, to move it."""
+        body_id, segment, run = where
         raw = await self.workers.run(Lane.BACKGROUND, self.index.read, lambda tx: tx.get(Table.BODIES, body_id))
         if raw is None:
-            return 0  # dead: the reaper has it
+            return None  # dead: the reaper has it
         body = decode(Body, raw)
-        if body.state == BodyState.WRITING:
-            raise CommitConflict("its writer still knows these cells by their old place")
-        cipher = self._cipher(body_id, body)
-        size = self.geometry.segment_bytes
-        last = body.size // size - 1 if body.size % size == 0 and body.size else -1
+        if body.state == BodyState.WRITING:  # its writer still knows these cells by their old place
+            moved.left += 1
+            return None
         # Not to be marked as being written at a seal: it has its row already.
         staging = Staging(body_id, body_id, body.wrapped_key, self.instance_id, enlisted=True)
-
-        def publish(tx: Writing) -> None:
-            key = run_key(body_id, segment)
-            if tx.get(Table.RUNS, key) != encode(run) or tx.get(Table.BODIES, body_id) is None:
-                raise CommitConflict("the run was moved or deleted meanwhile")
-            tx.delete(Table.RUNS, key)
-            change_live(tx, run.pack_id, cells=-run.count)
-            place_runs(tx, body_id, staging.runs, self.instance_id)
-
-        with self._naming():
+        try:
+            cipher = self._cipher(body_id, body)
+            size = self.geometry.segment_bytes
+            last = body.size // size - 1 if body.size % size == 0 and body.size else -1
             for first in range(segment, segment + run.count, SEGMENTS_AT_ONCE):
                 count = min(SEGMENTS_AT_ONCE, segment + run.count - first)
                 plain = await self.workers.run(
@@ -206,10 +251,17 @@ class Mover:
                 )
                 make = partial(self._seal_cells, cipher, plain, first, last)
                 await self.writer.append_made(staging, make, first, count)
-                goals.update(goal.pack_id for _segment, goal in staging.runs)
-            await self.writer.settle(staging)
-            await self.commits.run(publish)
-        return run.count * self.geometry.block_bytes
+                moved.goals.update(goal.pack_id for _segment, goal in staging.runs)
+        except (IntegrityError, Unavailable, NotFound) as exc:
+            self._left_behind(where, exc, moved)
+            return None
+        return staging
+
+    def _left_behind(self, where: _Where, exc: Exception, moved: Moved) -> None:
+        self.writer.turn()
+        moved.left += 1
+        moved.damaged += not isinstance(exc, PackPoisoned)
+        log.error("clean.cannot_move", extra={"pack": where.run.pack_id.hex(), "cause": str(exc)})
 
     def _seal_cells(
         self, cipher: BodyCipher, plain: memoryview, first: int, last: int, generation: int, start: int, count: int
@@ -312,8 +364,9 @@ class Mover:
             done = conflicts = 0
             named = []
             for waiting, item in zip(batch, slices, strict=True):
-                gone = tx.get(Table.BODIES, item.body_id) is None
-                if gone or tx.get(Table.SLICES, item.body_id) != encode(item.place):
+                if tx.get(Table.BODIES, item.body_id) is None:
+                    continue  # deleted: nobody seals it again
+                if tx.get(Table.SLICES, item.body_id) != encode(item.place):
                     conflicts += 1
                     continue
                 tx.put(Table.SLICES, item.body_id, encode(SlicePlace(tuple(waiting.pieces), waiting.generation)))
@@ -338,12 +391,38 @@ class Mover:
             self.writer.turn()
 
 
-def _runs_in(body_id: BodyId, pack_id: PackId, low: int, high: int, tx: Reading) -> list[tuple[int, Run]]:
-    """The body's runs between these segments that lie in this pack, as (first segment, run)."""
+def _rename(placed: list[tuple[_Where, Staging]], owner: InstanceId, tx: Writing) -> list[_Outcome]:
+    """Let the rows of these runs say where their cells are now; what came of each."""
+    outcomes = []
+    for (body_id, segment, run), staging in placed:
+        key = run_key(body_id, segment)
+        if tx.get(Table.BODIES, body_id) is None:
+            outcomes.append(_Outcome.GONE)
+        elif tx.get(Table.RUNS, key) != encode(run) or not _take_names(tx, staging, owner):
+            outcomes.append(_Outcome.CONFLICT)
+        else:
+            tx.delete(Table.RUNS, key)
+            change_live(tx, run.pack_id, cells=-run.count)
+            place_runs(tx, body_id, staging.runs, owner)
+            outcomes.append(_Outcome.MOVED)
+    return outcomes
+
+
+def _take_names(tx: Writing, staging: Staging, owner: InstanceId) -> bool:
+    try:
+        for pack_id in {run.pack_id for _segment, run in staging.runs}:
+            require_pack(tx, pack_id, owner)
+    except CommitConflict:
+        return False
+    return True
+
+
+def _runs_in(body_id: BodyId, pack_id: PackId, low: int, high: int, tx: Reading) -> list[_Where]:
+    """The body's runs between these segments that lie in this pack."""
     rows = tx.scan(Table.RUNS, run_key(body_id, 0), run_key(body_id, low), 1, reverse=True)
     rows += tx.scan(Table.RUNS, run_key(body_id, low), run_key(body_id, high), high - low)
-    runs = [(int.from_bytes(key[-8:], "big"), decode(Run, raw)) for key, raw in rows]
-    return [(segment, run) for segment, run in runs if run.pack_id == pack_id]
+    runs = [_Where(body_id, int.from_bytes(key[-8:], "big"), decode(Run, raw)) for key, raw in rows]
+    return [where for where in runs if where.run.pack_id == pack_id]
 
 
 def _slice_in(body_id: BodyId, pack_id: PackId, tx: Reading) -> tuple[Body, SlicePlace] | None:
