@@ -62,8 +62,8 @@ class Gauge(_Metric):
         (),
     )
     PACKS = ("noisefs_packs", "Packs by state", ("state",))
-    STORED_BYTES = ("noisefs_stored_bytes", "Bytes of all packs", ())
-    LIVE_BYTES = ("noisefs_live_bytes", "Plaintext bytes that something refers to, in packs", ())
+    STORED_BYTES = ("noisefs_stored_bytes", "Bytes of all pack files, open ones as long as they are", ())
+    LIVE_BYTES = ("noisefs_live_bytes", "Bytes of cells and slices in packs that something refers to, tags included", ())
     OPEN_UPLOADS = ("noisefs_open_uploads", "Multipart uploads that are open", ())
     OPEN_REQUESTS = ("noisefs_open_requests", "Requests under way", ("protocol",))
     FREE_BYTES = ("noisefs_free_bytes", "Bytes that may still be written before the reserve", ())

@@ -19,7 +19,11 @@ snapshots: Final = typer.Typer(no_args_is_help=True, help="Snapshots of the inde
 
 @audits.command("space")
 def audit_space(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Stored bytes against live ones, and where the rest is."""
+    """Stored bytes against live ones.
+
+    Stored: all pack files, open ones as long as they are. Live: cells and slices in them that something refers to.
+    What small objects have in the index (inline, tiny) and the index itself are in neither, and shown apart.
+    """
     _check(answer(data, config, "audit.space", {}, as_json=as_json))
 
 

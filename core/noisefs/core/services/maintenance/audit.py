@@ -41,7 +41,23 @@ EXAMPLES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class SpaceAudit:
-    """Bytes of the store. ``packed_plaintext`` counts what live cells and slices can hold without their tags."""
+    """Bytes of the store.
+
+    Attributes:
+        packs: Packs of any state.
+        stored_bytes: Of all pack files: seeds, cells, filler and manifest of a sealed pack; an open one counts whole,
+            as it is preallocated.
+        live_bytes: Cells and slices in packs that something refers to, tags included. What was deleted counts until
+            the reaper, twice a second, has released it.
+        packed_plaintext_bytes: What those cells and slices can hold without their tags.
+        inline_bytes: Slices that wait in the index for the packer: neither stored nor live above.
+        tiny_bytes: Slices that stay in the index for ever; the same.
+        object_bytes: What the sizes of all objects add up to; copies share bytes.
+        objects: How many there are.
+        index_bytes: The index and its log.
+        stored_by_live: Promised: at most 1.35 under overwrites, from 8 GiB of live bytes on.
+        stored_by_plaintext: The same against plaintext.
+    """
 
     packs: int
     stored_bytes: int
