@@ -8,12 +8,10 @@ Degraded = Callable[[], Awaitable[list[str]]]
 """Says what is degraded, in words; nothing: all is well."""
 
 
-def degraded_of(network: Network | None) -> Degraded:
-    """For a store with these nodes, or with none."""
+def degraded_of(network: Network) -> Degraded:
+    """For a store with these nodes."""
 
     async def look() -> list[str]:
-        if network is None:
-            return []
         found: list[str] = []
         for report in await network.report():
             if report.configured and not report.ready:

@@ -70,7 +70,7 @@ async def protocols_over(
         metrics=partial(measure_all, store, telemetry, peers),
         metrics_type=CONTENT_TYPE,
         token=None if token is None else token.get_secret_value(),
-        degraded=degraded_of(opened.network),
+        degraded=None if opened.network is None else degraded_of(opened.network),
     )
     await webdav.start()
     try:
