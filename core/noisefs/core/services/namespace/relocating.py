@@ -14,6 +14,7 @@ from noisefs.core.domain.records import Bucket, Listed, Version, decode, encode
 from noisefs.core.errors import KeyTooLong, ObjectNotFound, PreconditionFailed
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.namespace import layouts, properties, publishing, usage
+from noisefs.core.services.namespace.raising import Ready, check_class
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree, rows_below
 
 _Rows = list[tuple[bytes, bytes]]
@@ -54,11 +55,14 @@ class Relocation:
     keep_source: bool
     recursive: bool
     now_us: int
+    ready: Ready
 
     def run(self, tx: Writing) -> bool:
         """Do it. Returns whether something was replaced."""
         objects, noted = self._take(tx)
         self._check_lengths(objects)
+        extents = (extent for _, raw in objects for extent in layouts.extents_of(tx, decode(Version, raw)))
+        check_class(tx, extents, self.source.row, self.target.row, self.ready)
         tree_shown, object_shown = self._shown(tx)
         replaces = tree_shown or object_shown is not None
         if replaces and not self.overwrite:

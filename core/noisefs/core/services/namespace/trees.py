@@ -13,6 +13,7 @@ from noisefs.core.ports.index import Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import publishing, usage
 from noisefs.core.services.namespace.access import reach_bucket
+from noisefs.core.services.namespace.raising import Ready, run_raising
 from noisefs.core.services.namespace.relocating import Place, Relocation
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree
 
@@ -137,7 +138,7 @@ class Trees:
         if bucket == target_bucket and (raw_target.startswith(raw_source) if tree else raw_target == raw_source):
             raise InvalidArgument("target", target, "outside of the source")
 
-        def relocate(tx: Writing) -> bool:
+        def relocate(tx: Writing, ready: Ready) -> bool:
             from_row = reach_bucket(tx, who, bucket)
             to_row: Bucket = from_row if bucket == target_bucket else reach_bucket(tx, who, target_bucket)
             return Relocation(
@@ -147,9 +148,10 @@ class Trees:
                 keep_source=keep_source,
                 recursive=recursive,
                 now_us=self._clock.now_us(),
+                ready=ready,
             ).run(tx)
 
-        return await self._commits.run(relocate)
+        return await run_raising(self._commits, relocate)
 
 
 def _collection(prefix: str) -> bytes:

@@ -41,6 +41,7 @@ from noisefs.core.services.namespace import expiry, listing, part_copy, publishi
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.completing import Completing
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.raising import Ready, check_class, run_raising
 
 _TAIL_BYTES = 1 + ID_BYTES
 """NUL and upload id behind the object key in an upload's row key."""
@@ -183,9 +184,10 @@ class Uploads:
         raw_id = upload_rows.upload_id_of(upload_id)
         raw_source = naming.key_bytes(source_key)
 
-        def look(tx: Reading) -> tuple[bytes, bytes, part_copy.Stretch, part_copy.Known | OpenBodies, Upload]:
+        def look(tx: Reading) -> tuple[Bucket, bytes, bytes, part_copy.Stretch, part_copy.Known | OpenBodies, Upload]:
             _, upload = _reach(tx, who, bucket, key, upload_id)
-            source_row = u64(reach_bucket(tx, who, source_bucket).bucket_id) + raw_source
+            source = reach_bucket(tx, who, source_bucket)
+            source_row = u64(source.bucket_id) + raw_source
             raw = tx.get(Table.OBJECTS, source_row)
             if raw is None:
                 raise ObjectNotFound(source_bucket, source_key)
@@ -196,25 +198,33 @@ class Uploads:
                 raise EntityTooLarge(stretch.size, self._limits.max_put_bytes)
             algorithms = (upload.checksum_algorithm,) if upload.checksum_algorithm else ()
             known = part_copy.known_digests(tx, version, stretch, algorithms)
-            return source_row, raw, stretch, known or self._reader.open(tx, stretch.extents), upload
+            return source, source_row, raw, stretch, known or self._reader.open(tx, stretch.extents), upload
 
         for _ in range(_COPY_ATTEMPTS):
-            source_row, raw, stretch, known, upload = self._index.read(look)
+            source, source_row, raw, stretch, known, upload = self._index.read(look)
             if isinstance(known, OpenBodies):
                 algorithms = (upload.checksum_algorithm,) if upload.checksum_algorithm else ()
                 async with known as bodies:
                     known = await part_copy.compute_digests(bodies, 0, stretch.size, algorithms, self._workers)
             part = Part(stretch.size, known.md5, self._clock.now_us(), stretch.extents, known.checksums)
 
-            def publish(tx: Writing, source_row: bytes = source_row, raw: bytes = raw, part: Part = part) -> bool:
-                _reach(tx, who, bucket, key, upload_id)
+            def publish(
+                tx: Writing,
+                ready: Ready,
+                source: Bucket = source,
+                source_row: bytes = source_row,
+                raw: bytes = raw,
+                part: Part = part,
+            ) -> bool:
+                row, _upload = _reach(tx, who, bucket, key, upload_id)
                 if tx.get(Table.OBJECTS, source_row) != raw:
                     return False
+                check_class(tx, part.extents, source, row, ready)
                 references.acquire(tx, part.extents)
                 _replace_part(tx, raw_id, number, part, part.modified_us)
                 return True
 
-            if await self._commits.run(publish):
+            if await run_raising(self._commits, publish):
                 return part
         raise CommitConflict(f"object {source_key!r} changed {_COPY_ATTEMPTS} times while it was copied")
 
