@@ -76,6 +76,8 @@ class Heads:
         self._on_superseded = on_superseded
         self._seen: set[tuple[str, str]] = set()
         """Heads on nodes, as (node, name), that are known to mean nothing."""
+        self._stale: set[tuple[str, str]] = set()
+        """Old ones among them that no row names: they came back with a node's backup, or their row was lost."""
         self._busy = asyncio.Lock()
         self.superseded = ""
 
@@ -118,7 +120,11 @@ class Heads:
             names = await node.heads(self._store_id)
             for name in sorted(names, reverse=True):
                 place = parse_head_name(name)
-                if place is None or place[0] < own.epoch.counter or (node.name, name) in self._seen:
+                if place is None or (node.name, name) in self._seen:
+                    continue
+                if place[0] < own.epoch.counter:
+                    if name not in rows:
+                        self._stale.add((node.name, name))
                     continue
                 head = await self._open(node, name)
                 reason = _foreign(head, own, rows, writers) if head is not None else ""
@@ -129,6 +135,8 @@ class Heads:
                 if reason:
                     return f"node {node.name} holds the head {name}: {reason}"
                 self._seen.add((node.name, name))
+                if head is not None and name not in rows:
+                    self._stale.add((node.name, name))
         except NodeUnavailable as exc:
             self._nodes.failed(node.name, exc)
         return ""
@@ -226,6 +234,10 @@ class Heads:
                 await self._commits.run(partial(_shrink, name, tuple(left)))
                 if not left:
                     del rows[name]
+            for holder, name in sorted(self._stale):
+                newer = (row for other, row in rows.items() if other > name)
+                if any(row.whole and holder in row.confirmed for row in newer) and await self._drop(holder, name):
+                    self._stale.discard((holder, name))
             return frozenset(file for row in rows.values() for file in row.files)
 
     async def _drop(self, holder: str, name: str) -> bool:
@@ -241,6 +253,7 @@ class Heads:
         except NodeUnavailable as exc:
             self._nodes.failed(holder, exc)
             return False
+        self._seen.discard((holder, name))
         return True
 
 

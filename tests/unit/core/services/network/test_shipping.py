@@ -288,6 +288,8 @@ async def test_made_up_and_old_heads_stop_nobody() -> None:
     assert await gateway.heads.owns()
     await gateway.write(b"three")
     await gateway.shipping.run()
+    assert old[0] not in names_on(node), "what is stale is taken away again"
+    assert "00000000000000ff-00000000000000ff" in names_on(node), "what is not ours stays"
 
 
 async def test_nodes_that_do_not_answer_are_not_waited_for() -> None:
