@@ -180,3 +180,15 @@ def test_there_is_room(disk: Disk, folder: str) -> None:
     free = disk.free(folder)
     assert free.bytes > 0
     assert free.inodes > 0
+
+
+def test_what_is_read_at_once_is_what_was_written_or_nothing(disk: Disk, folder: str) -> None:
+    """A disk without a cache has nothing at once; none has what lies behind the end."""
+    file = disk.create(f"{folder}/a")
+    _write(file, b"0123456789")
+    assert _read(file, 10) == b"0123456789"
+    first, second = bytearray(3), bytearray(4)
+    if file.read_at_once([memoryview(first), memoryview(second)], 2):
+        assert (bytes(first), bytes(second)) == (b"234", b"5678")
+    assert not file.read_at_once([memoryview(first), memoryview(second)], 5)
+    file.close()

@@ -418,3 +418,13 @@ def test_a_closed_index_refuses_everything(index: Index) -> None:
     for call in calls:
         with pytest.raises(IndexClosed):
             call()
+
+
+def test_a_pair_is_read_as_it_is_now(index: Index) -> None:
+    """Also before any other read, where a row is missing, and after changes."""
+    assert index.read_pair(Table.BUCKETS, A, Table.OBJECTS, B) == (None, None)
+    index.transact([put(A, b"bucket", Table.BUCKETS), put(B, b"object")])
+    assert get(index, B) == b"object"
+    assert index.read_pair(Table.BUCKETS, A, Table.OBJECTS, B) == (b"bucket", b"object")
+    index.transact([put(A, b"", Table.BUCKETS), remove(B)])
+    assert index.read_pair(Table.BUCKETS, A, Table.OBJECTS, B) == (b"", None)

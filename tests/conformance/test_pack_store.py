@@ -332,3 +332,20 @@ def test_dropping_a_pack_gives_its_room_back(breakable: PackStoreCase) -> None:
     assert breakable.store.free_bytes() == before - 3 * BLOCK
     breakable.store.drop(ID)
     assert breakable.store.free_bytes() == before
+
+
+def test_what_is_read_at_once_is_what_a_read_finds_or_nothing(case: PackStoreCase) -> None:
+    """Whether a store has a cache or not, and whatever is wrong."""
+    store = case.store
+    pack = store.create(ID)
+    append(pack, 3)
+    for synced in (False, True):
+        if synced:
+            pack.sync()
+            read(store, ID, 0, 3)  # whoever waits may leave it in a cache
+        into = bytearray(2 * BLOCK - 16)
+        if store.read_at_once(ID, 1, [memoryview(into)[:8], memoryview(into)[8:]], offset=8):
+            assert bytes(into) == patterns(ID, 1, 2)[8:-8]
+    assert not store.read_at_once(ID, 2, [memoryview(bytearray(2 * BLOCK))])
+    assert not store.read_at_once(OTHER, 0, [memoryview(bytearray(BLOCK))])
+    pack.abandon()

@@ -147,6 +147,14 @@ class Index(ABC):
             IndexDamaged: A page cannot be decrypted or read.
         """
 
+    def read_pair(self, table: Table, key: bytes, other: Table, other_key: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values under two keys, in one consistent view. For hot paths: an adapter may have a quicker way.
+
+        Raises:
+            IndexDamaged: As :meth:`read`.
+        """
+        return self.read(lambda tx: (tx.get(table, key), tx.get(other, other_key)))
+
     @abstractmethod
     def transact(self, batch: Sequence[Callable[[Writing], object]], *, wipe: bool = True) -> list[Outcome[object]]:
         """Run the functions in order inside **one** durable commit with one sequence number.

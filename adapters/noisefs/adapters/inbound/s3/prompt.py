@@ -6,6 +6,7 @@ a sub-resource, bytes on a disk) is not answered here, and takes the long way, w
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from aiohttp.http import RawRequestMessage
@@ -16,11 +17,10 @@ from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import byte_range
 from noisefs.adapters.inbound.s3.headers import check_built, described, http_time
 from noisefs.adapters.inbound.s3.target import target_of
-from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects import Objects, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class PromptReads:
         host_id: str,
     ) -> None:
         self._gatekeeper = gatekeeper
-        self._objects = objects
+        self._quick = objects.quick
         self._telemetry = telemetry
         self._clock = clock
         self._domain = domain
@@ -103,21 +103,18 @@ class PromptReads:
             return None
         who = self._gatekeeper.recognise(method, target, headers).principal
         check_built(headers)
+        ranged = "range" in headers
         if method == "HEAD":
-            version = self._objects.look(who, target.bucket, target.key)
-            span = byte_range(headers, version) if "range" in headers else None
+            version = self._quick.look(who, target.bucket, target.key)
+            span = byte_range(headers, version) if ranged else None
             start, end = span or (0, version.size)
             body: bytes | memoryview = b""
         else:
-
-            def wanted(version: Version) -> tuple[int, int]:
-                return byte_range(headers, version) or (0, version.size)
-
-            read = self._objects.read_at_hand(who, target.bucket, target.key, wanted if "range" in headers else None)
+            read = self._quick.read(who, target.bucket, target.key, _span_of(headers) if ranged else None)
             if read is None:
                 return None
             version, start, end, body = read
-            span = byte_range(headers, version) if "range" in headers else None
+            span = byte_range(headers, version) if ranged else None
         status, fields = described(headers, version, span)
         return Prompt(status, self._head(status, fields, end - start, request_id), body)
 
@@ -131,3 +128,7 @@ class PromptReads:
         if text.count("\n") != len(lines) + 7 or text.count("\r") != len(lines) + 7 or "\0" in text:
             raise ValueError("a header's value has a line break")
         return text.encode()
+
+
+def _span_of(headers: Mapping[str, str]) -> Wanted:
+    return lambda version: byte_range(headers, version) or (0, version.size)

@@ -157,6 +157,20 @@ class SqliteIndex(Index):
         """Run ``work`` on an idle read connection. Cost: some 5 µs and what ``work`` reads."""
         return self._read(work)
 
+    def read_pair(self, table: Table, key: bytes, other: Table, other_key: bytes) -> tuple[bytes | None, bytes | None]:
+        """Two point reads in one statement: half of what a transaction around them costs."""
+        try:
+            view = self._idle.pop()
+        except IndexError:  # none yet, or this index has one connection only
+            return super().read_pair(table, key, other, other_key)
+        try:
+            self._check_open()
+            return view.get_pair(table, key, other, other_key)
+        except apsw.Error as exc:
+            raise translate(exc, "reading the index") from exc
+        finally:
+            self._put_back(view)
+
     def _read(self, work: Callable[[View], T]) -> T:
         if self._connect_reader is None:
             with self._lock:
@@ -168,10 +182,13 @@ class SqliteIndex(Index):
         try:
             return self._read_on(view, work)
         finally:
-            if self._closed:
-                view.conn.close()
-            else:
-                self._idle.append(view)
+            self._put_back(view)
+
+    def _put_back(self, view: View) -> None:
+        if self._closed:
+            view.conn.close()
+        else:
+            self._idle.append(view)
 
     def _new_view(self, connect_reader: Callable[[], apsw.Connection]) -> View:
         self._check_open()

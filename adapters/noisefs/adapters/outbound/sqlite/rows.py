@@ -30,6 +30,12 @@ _SCAN_BACK: Final = {
     name: f"SELECT k, v FROM {name} WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"  # noqa: S608
     for name in NAMES
 }
+_PAIRS: Final = {
+    (one, other): f"SELECT (SELECT v FROM {one} WHERE k = ?), (SELECT v FROM {other} WHERE k = ?)"  # noqa: S608
+    for one in NAMES
+    for other in NAMES
+    if one not in SLOTS and other not in SLOTS
+}
 _COUNT: Final = {name: f"SELECT count(*) FROM {name}" for name in NAMES}  # noqa: S608
 _PUT: Final = {
     name: f"INSERT INTO {name}(k, v) VALUES(?, ?) ON CONFLICT(k) DO UPDATE SET v = excluded.v" for name in NAMES
@@ -61,6 +67,13 @@ class View(Reading):
             found: bytes | None = self._execute(_GET[name], (key,)).get
         except apsw.Error as exc:
             raise translate(exc, f"reading {table.value}") from exc
+        return found
+
+    def get_pair(self, table: Table, key: bytes, other: Table, other_key: bytes) -> tuple[bytes | None, bytes | None]:
+        """Two point reads in one statement, which needs no transaction around it. Not for tables of secrets."""
+        found: tuple[bytes | None, bytes | None] = self._execute(
+            _PAIRS[table._value_, other._value_], (key, other_key)
+        ).get
         return found
 
     def scan(

@@ -216,11 +216,17 @@ class CellReader:
 
     # ------------------------------------------------------------------ slices
 
-    def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
-        """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
+    def hot_slice(self, body_id: BodyId, segment: int) -> Slice | None:
+        """A slice that is in memory."""
         held = self._hot.slice(body_id, segment)
         if held is not None:
             self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
+        return held
+
+    def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
+        """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
+        held = self.hot_slice(body_id, segment)
+        if held is not None:
             return held
         raw = tx.get(table, body_id)
         return None if raw is None else self._kept(body_id, segment, Slice(raw, 0))
@@ -240,9 +246,8 @@ class CellReader:
             NotAtHand: As :meth:`cells`.
         """
         if segment is not None:
-            held = self._hot.slice(body_id, segment)
+            held = self.hot_slice(body_id, segment)
             if held is not None:
-                self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
                 return held
 
         def look(tx: Reading) -> bytes | SlicePlace | None:

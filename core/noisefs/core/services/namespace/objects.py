@@ -8,7 +8,7 @@ from noisefs.core.domain import naming
 from noisefs.core.domain.composition import FULL_OBJECT
 from noisefs.core.domain.conditions import check_read, check_source, check_write
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.records import BodyState, PartInfo, Version, decode
+from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version, decode
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
@@ -32,6 +32,8 @@ from noisefs.core.services.namespace import layouts, listing, publishing, usage
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
+from noisefs.core.services.namespace.quick import QuickReads
+from noisefs.core.services.namespace.raising import Ready, check_class, run_raising
 
 __all__ = ["Objects", "OpenObject", "Wanted"]
 
@@ -57,7 +59,8 @@ class Objects:
         self._workers = workers
         self._clock = clock
         self._writer = body_writer
-        self._reader = body_reader
+        self.quick = QuickReads(index=index, body_reader=body_reader)
+        """Reads that wait for nothing."""
         self._opener = Opener(index=index, workers=workers, body_reader=body_reader)
         self._limits = limits
 
@@ -86,14 +89,16 @@ class Objects:
         """
         raw_key = naming.key_bytes(key)
 
-        def admit(tx: Reading) -> None:
+        def admit(tx: Reading) -> Bucket:
             row = reach_bucket(tx, who, bucket)
             if condition is not ALWAYS:
                 present = publishing.present(tx, u64(row.bucket_id) + raw_key)
                 check_write(condition, present, bucket, key)
+            return row
 
-        self._index.read(admit)
-        staged = await self._writer.ingest(source, digests=digests if "MD5" in digests else (*digests, "MD5"))
+        durability = self._index.read(admit).durability
+        wanted = digests if "MD5" in digests else (*digests, "MD5")
+        staged = await self._writer.ingest(source, digests=wanted, durability=durability)
         async with staged:
             digested = staged.digested
             if digested.size > self._limits.max_object_bytes:
@@ -114,7 +119,7 @@ class Objects:
                     now_us,
                     size=digested.size,
                     etag=digested.digests["MD5"].hex(),
-                    extents=staged.enlist(tx, BodyState.LIVE),
+                    extents=staged.enlist(tx, BodyState.LIVE, durability=row.durability),
                     checksums=checksums,
                     checksum_type=FULL_OBJECT if checksums else "",
                 )
@@ -122,31 +127,6 @@ class Objects:
                 return new
 
             return await self._commits.run(publish)
-
-    def look(self, who: Principal, bucket: str, key: str) -> Version:
-        """The current version's row. Quick: it reads two rows. Raises as :meth:`head`."""
-        raw_key = naming.key_bytes(key)
-        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, ANY, None))[2]
-
-    def read_at_hand(
-        self, who: Principal, bucket: str, key: str, wanted: Wanted | None = None
-    ) -> tuple[Version, int, int, bytes | memoryview] | None:
-        """The current version, and its bytes from start to end, if they are few and nothing has to be waited for
-        (:meth:`.reading.BodyReader.read_at_hand`); ``None``: :meth:`open` it. Quick; raises as :meth:`open`.
-        """
-        raw_key = naming.key_bytes(key)
-
-        def read(tx: Reading) -> tuple[Version, int, int, bytes | memoryview] | None:
-            _, _, version = _look(tx, who, bucket, key, raw_key, ANY, None)
-            start, end = (0, version.size) if wanted is None else wanted(version)
-            if start == end:
-                return version, start, end, b""
-            if version.layout is not None:
-                return None
-            data = self._reader.read_at_hand(tx, version.extents, start, end)
-            return None if data is None else (version, start, end, data)
-
-        return self._index.read(read)
 
     async def head(
         self,
@@ -274,10 +254,13 @@ class Objects:
         """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``: replace them.
 
         A source condition that fails raises ``PreconditionFailed``, never ``NotModified``.
+
+        Raises:
+            NodeUnavailable: The bucket has a higher class than the source's, and too few nodes take the bytes.
         """
         raw_source, raw_key = naming.key_bytes(source_key), naming.key_bytes(key)
 
-        def publish(tx: Writing) -> Version:
+        def publish(tx: Writing, ready: Ready) -> Version:
             source = reach_bucket(tx, who, source_bucket)
             version = publishing.present(tx, u64(source.bucket_id) + raw_source)
             if version is None:
@@ -287,13 +270,14 @@ class Objects:
             row_key = u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
             check_write(condition, old, bucket, key)
+            check_class(tx, layouts.extents_of(tx, version), source, row, ready)
             now_us = self._clock.now_us()
             new = publishing.with_attributes(version, attributes, row, now_us)
             layouts.share(tx, new)
             publishing.replace(tx, row, row_key, old, new, now_us)
             return new
 
-        return await self._commits.run(publish)
+        return await run_raising(self._commits, publish)
 
     async def list(
         self,

@@ -1,0 +1,139 @@
+"""The short way answers as the long one does, and leaves to it what it cannot answer."""
+
+import http.client
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from noisefs.core.ports.telemetry import Counter
+from tests.support.s3_server import S3Server
+
+DATA = bytes(range(256)) * 20
+KEY = "short%20way"
+
+
+@pytest.fixture
+def path(s3: Any, bucket: str) -> str:
+    """An object with everything that a header can tell."""
+    s3.put_object(
+        Bucket=bucket,
+        Key="short way",
+        Body=DATA,
+        ContentType="text/plain",
+        CacheControl="no-store",
+        Metadata={"name": "value"},
+        ChecksumAlgorithm="SHA256",
+    )
+    return f"/{bucket}/{KEY}"
+
+
+def ask(
+    server: S3Server, method: str, path: str, headers: Mapping[str, str], query: str = ""
+) -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection that was used before: the first of a connection always takes the long way."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        signed = server.signer().sign("HEAD", "/bucket")
+        connection.request("HEAD", "/bucket", headers=signed)
+        connection.getresponse().read()
+        signed = server.signer().sign(method, path, query, headers=headers)
+        connection.request(method, f"{path}?{query}" if query else path, headers=signed)
+        response = connection.getresponse()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"range": "bytes=10-19"},
+        {"range": "bytes=-5"},
+        {"range": "bytes=5000-"},
+        {"range": "bytes=9000-"},
+        {"range": "nonsense"},
+        {"x-amz-checksum-mode": "ENABLED"},
+    ],
+)
+def test_both_ways_say_the_same(server: S3Server, path: str, method: str, headers: dict[str, str]) -> None:
+    """A condition that always holds is what takes a request the long way."""
+    ask(server, "GET", path, {})  # so that all is at hand
+    status, short, body = ask(server, method, path, headers)
+    long_status, long, long_body = ask(server, method, path, {**headers, "if-match": "*"})
+    for found in (short, long):
+        assert len(found.pop("x-amz-request-id")) == 16
+        assert found.pop("date").endswith(" GMT")
+    assert (status, short) == (long_status, long)
+    if status != 416:  # its text has the request's id
+        assert body == long_body
+
+
+def test_every_answer_is_counted_once(server: S3Server, path: str) -> None:
+    """Whichever way it took."""
+    telemetry = server.world.telemetry
+    labels = ("s3", "GetObject", "200")
+    before = telemetry.counted(Counter.REQUESTS, labels)
+    sent = telemetry.counted(Counter.BYTES_OUT)
+    for headers in ({}, {"if-match": "*"}, {}):
+        ask(server, "GET", path, headers)
+    assert telemetry.counted(Counter.REQUESTS, labels) == before + 3
+    assert telemetry.counted(Counter.BYTES_OUT) == sent + 3 * len(DATA)
+
+
+def test_what_is_wrong_is_told_and_counted_once(server: S3Server, path: str) -> None:
+    """The short way refuses nobody: it leaves that to the long one."""
+    failures = server.world.telemetry.counted(Counter.AUTH_FAILURES)
+    missing = server.world.telemetry.counted(Counter.REQUESTS, ("s3", "GetObject", "404"))
+    assert ask(server, "GET", f"{path}x", {})[0] == 404
+    assert server.world.telemetry.counted(Counter.REQUESTS, ("s3", "GetObject", "404")) == missing + 1
+    signed = server.signer().sign("GET", path)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for wanted, status in ((path, 200), (f"{path}x", 403), (path, 200)):
+        connection.request("GET", wanted, headers=signed)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+    connection.close()
+    assert server.world.telemetry.counted(Counter.AUTH_FAILURES) == failures + 1
+
+
+def test_an_overwritten_a_deleted_and_a_forbidden_object_are_seen_at_once(s3: Any, server: S3Server, path: str) -> None:
+    """Nothing of a version is remembered."""
+    bucket = path.split("/")[1]
+    assert ask(server, "GET", path, {})[2] == DATA
+    s3.put_object(Bucket=bucket, Key="short way", Body=b"new")
+    assert ask(server, "GET", path, {})[2] == b"new"
+    s3.delete_object(Bucket=bucket, Key="short way")
+    assert ask(server, "GET", path, {})[0] == 404
+    s3.delete_bucket(Bucket=bucket)
+    assert ask(server, "GET", path, {})[0] == 404
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="short way", Body=b"again")
+    assert ask(server, "GET", path, {})[2] == b"again"
+
+
+def test_requests_sent_together_are_answered_in_their_order(server: S3Server, path: str) -> None:
+    """Short and long ways, on one connection, before any answer was read."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+        wanted = []
+        raw = b""
+        for start in range(0, 200, 10):
+            extra = {"range": f"bytes={start}-{start + 9}"} | ({"if-match": "*"} if start % 30 else {})
+            signed = server.signer().sign("GET", path, headers=extra)
+            head = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
+            raw += f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
+            wanted.append(DATA[start : start + 10])
+        half = len(raw) // 2 + 7
+        sock.sendall(raw[:half])
+        sock.sendall(raw[half:])
+        received = b""
+        while received.count(b"\r\n\r\n") < len(wanted) or not received.endswith(wanted[-1]):
+            piece = sock.recv(65536)
+            assert piece
+            received += piece
+    bodies = [part[:10] for part in received.split(b"\r\n\r\n")[1:]]
+    assert bodies == wanted
