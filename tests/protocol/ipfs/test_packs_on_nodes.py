@@ -1,0 +1,302 @@
+"""A store on disk and three real Kubo daemons: packs get there, stay there and go, whatever happens to the daemons."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from noisefs.adapters.outbound.ipfs.limits import NodeLimits
+from noisefs.adapters.outbound.ipfs.node import KuboNode
+from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.adapters.outbound.system.entropy import SystemEntropy
+from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.records import Copies, Extent, Pack, PackState, decode
+from noisefs.core.domain.windows import Window
+from noisefs.core.ports.index import Table
+from noisefs.core.services.network.service import Network, NetworkSettings
+from noisefs.core.services.packs.copies import copies_of, set_copies
+from noisefs.core.services.store import Store
+from tests.support.bodies import content, drop_body, put_body
+from tests.support.faults import packs_of
+from tests.support.kubo import SECRET, call, connect, swarm
+from tests.support.small_disk import small_disk
+from tests.support.stores import KEYS, local_store
+from tools import components
+from tools.ipfs_daemon import IpfsDaemon
+
+pytestmark = [pytest.mark.needs("ipfs"), pytest.mark.usefixtures("small_packs")]
+
+LIMITS = NodeLimits(connect_s=2, answer_s=5, state_s=2, stall_s=2, links_s=2, fetch_s=20, list_s=10, sweep_s=20)
+SETTINGS = NetworkSettings(copies=2, min_free_bytes=1 << 20, min_free_inodes=0, down_after_s=0, health_every_s=1)
+PATIENCE_S = 60
+S = 131072
+
+
+@pytest.fixture
+def small_packs() -> Iterator[None]:
+    """Packs of 64 blocks, 8 MiB."""
+    with packs_of(64):
+        yield
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[list[IpfsDaemon]]:
+    """Three connected nodes for one test."""
+    with swarm(tmp_path / "swarm", 3) as three:
+        yield three
+
+
+class Gateway:
+    """A store and its network."""
+
+    def __init__(self, store: Store, network: Network, daemons: dict[str, IpfsDaemon]) -> None:
+        self.store = store
+        self.network = network
+        self.daemons = daemons
+
+    async def fill(self, packs: int, *, first: int = 0) -> list[tuple[Extent, ...]]:
+        """About so many full packs."""
+        bodies = [await put_body(self.store, content(59 * S, first + number)) for number in range(packs)]
+        await self.store.writer.seal()
+        return bodies
+
+    async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
+        """Run the jobs until it is so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not await done():
+                for job in self.network.jobs():
+                    await job.step()
+                await asyncio.sleep(0.05)
+
+    def packs(self) -> list[PackId]:
+        rows = self.store.index.read(lambda tx: tx.scan(Table.PACKS, b"", b"\xff" * 17, 1000))
+        return [PackId(key) for key, raw in rows if decode(Pack, raw).state == PackState.SEALED]
+
+    def row(self, pack_id: PackId) -> Copies:
+        row = self.store.index.read(lambda tx: copies_of(tx, pack_id))
+        assert row is not None
+        return row
+
+    async def pinned(self, name: str) -> set[RootId]:
+        """What a daemon has pinned."""
+        node = self.network.nodes.get(name)
+        assert node is not None
+        return {root async for root in node.pins()}
+
+    async def settled(self, *names: str, copies: int = 2) -> bool:
+        """Whether every pack has its copies on these nodes, in fact, rows say so, and nothing else is pinned there."""
+        expected: dict[str, set[RootId]] = {name: set() for name in names}
+        for pack_id in self.packs():
+            row = self.store.index.read(lambda tx, key=pack_id: copies_of(tx, key))  # type: ignore[misc]  # a default
+            held = [] if row is None else [name for name in row.nodes if name in names]
+            if row is None or not row.confirmed_us or len(held) != copies:
+                return False
+            for name in held:
+                expected[name].add(row.root)
+        return {name: await self.pinned(name) for name in names} == expected
+
+    async def is_whole(self, pack_id: PackId, name: str) -> bool:
+        """Whether a node itself holds every block of a pack."""
+        node = self.network.nodes.get(name)
+        assert node is not None
+        return all(await node.has([*await self.network.roots.links(pack_id), self.row(pack_id).root]))
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, daemons: list[IpfsDaemon], settings: NetworkSettings = SETTINGS, *, managed: bool = False
+) -> AsyncIterator[Gateway]:
+    """A store in ``folder`` over these daemons, called a, b and c."""
+    folder.mkdir(exist_ok=True)
+    (folder / "roots").mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(local_store(folder))
+        named = dict(zip("abc", daemons, strict=False))
+        nodes = [KuboNode(one.api, name=name, managed=managed, limits=LIMITS) for name, one in named.items()]
+        network = Network(
+            nodes,
+            index=store.index,
+            packs=store.packs,
+            commits=store.commits,
+            workers=store.workers,
+            clock=store.clock,
+            entropy=SystemEntropy(),
+            telemetry=store.telemetry,
+            keys=KEYS,
+            geometry=store.geometry,
+            root_files=LocalFiles(folder / "roots"),
+            settings=settings,
+        )
+        stack.push_async_callback(network.close)
+        await network.nodes.look()
+        yield Gateway(store, network, named)
+
+
+async def test_packs_get_their_copies_and_go_again(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons) as it:
+        bodies = await it.fill(4)
+        await it.until(partial(it.settled, "a", "b", "c"))
+        for pack_id in it.packs():
+            assert all([await it.is_whole(pack_id, name) for name in it.row(pack_id).nodes])
+
+        for extents in bodies[:2]:
+            await drop_body(it.store, extents)
+        await it.store.reaper.run()
+        await it.store.cleaner.run(everything=True)
+
+        await it.until(partial(it.settled, "a", "b", "c"))
+
+
+async def test_a_node_is_killed_during_an_upload_and_comes_back(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons, replace(SETTINGS, down_after_s=3600)) as it:
+        await it.fill(8)
+        uploading = asyncio.create_task(it.network.uploads.run())
+        while not any([it.network.nodes.changing("a").locked(), uploading.done()]):
+            await asyncio.sleep(0)
+        await asyncio.to_thread(daemons[0].kill)
+        await uploading
+
+        await it.until(partial(has_copies, it, "b", "c"))
+        await asyncio.to_thread(daemons[0].start)
+        connect(daemons)
+
+        await it.until(partial(it.settled, "a", "b", "c"))
+
+
+async def has_copies(it: Gateway, *names: str) -> bool:
+    """Whether every pack has two copies on these nodes, or one there and one that counts elsewhere."""
+    pinned = {name: await it.pinned(name) for name in names}
+    rows = [it.store.index.read(lambda tx, key=key: copies_of(tx, key)) for key in it.packs()]  # type: ignore[misc]
+    return all(
+        row is not None
+        and row.confirmed_us
+        and all(row.root in pinned[name] for name in row.nodes if name in pinned)
+        and len(row.nodes) >= 2
+        for row in rows
+    )
+
+
+async def test_a_node_that_is_gone_for_good_is_replaced(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons) as it:
+        await it.fill(4)
+        await it.until(partial(it.settled, "a", "b", "c"))
+        for pack_id in it.packs():  # what is on nodes only
+            row = it.row(pack_id)
+            away = partial(set_copies, key=pack_id, row=replace_local(row))
+            await it.store.commits.run(away)
+            it.store.packs.drop(pack_id)
+
+        await asyncio.to_thread(daemons[0].kill)
+
+        await it.until(partial(it.settled, "b", "c"))
+        assert all([await it.is_whole(pack_id, name) for pack_id in it.packs() for name in "bc"])
+
+
+def replace_local(row: Copies) -> Copies:
+    return msgspec.structs.replace(row, local=False)
+
+
+async def test_a_frozen_node_holds_up_nothing(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons, replace(SETTINGS, copies=1)) as it:
+        await it.fill(6)
+        daemons[1].freeze()
+
+        await it.until(partial(it.settled, "a", "c", copies=1))
+
+        daemons[1].thaw()
+        await it.until(partial(it.settled, "a", "b", "c", copies=1))
+
+
+async def test_a_full_node_is_passed_over(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    with small_disk(tmp_path / "small", 64 << 20) as disk:
+        small = IpfsDaemon(disk.folder / "repo", secret=SECRET, sync=False)
+        with small:
+            fleet = [small, *daemons[:2]]
+            connect(fleet)
+            async with gateway(tmp_path / "store", fleet, replace(SETTINGS, copies=1, min_free_bytes=0)) as it:
+                disk.fill()
+                await it.fill(6)
+
+                await it.until(partial(it.settled, "b", "c", copies=1))
+
+                assert not await it.pinned("a")
+                disk.relieve()
+
+
+async def test_a_drained_node_ends_empty(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons) as it:
+        await it.fill(4)
+        await it.until(partial(it.settled, "a", "b", "c"))
+    async with gateway(tmp_path / "store", daemons, replace(SETTINGS, draining=frozenset("b"))) as it:
+        await it.until(partial(it.settled, "a", "c"))
+        await it.until(partial(is_empty, it, "b"))
+
+
+async def is_empty(it: Gateway, name: str) -> bool:
+    return not await it.pinned(name)
+
+
+async def test_a_crash_between_import_and_row_sends_nothing_twice(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons[:1], replace(SETTINGS, copies=1)) as it:
+        await it.fill(2)
+        await it.until(partial(it.settled, "a", copies=1))
+        for pack_id in it.packs():
+            await it.store.commits.run(lambda tx, key=pack_id: tx.delete(Table.COPIES, key))  # type: ignore[misc]
+    async with gateway(tmp_path / "store", daemons[:1], replace(SETTINGS, copies=1)) as it:
+        before = await it.pinned("a")
+
+        await it.network.strays.run()
+
+        assert all(it.row(pack_id).nodes == ("a",) for pack_id in it.packs())
+        await it.until(partial(it.settled, "a", copies=1))
+        assert await it.pinned("a") == before
+
+
+async def test_garbage_goes_and_what_others_have_there_stays(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    settings = replace(SETTINGS, copies=1, gc_windows=(Window(0, 0),))
+    async with gateway(tmp_path / "store", daemons[:1], settings, managed=True) as it:
+        bodies = await it.fill(2)
+        await it.network.uploads.run()
+        gone = next(iter(it.packs()))
+        links = await it.network.roots.links(gone)
+        node = it.network.nodes.get("a")
+        assert node is not None
+        foreign = await asyncio.to_thread(_add_foreign, daemons[0], tmp_path)
+        for extents in bodies:
+            await drop_body(it.store, extents)
+        await it.store.reaper.run()
+        await it.store.cleaner.run(everything=True)
+        await it.network.unpins.run()
+        assert all(await node.has(links))
+
+        await it.network.collecting.run()
+
+        assert not any(await node.has(links))
+        kept = await asyncio.to_thread(call, daemons[0], "pin/ls", foreign)
+        assert foreign in str(kept)
+
+
+def _add_foreign(daemon: IpfsDaemon, folder: Path) -> str:
+    """Something of somebody else, pinned."""
+    file = folder / "somebody else's"
+    file.write_bytes(b"not ours" * 1000)
+    program = components.find("ipfs")
+    assert program is not None
+    done = subprocess.run(
+        [program, f"--api={_multiaddress(daemon.api)}", "add", "-Q", "--pin=true", str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def _multiaddress(url: str) -> str:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return f"/ip4/{host}/tcp/{port}"
