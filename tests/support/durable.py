@@ -16,6 +16,7 @@ from noisefs.core.domain.root import Root, RootKind, RootSealer
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.services.network.cars import Limiter
 from noisefs.core.services.network.confirming import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.durable import Durable
 from noisefs.core.services.network.footing import Footing
 from noisefs.core.services.network.log import NetworkLog
 from noisefs.core.services.network.nodes import Nodes
@@ -114,6 +115,20 @@ class DurableLab:
             renew=self.renew,
             settings=self.settings,
         )
+        self.durable = Durable(
+            nodes=self.known,
+            confirmer=self.confirmer,
+            log=self.log,
+            index=self.parts.index,
+            workers=self.store.workers,
+            copies=1,
+        )
+        self.store.confirm_with(self.durable)
+
+    def orphan(self) -> None:
+        """The process is gone, and the power is not."""
+        for pack in self.parts.packs._packs.values():
+            pack.writer = None
 
     async def footing(self, _copies: int) -> Footing | None:
         """The newest snapshot."""
@@ -142,7 +157,7 @@ class DurableLab:
 
     def restored_rows(self, *names: str) -> tuple[Rows, int]:
         """The index that a restore from these nodes would make, and the last commit in it."""
-        snapshot = self.snapshots[-1]
+        snapshot = self.snapshots[-1] if self.snapshots else Snapshot(0, {})
         rows, reached = dict(snapshot.rows), snapshot.number
         roots = {root.meta: root for root in self.roots(*names) if root.meta.kind == RootKind.LOG}
         blocks = self.blocks(*names)

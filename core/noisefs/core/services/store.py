@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from noisefs.core.domain.durability import HIGHEST, LOCAL
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.store_keys import StoreKeys
@@ -29,6 +30,7 @@ from noisefs.core.services.bodies.known import IDLE_S
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
+from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.maintenance.audit import Auditor
@@ -72,6 +74,7 @@ class StoreSettings:
         inline_wake_bytes: The packer starts at once when this much waits.
         packer_every_s, reaper_every_s, cleaner_every_s, pace_every_s, checkpoint_every_s, expiry_every_s: Pauses of
             the background jobs.
+        durability: The class of new buckets.
         several_processes: Other processes serve the same store.
         limits: Of the namespace.
     """
@@ -87,6 +90,7 @@ class StoreSettings:
     pace_every_s: float = 0.5
     checkpoint_every_s: float = 20.0
     expiry_every_s: float = 300.0
+    durability: str = LOCAL
     several_processes: bool = False
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
 
@@ -261,7 +265,14 @@ class Store:
         self.accounts = Accounts(
             index=index, commits=self.commits, workers=workers, clock=clock, entropy=entropy, wrap=keys.wrap
         )
-        self.buckets = Buckets(index=index, commits=self.commits, workers=workers, clock=clock, limits=limits)
+        self.buckets = Buckets(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            limits=limits,
+            durability=settings.durability,
+        )
         self.objects = Objects(
             index=index,
             commits=self.commits,
@@ -287,6 +298,15 @@ class Store:
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
+
+    def confirm_with(self, classes: DurabilityClasses) -> None:
+        """Let writes wait for durability classes above ``local``: without this there are none. Call it before
+        :meth:`start`.
+        """
+        self.commits.confirm_with(classes)
+        self.writer.confirm_with(classes)
+        # It moves bytes of any bucket.
+        self.cleaner_writer.confirm_with(classes, always=HIGHEST)
 
     async def start(self, *, background: bool = True) -> RecoveryReport:
         """Recover what a crash left, then begin the background jobs (unless ``background`` is false)."""

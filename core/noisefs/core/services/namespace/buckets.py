@@ -33,16 +33,14 @@ class Buckets:
         clock: Clock,
         limits: NamespaceLimits,
         durability: str = LOCAL,
-        has_nodes: bool = False,
     ) -> None:
-        """``durability``: the class of new buckets; without ``has_nodes`` there is none above ``local``."""
+        """``durability``: the class of new buckets."""
         self._index = index
         self._commits = commits
         self._workers = workers
         self._clock = clock
         self._limits = limits
         self._durability = durability
-        self._has_nodes = has_nodes
 
     async def create(
         self, who: Principal, name: str, *, config: dict[str, bytes] | None = None, durability: str | None = None
@@ -177,7 +175,7 @@ class Buckets:
         await self._commits.run(change)
 
     def _check_class(self, durability: str) -> None:
-        if parse_durability(durability).waits and not self._has_nodes:
+        if parse_durability(durability).waits and self._commits.classes is None:
             raise InvalidArgument("durability", durability, f"only {LOCAL} is possible without nodes")
 
     def _check_config(self, value: bytes) -> None:
