@@ -47,7 +47,7 @@ class Found:
     Attributes:
         wanted: Copies of each pack.
         uploads: Sealed packs that never had all their copies, the oldest first.
-        repairs: Packs and files that had them and now have too few.
+        repairs: Packs and files that had them and now have too few, those with the fewest first.
         surplus: Packs and files with more copies than they shall have, or with some on nodes that shall be emptied.
         keys: Of everything that lacks copies.
     """
@@ -114,6 +114,7 @@ class Census:
         while start is not None:
             start = await self._workers.run(Lane.BACKGROUND, self._add_page, start, found)
         found.uploads.sort(key=_age)
+        found.repairs.sort(key=lambda task: len(self._nodes.counted(task.row.nodes)) if task.row is not None else 0)
         self._telemetry.gauge(Gauge.UPLOAD_PACKS, found.upload_packs)
         self._telemetry.gauge(Gauge.UPLOAD_BYTES, found.upload_blocks * self._geometry.block_bytes)
         self._telemetry.gauge(Gauge.UNDER_REPLICATED, found.under_replicated)

@@ -7,6 +7,8 @@ machine's disk, then fetched from a holder and sent on.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,11 +26,12 @@ from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.cars import Stream, stream_from_disk, stream_from_node
-from noisefs.core.services.network.census import Census, Task
+from noisefs.core.services.network.census import Census, Found, Task
 from noisefs.core.services.network.copying import Copier
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.patience import Patience
 from noisefs.core.services.network.roots import RootFiles, fetch_root
+from noisefs.core.services.network.turns import in_turns
 from noisefs.core.services.packs.copies import copies_of, let_go, set_copies
 
 log = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ STEP_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What one step did: things that have all their copies again, things that have not, copies let go of."""
+    """What one step did: things with all their copies again, things left to do, things that let surplus copies go."""
 
     mended: int = 0
     left: int = 0
@@ -62,6 +65,7 @@ class Repair:
         census: Census,
         copier: Copier,
         patience: Patience,
+        at_once: int,
     ) -> None:
         """``packs``: on this machine's disk. ``patience``: of its own."""
         self._index = index
@@ -75,60 +79,78 @@ class Repair:
         self._census = census
         self._copier = copier
         self._patience = patience
+        self._at_once = at_once
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
 
     async def run(self) -> Repaired:
-        """One step: one thing after the other, for a while."""
+        """One step: what has the fewest copies first, several at once, for a while."""
         if self.news.is_set():
             self.news.clear()
             self._patience.forgive()
         found = await self._census.look()
         self._patience.keep_only(found.keys)
         until_s = self._clock.monotonic_s() + STEP_S
-        mended = left = released = 0
-        for tasks, deal in ((found.repairs, self._mend), (found.surplus, self._release)):
-            for task in [one for one in tasks if self._patience.is_ready(one.key)]:
-                if self._clock.monotonic_s() >= until_s:
-                    return Repaired(mended, left, released)
-                try:
-                    done = await deal(task, found.wanted_of(task))
-                except NoisefsError as exc:
-                    log.warning("repair.failed", extra={"root": task.key.hex(), "cause": str(exc)})
-                    done = None
-                if done is None:
-                    left += 1
-                    self._patience.failed(task.key)
-                    continue
-                self._patience.worked(task.key)
-                tasks.remove(task)
-                if tasks is found.repairs:
-                    mended += 1
+        mended, left = await self._deal(found.repairs, found, self._mend, until_s)
+        released, unsure = await self._deal(found.surplus, found, self._release, until_s)
+        return Repaired(mended, left + unsure, released)
+
+    async def _deal(
+        self, tasks: list[Task], found: Found, work: Callable[[Task, int], Awaitable[bool]], until_s: float
+    ) -> tuple[int, int]:
+        """Work on these; how many were done, and how many are left."""
+        waiting = [task for task in tasks if self._patience.is_ready(task.key)]
+        done = left = 0
+        turns = in_turns(
+            waiting,
+            work=lambda task: self._try(task, found.wanted_of(task), work),
+            nodes_of=lambda task: self._targets(task, task.row, found.wanted_of(task)),
+            at_once=self._at_once,
+            clock=self._clock,
+            until_s=until_s,
+        )
+        async with aclosing(turns):
+            async for task, worked in turns:
+                if worked:
+                    done += 1
+                    tasks.remove(task)
                 else:
-                    released += done
-        return Repaired(mended, left, released)
+                    left += 1
+        return done, left + len(waiting)
+
+    async def _try(self, task: Task, wanted: int, work: Callable[[Task, int], Awaitable[bool]]) -> bool:
+        try:
+            done = await work(task, wanted)
+        except NoisefsError as exc:
+            log.warning("repair.failed", extra={"root": task.key.hex(), "cause": str(exc)})
+            done = False
+        if done:
+            self._patience.worked(task.key)
+        else:
+            self._patience.failed(task.key)
+        return done
+
+    def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
+        blocks = task.pack.blocks if task.pack is not None else 0
+        return self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
 
     async def _row(self, task: Task) -> Copies | None:
         return await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, task.key))
 
     # ------------------------------------------------------------------ too few
 
-    async def _mend(self, task: Task, wanted: int) -> int | None:
-        """Make what copies there should be more; how many, or ``None`` where it has still too few."""
+    async def _mend(self, task: Task, wanted: int) -> bool:
+        """Make what copies there should be more; whether it has enough now."""
         row = await self._row(task)
         if row is None:
-            return 0
-        blocks = task.pack.blocks if task.pack is not None else 0
-        targets = self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
-        made = 0
-        for name, copies in targets.items():
+            return True
+        for name, copies in self._targets(task, row, wanted).items():
             begun = await self._copier.begin(task.key, row.root, [name], wanted, pack=task.pack is not None)
             if begun is None or begun.root != row.root:
-                return made
-            if await self._copy(task, begun, name, copies):
-                made += 1
+                return True  # it was dropped, or begun anew
+            await self._copy(task, begun, name, copies)
         after = await self._row(task)
-        return made if after is None or len(self._nodes.counted(after.nodes)) >= wanted else None
+        return after is None or len(self._nodes.counted(after.nodes)) >= wanted
 
     async def _copy(self, task: Task, row: Copies, name: str, copies: int) -> bool:
         if await self._copier.has(task.key, row, name, copies):
@@ -178,19 +200,19 @@ class Repair:
 
     # ------------------------------------------------------------------ too many
 
-    async def _release(self, task: Task, wanted: int) -> int | None:
-        """Let surplus copies go; how many, or ``None`` where it is not sure enough."""
+    async def _release(self, task: Task, wanted: int) -> bool:
+        """Let surplus copies go; ``False`` where it is not sure enough that the others are there."""
         row = await self._row(task)
         if row is None:
-            return 0
+            return True
         going = self._surplus(task.key, row, wanted)
         if not going:
-            return 0
+            return True
         staying = [name for name in dict.fromkeys(row.nodes) if name not in going and not self._nodes.is_lost(name)]
         row = await self._copier.ask(task.key, row, staying)
         sure = [name for name in row.nodes if name in staying and self._nodes.is_ready(name)]
         if len(self._nodes.counted(sure)) < wanted or self._surplus(task.key, row, wanted) != going:
-            return None
+            return False
         return await self._commits.run(partial(self._let_go, task.key, row, going))
 
     def _surplus(self, key: bytes, row: Copies, wanted: int) -> set[str]:
@@ -210,12 +232,12 @@ class Repair:
                 going.discard(name)
         return going | {name for name in row.nodes if self._nodes.is_draining(name) and self._nodes.is_ready(name)}
 
-    def _let_go(self, key: bytes, row: Copies, going: set[str], tx: Writing) -> int | None:
+    def _let_go(self, key: bytes, row: Copies, going: set[str], tx: Writing) -> bool:
         if copies_of(tx, key) != row:
-            return None
+            return False
         nodes = tuple(name for name in row.nodes if name not in going)
         kept = {one.identity for one in self._nodes.places_of(nodes) if one.identity}
         others = [one.name for one in self._nodes.places_of(going) if not one.identity or one.identity not in kept]
         let_go(tx, others, row.root, self._clock.now_us())
         set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes))
-        return len(row.nodes) - len(nodes)
+        return True

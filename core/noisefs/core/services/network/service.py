@@ -50,7 +50,7 @@ class NetworkSettings:
         draining: Names of nodes to be emptied.
         public: Nodes that take part in the public network are used.
         min_free_bytes, min_free_inodes: What a node has to have left.
-        uploads_at_once: Packs under way at one time; a node is sent one at a time.
+        uploads_at_once: Uploads, and repairs, under way at one time; a node is sent one thing at a time.
         upload_bytes_per_s: For all uploads together; 0: no limit.
         down_after_s: What a node that is down holds counts for so long; after that it is copied to others.
         health_every_s: Every pack and file is asked for on every node once in this time.
@@ -219,6 +219,7 @@ class Network:
             census=self.census,
             copier=self.copier,
             patience=Patience(clock, entropy),
+            at_once=settings.uploads_at_once,
         )
         self.health = Health(
             index=index,

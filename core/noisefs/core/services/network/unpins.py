@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 256
 """Roots of one call and one commit: a call of so many takes a node well under a second."""
-COUNTED: Final = 100_000
+COUNTED: Final = 10_000
 """Up to here the gauge counts what a node has still to let go of."""
 ROWS: Final = 512
 

@@ -10,6 +10,7 @@ and the pack's bytes once for each copy.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,15 +30,13 @@ from noisefs.core.services.network.copying import Copier
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.patience import Patience
 from noisefs.core.services.network.roots import RootFiles
+from noisefs.core.services.network.turns import in_turns
 from noisefs.core.services.packs.copies import copies_of, drop_copies
 
 log = logging.getLogger(__name__)
 
 STEP_S = 20.0
 """After so long a step begins no more packs, so that what was sealed meanwhile is seen."""
-
-LOOKED_THROUGH = 64
-"""Packs whose nodes are looked at before it is said that all of them wait for busy nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +100,23 @@ class Uploads:
         found = await self._census.look()
         self._patience.keep_only(found.keys)
         waiting = [task for task in found.uploads if self._patience.is_ready(task.key)]
-        until_s = self._clock.monotonic_s() + STEP_S
-        running: dict[asyncio.Task[bool], tuple[Task, frozenset[str]]] = {}
         confirmed = left = 0
-        try:
-            while waiting or running:
-                late = self._clock.monotonic_s() >= until_s
-                while not late and len(running) < self._at_once:
-                    begun = self._next(
-                        waiting, found.wanted, frozenset().union(*(names for _, names in running.values()))
-                    )
-                    if begun is None:
-                        break
-                    running[asyncio.create_task(self._try(begun[0], found.wanted))] = begun
-                if not running:
-                    break
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for ended in done:
-                    task, _names = running.pop(ended)
-                    if ended.result():
-                        confirmed += 1
-                        if task in found.uploads:
-                            found.uploads.remove(task)
-                    else:
-                        left += 1
-        finally:
-            for one in running:
-                one.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        turns = in_turns(
+            waiting,
+            work=lambda task: self._try(task, found.wanted),
+            nodes_of=lambda task: self._targets(task, task.row, found.wanted),
+            at_once=self._at_once,
+            clock=self._clock,
+            until_s=self._clock.monotonic_s() + STEP_S,
+        )
+        async with aclosing(turns):
+            async for task, done in turns:
+                if done:
+                    confirmed += 1
+                    found.uploads.remove(task)
+                else:
+                    left += 1
         return Uploaded(confirmed, left + len(waiting))
-
-    def _next(self, waiting: list[Task], wanted: int, busy: frozenset[str]) -> tuple[Task, frozenset[str]] | None:
-        """Take the first pack of which no node is ``busy``, and its nodes."""
-        for number, task in enumerate(waiting[:LOOKED_THROUGH]):
-            targets = frozenset(self._targets(task, task.row, wanted))
-            if not targets & busy:
-                del waiting[number]
-                return task, targets
-        return None
 
     def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
         blocks = task.pack.blocks if task.pack is not None else 0
