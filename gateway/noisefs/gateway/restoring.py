@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from noisefs.adapters.outbound.localfiles.files import LocalFiles
+from noisefs.adapters.outbound.localhead.head_file import HeadFile, HeadSnapshotKeys
+from noisefs.adapters.outbound.localhead.keeper import LocalHeadKeeper
 from noisefs.adapters.outbound.localpacks.store import LocalPackStore
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
 from noisefs.adapters.outbound.system.clock import SystemClock
@@ -25,15 +27,16 @@ from noisefs.core.domain.root import RootSealer
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import ForeignDirectory, WrongRootKey
 from noisefs.core.ports.disk import atomic_write
-from noisefs.core.ports.heads import SealedHead
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.bodies.cells import CellReader
+from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.maintenance.reconcile import ReconcileReport
 from noisefs.core.services.network.announcing import announce, note_heads
 from noisefs.core.services.network.fetching import Fetcher
+from noisefs.core.services.network.files import NodeFiles
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.open_packs import rebuild_open_packs
 from noisefs.core.services.network.reads import ReadTimes
@@ -42,6 +45,7 @@ from noisefs.core.services.network.retrieving import Retriever
 from noisefs.core.services.network.roots import RootFiles
 from noisefs.core.services.network.settling import RestoredPacks, Settler, away_of
 from noisefs.core.services.network.survey import Survey, find_store, survey
+from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder, State
 
@@ -170,11 +174,17 @@ class _Restoring:
         rebuilt = await rebuild_open_packs(
             index, packs, found.interims, found.packs, retriever, old.geometry, self._workers
         )
-        settled, lost = await self._settle(index, packs, keys, old, found)
-        sealed = self._new_head(surveyed)
-        chain = [info.name for info in found.snapshots.chain]
-        await self._workers.run(Lane.BACKGROUND, note_heads, index, surveyed.holders, sealed.head, chain)
+        nodes = Nodes(self._nodes, clock=self._clock, entropy=self._entropy, telemetry=self._telemetry, public=True)
+        await nodes.look()
+        settled, lost = await self._settle(index, packs, keys, old, found, nodes)
         warnings += surveyed.warnings + found.warnings
+        keeper = self._new_head(surveyed)
+        chain = await self._snapshot(index, keys, old, keeper, nodes)
+        if not chain:
+            warnings.append("no node took a snapshot of the restored store: until one does, a second loss costs more")
+            chain = [info.name for info in found.snapshots.chain]
+        sealed = keeper.read()
+        await self._workers.run(Lane.BACKGROUND, note_heads, index, surveyed.holders, sealed.head, chain)
         await announce(self._nodes, sealed, index, self._workers, warnings)
         await self._workers.run(Lane.BACKGROUND, index.checkpoint)
         folder.finish(self._disk)
@@ -203,11 +213,9 @@ class _Restoring:
         return self._stretched[passphrase]
 
     async def _settle(
-        self, index: Index, packs: LocalPackStore, keys: StoreKeys, old: Head, found: Found
+        self, index: Index, packs: LocalPackStore, keys: StoreKeys, old: Head, found: Found, nodes: Nodes
     ) -> tuple[ReconcileReport, list[str]]:
         """A place for every segment."""
-        nodes = Nodes(self._nodes, clock=self._clock, entropy=self._entropy, telemetry=self._telemetry, public=True)
-        await nodes.look()
         roots = RootFiles(
             files=LocalFiles(self._folder.roots),
             index=index,
@@ -245,7 +253,50 @@ class _Restoring:
         settler = Settler(index, store, cells, keys, old.geometry)
         return await self._workers.run(Lane.BACKGROUND, settler.run, self._clock.now_us())
 
-    def _new_head(self, surveyed: Survey) -> SealedHead:
+    async def _snapshot(
+        self, index: Index, keys: StoreKeys, old: Head, keeper: LocalHeadKeeper, nodes: Nodes
+    ) -> list[str]:
+        """Bring a snapshot of what came back onto nodes, and let the head name it; the names of its files.
+
+        Log records belong to the epoch they were written in: what they brought back must not depend on them any more.
+        """
+        commits = CommitQueue(index, self._workers, self._telemetry)
+        folder = LocalFiles(self._folder.snapshots)
+        snapshots = Snapshots(
+            index=index,
+            commits=commits,
+            snapshots=folder,
+            logs=LocalFiles(self._folder.logs),
+            keys=HeadSnapshotKeys(keeper.file),
+            store_id=keys.store_id,
+            clock=self._clock,
+            entropy=self._entropy,
+            workers=self._workers,
+        )
+        files = NodeFiles(
+            snapshots=folder,
+            nodes=nodes,
+            index=index,
+            commits=commits,
+            workers=self._workers,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            keys=keys,
+            geometry=old.geometry,
+            copies=self._config.ipfs.copies,
+        )
+        try:
+            info = await snapshots.create(full=True)
+            placed = await files.place()
+            if placed is None or placed.chain[-1].name != info.name:
+                return []
+            await self._workers.run(Lane.BACKGROUND, keeper.point, placed.pointer)
+            return [one.name for one in placed.chain]
+        finally:
+            await snapshots.close()
+            await commits.close()
+
+    def _new_head(self, surveyed: Survey) -> LocalHeadKeeper:
         """The head of a new epoch, in this folder; with the root key, unless that is kept elsewhere."""
         old = surveyed.head
         head = msgspec.structs.replace(
@@ -259,4 +310,13 @@ class _Restoring:
         if old.passphrase is None and self._config.root_key.file is None:
             atomic_write(self._disk, str(self._folder.root_key), format_root_key(root_key).encode())
         atomic_write(self._disk, str(self._folder.head), raw)
-        return SealedHead(head, raw)
+        file = HeadFile(
+            self._disk,
+            str(self._folder.head),
+            str(self._folder.head_lock),
+            root_key,
+            self._entropy,
+            self._clock,
+            head.writer,
+        )
+        return LocalHeadKeeper(file)

@@ -101,6 +101,7 @@ def _restore_from_nodes(
     if store_id is not None and len(store_id) != ID_BYTES:
         raise InvalidArgument("--store", store, f"{2 * ID_BYTES} hex digits")
     loaded = load(config_file).config
+    asked = _nodes(loaded, apis)
     secret = _secret(loaded, root_key_file, root_key)
     logs.configure("warning")
     telemetry = PrometheusTelemetry()
@@ -108,7 +109,7 @@ def _restore_from_nodes(
     folder = Folder(data.absolute())
 
     async def run() -> "Restored":
-        nodes = nodes_of(_nodes(loaded, apis), telemetry)
+        nodes = nodes_of(asked, telemetry)
         try:
             return await restore_from_nodes(folder, loaded, telemetry, nodes, secret, store_id)
         finally:

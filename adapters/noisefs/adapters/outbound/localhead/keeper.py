@@ -12,18 +12,18 @@ class LocalHeadKeeper(HeadKeeper):
 
     def __init__(self, file: HeadFile) -> None:
         """Keep the head in this file."""
-        self._file = file
+        self.file = file
 
     def read(self) -> SealedHead:
         """The file's bytes, opened."""
-        raw = self._file.read_bytes()
-        return SealedHead(self._file.open(raw), raw)
+        raw = self.file.read_bytes()
+        return SealedHead(self.file.open(raw), raw)
 
     def point(self, pointer: SnapshotPointer) -> SealedHead:
         """Change the file; another process's change that comes in between is in what is returned."""
-        self._file.change(lambda head: msgspec.structs.replace(head, snapshot=pointer))
+        self.file.change(lambda head: msgspec.structs.replace(head, snapshot=pointer))
         return self.read()
 
     def open(self, raw: bytes) -> Head:
         """With the file's root key."""
-        return self._file.open(raw)
+        return self.file.open(raw)

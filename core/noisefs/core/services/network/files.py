@@ -18,6 +18,7 @@ import msgspec
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.car import car_bytes, car_header, section_head
 from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.head import SnapshotPointer
 from noisefs.core.domain.ids import BlockId, RootId
 from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX, file_copies_key, prefix_end
 from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
@@ -60,6 +61,12 @@ class Placed:
     chain: tuple[SnapshotInfo, ...]
     root: RootId
     whole: bool
+
+    @property
+    def pointer(self) -> SnapshotPointer:
+        """What a head says of it."""
+        newest = self.chain[-1]
+        return SnapshotPointer(newest.name.encode(), newest.key_id, newest.upto, newest.created_us, location=self.root)
 
 
 @dataclass(frozen=True, slots=True)

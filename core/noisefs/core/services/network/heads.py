@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.head import Head, SnapshotPointer, head_name, parse_head_name
+from noisefs.core.domain.head import Head, head_name, parse_head_name
 from noisefs.core.domain.ids import InstanceId, StoreId
 from noisefs.core.domain.keyspace import HEAD_PREFIX, WRITER_PREFIX, head_row_key, prefix_end, writer_key
 from noisefs.core.domain.records import PlacedHead, decode, encode
@@ -174,10 +174,7 @@ class Heads:
         """
         async with self._busy:
             await self.check()
-            newest = placed.chain[-1]
-            pointer = SnapshotPointer(
-                newest.name.encode(), newest.key_id, newest.upto, newest.created_us, location=placed.root
-            )
+            pointer = placed.pointer
             sealed = await self._workers.run(Lane.BACKGROUND, self._keeper.read)
             rows = await self._workers.run(Lane.BACKGROUND, self._index.read, head_rows)
             if sealed.head.snapshot != pointer:

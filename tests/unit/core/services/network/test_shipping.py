@@ -1,18 +1,24 @@
 """Snapshot files and heads on nodes, and a store that comes back from them."""
 
 import contextlib
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
 
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
+from noisefs.core.domain.block_id import compute_block_id
+from noisefs.core.domain.car import car_of
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.root import RootKind, RootSealer, links_of
+from noisefs.core.domain.log_file import Record
+from noisefs.core.domain.log_records import seal_records
+from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, links_of, root_id
 from noisefs.core.errors import InvalidArgument, StoreNotFound, StoreSuperseded, WrongRootKey
 from noisefs.core.ports.index import Table, Writing
+from noisefs.core.ports.nodes import Car
 from noisefs.core.services.network.heads import head_rows
 from noisefs.core.services.network.survey import find_store, survey
 from noisefs.core.services.snapshots.service import SnapshotSettings
@@ -428,3 +434,52 @@ async def test_a_head_without_a_snapshot_that_can_be_had_is_refused() -> None:
     nodes[0].blocks.clear()
     with pytest.raises(Exception, match="does not exist"):
         await restored(nodes)
+
+
+# ------------------------------------------------------------------ log records
+
+
+async def put_records(gateway: Gateway, node: MemoryNode, first: int, last: int, rows: dict[bytes, bytes]) -> None:
+    """What a durable write brings onto a node: rows as commits ``first`` to ``last`` left them."""
+    key = gateway.keeper.list()[-1]
+    tables: list[tuple[str, list[tuple[bytes, bytes | None]]]] = [(Table.OBJECTS.value, list(rows.items()))]
+    size = Geometry().block_bytes
+    blocks, size_bytes = seal_records(
+        [Record(last, tables)],
+        store_id=KEYS.store_id,
+        store_key=KEYS.store_key,
+        key=key,
+        file_id=gateway.entropy.secret(16),
+        block_bytes=size,
+    )
+    links = tuple(compute_block_id(block) for block in blocks)
+    epoch = gateway.keeper.read().head.epoch.counter
+    meta = RootMeta(
+        RootKind.LOG, count=len(links), log_first=first, log_number=last, size_bytes=size_bytes, epoch=epoch
+    )
+    raw = RootSealer(KEYS.store_id, KEYS.store_key).seal(links, meta, nonce=gateway.entropy.secret(12))
+    stream = car_of(root_id(raw), [*zip(links, blocks, strict=True), (root_id(raw), raw)])
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield stream
+
+    await node.import_car(Car(root_id(raw), len(stream), len(blocks) + 1, parts))
+
+
+async def test_log_records_behind_the_snapshot_are_applied_up_to_the_first_gap() -> None:
+    """What follows a gap is told; numbers go on behind all of them."""
+    (node,) = nodes = [MemoryNode()]
+    gateway = await Gateway(nodes).boot()
+    await gateway.write(b"one")
+    await gateway.shipping.run()
+    upto = gateway.keeper.read().head.snapshot.index_sequence  # type: ignore[union-attr]  # there is one
+    await put_records(gateway, node, upto + 1, upto + 3, {b"two": b"2"})
+    await put_records(gateway, node, upto + 2, upto + 4, {b"two": b"2", b"three": b"3"})
+    await put_records(gateway, node, upto + 7, upto + 8, {b"lost": b"4"})
+    back, found, warnings = await restored(nodes)
+    assert back.objects().keys() == {b"one", b"two", b"three"}
+    assert (found.reached, found.log_files) == (upto + 4, 2)
+    assert any(f"{upto + 5} to {upto + 8}" in warning for warning in warnings)
+    assert back.index.sequence() >= upto + 8
+    again, found, _warnings = await restored(nodes, seed=4)
+    assert again.objects().keys() == {b"one"}, "records of another epoch are another course of history"
