@@ -19,6 +19,7 @@ from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.departing import depart, shipping_over
+from noisefs.gateway.durable import classes_over
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.ground import BALLAST_SHARE, Ground, open_ground
 from noisefs.gateway.networking import Networked, open_network
@@ -76,6 +77,8 @@ async def open_store(
             evictor = networked.evictor(ground, store)
             stack.push_async_callback(networked.end, evictor)
             shipping = shipping_over(ground, networked, store, snapshots)
+            classes = classes_over(ground, networked.network, networked.confirmer, store, shipping)
+            stack.push_async_callback(classes.close)
             if background:
                 stack.push_async_callback(depart, ground, store, shipping)
         report = await store.start(background=background)
@@ -89,6 +92,7 @@ async def open_store(
                 running = [
                     Job("snapshot", config.snapshots.pause_s(nodes=True), shipping.run, group="snapshots"),
                     *networked.jobs(store, evictor),
+                    *classes.jobs(),
                 ]
                 stack.callback(networked.network.interrupt)
             jobs.start(running)

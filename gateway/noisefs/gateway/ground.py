@@ -142,6 +142,7 @@ def store_settings(config: Config) -> StoreSettings:
         write_buffer_bytes=config.store.write_buffer_bytes,
         read_buffer_bytes=config.store.read_buffer_bytes,
         inline_max_bytes=config.store.inline_max_bytes,
+        durability=config.store.durability,
         several_processes=config.workers > 1,
         limits=NamespaceLimits(
             max_buckets=config.store.max_buckets,

@@ -22,6 +22,7 @@ from noisefs.core.ports.nodes import Node, NodeState
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
+from noisefs.core.services.network.confirming import Confirmer
 from noisefs.core.services.network.eviction import NOTES_EVERY_S, Evictor
 from noisefs.core.services.network.fetching import Fetcher
 from noisefs.core.services.network.heads import LOOK_EVERY_S as HEADS_EVERY_S
@@ -31,6 +32,7 @@ from noisefs.core.services.network.reads import ReadTimes
 from noisefs.core.services.network.service import Network, NetworkSettings
 from noisefs.core.services.store import PackNews, Store
 from noisefs.gateway.config.schema import IpfsConfig, NodeDeclaration
+from noisefs.gateway.durable import confirmer_over
 from noisefs.gateway.ground import Ground
 from noisefs.gateway.rootkey import first_line
 
@@ -115,6 +117,7 @@ class Networked:
 
     network: Network
     heads: Heads
+    confirmer: Confirmer
     fetcher: Fetcher
     packs: NetworkPacks
     reads: ReadTimes
@@ -191,7 +194,10 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
         epoch=lambda: ground.head.epoch.counter,
         owns=lambda: heads.owns(),  # noqa: PLW0108 - it is made below
         covered=lambda: heads.covered(),  # noqa: PLW0108 - as above
+        held=lambda pack_id: confirmer.held(pack_id),  # noqa: PLW0108 - as above
+        on_confirmed=lambda pack_id: confirmer.forget(pack_id),  # noqa: PLW0108 - as above
     )
+    confirmer = confirmer_over(ground, network, index, commits)
     heads = Heads(
         keeper=LocalHeadKeeper(ground.head_file),
         nodes=network.nodes,
@@ -221,7 +227,7 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
             telemetry=ground.telemetry,
         )
         await heads.owns()  # before the first write
-        yield Networked(network, heads, fetcher, packs, reads, ipfs)
+        yield Networked(network, heads, confirmer, fetcher, packs, reads, ipfs)
     finally:
         await network.close()
 

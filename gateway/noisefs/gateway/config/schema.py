@@ -219,6 +219,10 @@ class IpfsConfig(Table):
     read_timeout_s: Seconds = Field(
         default=20, description="A block that no node gives in this time is unavailable: 503."
     )
+    confirm_timeout_s: Seconds = Field(
+        default=10,
+        description="A write to a bucket of a class above `local` waits so long for nodes that answer: 503.",
+    )
     pack_max_age_s: Seconds = Field(
         default=300, description="Age at which a pack that is not full is sealed and leaves for nodes."
     )

@@ -1,0 +1,109 @@
+"""What writes of the classes above ``local`` wait for, over the nodes of the configuration."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from noisefs.adapters.outbound.localhead.head_file import HeadSnapshotKeys
+from noisefs.core.ports.index import Index
+from noisefs.core.ports.workers import Lane
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.jobs import Job
+from noisefs.core.services.network.confirming import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.durable import Durable
+from noisefs.core.services.network.footing import Footing, find_footing, placed
+from noisefs.core.services.network.log import NetworkLog
+from noisefs.core.services.network.service import Network
+from noisefs.core.services.network.shipping import SnapshotShipping
+from noisefs.core.services.store import Store
+from noisefs.gateway.config.schema import IpfsConfig
+from noisefs.gateway.ground import Ground
+
+TIDY_EVERY_S: Final = 30.0
+
+
+def confirmer_over(ground: Ground, network: Network, index: Index, commits: CommitQueue) -> Confirmer:
+    """Puts blocks of open packs on the network's nodes."""
+    return Confirmer(
+        nodes=network.nodes,
+        packs=ground.packs,
+        index=index,
+        commits=commits,
+        workers=ground.workers,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        telemetry=ground.telemetry,
+        keys=ground.keys,
+        geometry=ground.head.geometry,
+        sealer=network.roots.sealer,
+        limiter=network.limiter,
+        epoch=lambda: ground.head.epoch.counter,
+        settings=_settings(ground.config.ipfs),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The durability classes of a running store."""
+
+    confirmer: Confirmer
+    log: NetworkLog
+
+    def jobs(self) -> list[Job]:
+        """What runs beside the store's own jobs."""
+        return [Job("log", TIDY_EVERY_S, self.log.tidy, leader_only=False, group="log")]
+
+    async def close(self) -> None:
+        """Break off what is under way. No write may be under way any more."""
+        await self.confirmer.close()
+        await self.log.close()
+
+
+def classes_over(
+    ground: Ground, network: Network, confirmer: Confirmer, store: Store, shipping: SnapshotShipping
+) -> Classes:
+    """Let the store's writes wait for these nodes. Call it before the store starts."""
+    log = NetworkLog(
+        nodes=network.nodes,
+        index=store.index,
+        commits=store.commits,
+        workers=ground.workers,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        telemetry=ground.telemetry,
+        keys=ground.keys,
+        geometry=ground.head.geometry,
+        sealer=network.roots.sealer,
+        limiter=network.limiter,
+        epoch=lambda: ground.head.epoch.counter,
+        footing=partial(_footing, ground, network, store),
+        renew=shipping.run,
+        settings=_settings(ground.config.ipfs),
+    )
+    durable = Durable(
+        nodes=network.nodes,
+        confirmer=confirmer,
+        log=log,
+        index=store.index,
+        workers=ground.workers,
+        copies=ground.config.ipfs.copies,
+    )
+    store.confirm_with(durable)
+    return Classes(confirmer, log)
+
+
+async def _footing(ground: Ground, network: Network, store: Store, copies: int) -> Footing | None:
+    keys = HeadSnapshotKeys(ground.head_file)
+    heads, files = await ground.workers.run(Lane.DISK, store.index.read, placed)
+    return find_footing(
+        heads,
+        files,
+        nodes=network.nodes,
+        keys=await ground.workers.run(Lane.DISK, keys.list),
+        epoch=ground.head.epoch.counter,
+        copies=copies,
+    )
+
+
+def _settings(ipfs: IpfsConfig) -> ConfirmingSettings:
+    return ConfirmingSettings(patience_s=ipfs.confirm_timeout_s)
