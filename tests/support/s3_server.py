@@ -19,7 +19,7 @@ from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.protocols import s3_malformed
-from noisefs.gateway.requests import Proxies, front, front_at_once
+from noisefs.gateway.requests import Proxies, ShortWay, front, front_shortly
 from noisefs.gateway.server import BoundedServer
 from tests.support.namespace import World
 
@@ -125,7 +125,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             front("s3", adapter.handle, proxies, None),
             LimitsConfig(max_header_bytes=32_768),
             s3_malformed,
-            front_at_once("s3", adapter.answer_at_once, proxies, None),
+            front_shortly("s3", ShortWay(adapter.answer_at_once, adapter.begin_at_once), proxies, None),
         )
         runner = web.ServerRunner(server, shutdown_timeout=1)
         await runner.setup()

@@ -13,7 +13,7 @@ from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.metrics import serve_metrics
 from noisefs.gateway.protocols import protocols_over, s3_malformed
-from noisefs.gateway.requests import Proxies, RequestLog, front, front_at_once
+from noisefs.gateway.requests import Proxies, RequestLog, front, front_shortly
 from noisefs.gateway.server import Listener, bind_local
 from noisefs.gateway.sockets import Sockets
 
@@ -53,7 +53,7 @@ async def listening(
                 config.limits,
                 context,
                 s3_malformed,
-                front_at_once("s3", protocols.s3_at_once, proxies, requests),
+                front_shortly("s3", protocols.s3_shortly, proxies, requests),
             ),
             Listener(front("webdav", protocols.webdav, proxies, requests), sockets.webdav, config.limits, context),
         ]

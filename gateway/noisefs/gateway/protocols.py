@@ -22,7 +22,7 @@ from noisefs.gateway.degraded import degraded_of
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.health import checks_of
 from noisefs.gateway.metrics import measure_all
-from noisefs.gateway.requests import AtOnce, Handle
+from noisefs.gateway.requests import Handle, ShortWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Protocols:
     """How each listener's requests are answered."""
 
     s3: Handle
-    s3_at_once: AtOnce
+    s3_shortly: ShortWay
     webdav: Handle
     admin: AdminAdapter
     socket: AdminSocket
@@ -74,7 +74,8 @@ async def protocols_over(
     )
     await webdav.start()
     try:
-        yield Protocols(s3.handle, s3.answer_at_once, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
+        shortly = ShortWay(s3.answer_at_once, s3.begin_at_once)
+        yield Protocols(s3.handle, shortly, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
     finally:
         await webdav.close()
 

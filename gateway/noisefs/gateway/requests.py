@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from queue import SimpleQueue
@@ -47,7 +48,21 @@ class Answered(Protocol):
 
 AtOnce = Callable[[RawRequestMessage, str], Answered | None]
 """A protocol's short way: answers a request without a body at once, or not at all. Given its head, and an id (behind
-:func:`front_at_once`: the peer's address)."""
+:func:`front_shortly`: the peer's address)."""
+
+
+Begin = Callable[[RawRequestMessage, bytes, str, Callable[[Answered | None], None]], bool]
+"""A protocol's short way for requests that have to wait for something: given the head, the whole body, an id (or the
+peer's address) and who takes the answer, it tells whether it has begun. Then the answer comes later, or ``None`` for a
+request that takes the long way after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShortWay:
+    """How a protocol answers some requests without a task: at once, or after what they wait for."""
+
+    answer: AtOnce
+    begin: Begin
 
 
 class _Line(msgspec.Struct):
@@ -232,8 +247,8 @@ def front(protocol: str, handle: Handle, proxies: Proxies, requests: RequestLog 
     return serve
 
 
-def front_at_once(protocol: str, answer: AtOnce, proxies: Proxies, requests: RequestLog | None) -> AtOnce:
-    """``answer`` with ids and log lines, for requests with or without them; its second argument is the peer's address.
+def front_shortly(protocol: str, way: ShortWay, proxies: Proxies, requests: RequestLog | None) -> ShortWay:
+    """``way`` with ids and log lines; where it takes an id it is given the peer's address.
 
     A request that it does not answer goes to :func:`front`, and leaves nothing here.
     """
@@ -241,11 +256,26 @@ def front_at_once(protocol: str, answer: AtOnce, proxies: Proxies, requests: Req
     def serve(message: RawRequestMessage, peer: str) -> Answered | None:
         began = time.perf_counter()
         ident = f"{getrandbits(64):016X}"
-        answered = answer(message, ident)
+        answered = way.answer(message, ident)
         if answered is not None and requests is not None:
             client = proxies.client_behind(peer, message.headers)
             sent = len(answered.body)
             requests.note(protocol, message.method, message.path, answered.status, began, 0, sent, client, ident)
         return answered
 
-    return serve
+    def begin(message: RawRequestMessage, body: bytes, peer: str, done: Callable[[Answered | None], None]) -> bool:
+        began = time.perf_counter()
+        ident = f"{getrandbits(64):016X}"
+
+        def ended(answered: Answered | None) -> None:
+            if answered is not None and requests is not None:
+                client = proxies.client_behind(peer, message.headers)
+                received, sent = len(body), len(answered.body)
+                requests.note(
+                    protocol, message.method, message.path, answered.status, began, received, sent, client, ident
+                )
+            done(answered)
+
+        return way.begin(message, body, ident, ended)
+
+    return ShortWay(serve, begin)

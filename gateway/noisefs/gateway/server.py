@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -12,14 +13,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from noisefs.adapters.inbound.admin.client import short_path
 from noisefs.core.errors import ConfigError
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.config.values import Address
-from noisefs.gateway.requests import AtOnce, Handle
+from noisefs.gateway.requests import Answered, Handle, ShortWay
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _CANCEL_S: Final = 0.1
 """What a request that outlasted the drain gets to end, before it is cancelled."""
 _JOINED_MOST: Final = 1 << 16
 """An answer's head and a body up to this size leave as one buffer; a larger body is not copied for that."""
+_SMALL_BYTES: Final = 1 << 14
+"""A request with a longer body takes the long way."""
 _FAULT: Final = 500
 _HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -45,14 +48,17 @@ def plainly(status: int, text: str) -> web.Response:
 
 
 class _Connection(RequestHandler):
-    """aiohttp's connection, with its own say about requests that are not HTTP, and a short way for those that can be
-    answered at once: the answer leaves before the connection's task would have been woken.
+    """aiohttp's connection, with its own say about requests that are not HTTP, and a short way for those that need no
+    task: what is answered at once leaves before the connection's own task would have been woken, and that task sleeps
+    on while a request that was begun waits.
     """
 
-    __slots__ = ("at_once", "malformed", "peer")
+    __slots__ = ("begun", "malformed", "peer", "shortly")
 
     malformed: Malformed
-    at_once: AtOnce | None
+    shortly: ShortWay | None
+    begun: bool
+    """Whether a request that took the short way waits for its answer."""
     peer: str
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,7 +70,7 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse what came. The task that answers is woken unless a lone request was answered here."""
         waiter = self._waiter
-        if self.at_once is None or waiter is None or waiter.done() or self._messages:
+        if self.shortly is None or waiter is None or waiter.done() or (self._messages and not self.begun):
             super().data_received(data)  # a request is under way, or waits
             return
         self._waiter = None  # so that the task sleeps on until we had a look
@@ -72,44 +78,82 @@ class _Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = waiter
-        if self._messages and not self._is_answered() and not waiter.done():
+        if self._messages and not self.begun and not self._is_answered() and not waiter.done():
             waiter.set_result(None)
 
     def _is_answered(self) -> bool:
+        """Whether the first request took the short way."""
         message, payload = self._messages[0]
-        transport, parser = self.transport, self._parser
+        transport = self.transport
         if (
             len(self._messages) > 1
-            or payload is not EMPTY_PAYLOAD
+            or not (payload is EMPTY_PAYLOAD or (payload.is_eof() and payload.total_bytes <= _SMALL_BYTES))
             or not isinstance(message, RawRequestMessage)
             or message.should_close
             or message.upgrade
             or message.version != HttpVersion11
-            or self.at_once is None
-            or self._manager is None
+            or self.shortly is None
             or transport is None
-            or parser is None
             or transport.is_closing()
             or transport.get_write_buffer_size()  # a client that takes nothing must not fill our memory
         ):
             return False
-        answered = self.at_once(message, self.peer)
+        body = b""
+        if payload is EMPTY_PAYLOAD:
+            answered = self.shortly.answer(message, self.peer)
+            if answered is not None:
+                self._messages.clear()
+                self._send(transport, answered)
+                return True
+        else:
+            body = payload.read_nowait()
+        if self.shortly.begin(message, body, self.peer, partial(self._ended, message, body)):
+            self._messages.clear()
+            self.begun = True
+            # Its own task looks idle: it must not be closed for that.
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            return True
+        self._messages[0] = (message, self._again(body))
+        return False
+
+    def _ended(self, message: RawRequestMessage, body: bytes, answered: Answered | None) -> None:
+        """A request that was begun has its answer, or takes the long way. What came meanwhile waits behind it."""
+        self.begun = False
+        transport, waiter = self.transport, self._waiter
+        if transport is None or transport.is_closing() or waiter is None:
+            return  # nobody is there any more
         if answered is None:
-            return False
-        self._messages.clear()
-        parser.message_consumed()
-        self._manager.requests_count += 1
+            self._messages.appendleft((message, self._again(body)))
+        else:
+            self._send(transport, answered)
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    def _again(self, body: bytes) -> StreamReader:
+        """A body as it was before it was read."""
+        if not body:
+            return EMPTY_PAYLOAD
+        payload = StreamReader(self, _SMALL_BYTES, loop=self._loop)
+        payload.feed_data(body)
+        payload.feed_eof()
+        return payload
+
+    def _send(self, transport: asyncio.Transport, answered: Answered) -> None:
+        """End the first request with its answer."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._manager is not None:
+            self._manager.requests_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if len(answered.body) <= _JOINED_MOST:
             transport.write(answered.head + answered.body)
         else:
             transport.writelines((answered.head, answered.body))
-        return True
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is under way."""
-        return bool(self._request_in_progress)
+        return bool(self._request_in_progress or self.begun)
 
     def handle_error(
         self,
@@ -136,14 +180,14 @@ class BoundedServer(web.Server):
     """``web.Server`` that answers 503 at once on connections beyond a number. Used from its event loop only."""
 
     def __init__(
-        self, handle: Handle, limits: LimitsConfig, malformed: Malformed, at_once: AtOnce | None = None
+        self, handle: Handle, limits: LimitsConfig, malformed: Malformed, shortly: ShortWay | None = None
     ) -> None:
         """Serve ``handle``. One without a whole request is closed after ``keepalive_s``, also a new one.
 
-        ``at_once`` is asked first, for a lone request without a body.
+        ``shortly`` is asked first, for a lone request that has come whole.
         """
         super().__init__(handle)
-        self._at_once = at_once
+        self._shortly = shortly
         self._limits = limits
         self._malformed = malformed
         self._open: set[RequestHandler] = set()
@@ -160,7 +204,8 @@ class BoundedServer(web.Server):
             max_field_size=self._limits.max_header_bytes,
         )
         connection.malformed = self._malformed
-        connection.at_once = self._at_once
+        connection.shortly = self._shortly
+        connection.begun = False
         return connection
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
@@ -202,10 +247,10 @@ class Listener:
         limits: LimitsConfig,
         tls: ssl.SSLContext | None,
         malformed: Malformed = plainly,
-        at_once: AtOnce | None = None,
+        shortly: ShortWay | None = None,
     ) -> None:
         """Serve ``handle`` on a bound socket, which belongs to the listener from now on."""
-        self._server = BoundedServer(handle, limits, malformed, at_once)
+        self._server = BoundedServer(handle, limits, malformed, shortly)
         self._drain_s = limits.drain_s
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_CANCEL_S)
         self._sock = sock

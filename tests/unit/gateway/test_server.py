@@ -2,17 +2,22 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
+from aiohttp.http import RawRequestMessage
 
+from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.core.errors import ConfigError
 from noisefs.gateway.config.load import load
 from noisefs.gateway.config.schema import Config, LimitsConfig
 from noisefs.gateway.config.values import Address
 from noisefs.gateway.protocols import s3_malformed
-from noisefs.gateway.server import Listener, address_of, bind, bind_local
+from noisefs.gateway.requests import Answered, ShortWay
+from noisefs.gateway.server import BoundedServer, Listener, address_of, bind, bind_local, plainly
 from noisefs.gateway.tls import check_exposure, server_context
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -145,3 +150,130 @@ def test_a_bad_certificate_is_named(tmp_path: Path) -> None:
     files = [f"tls.certificate={tmp_path}/c.pem", f"tls.key={tmp_path}/k.pem"]
     with pytest.raises(ConfigError, match=r"tls\.certificate and tls\.key"):
         server_context(load(environment={}, assignments=files).config.tls)
+
+
+class Slowly:
+    """A short way that keeps what it began until it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, bytes, Callable[[Answered | None], None]]] = []
+        self.came = asyncio.Event()
+
+    def begin(
+        self, message: RawRequestMessage, body: bytes, _peer: str, done: Callable[[Answered | None], None]
+    ) -> bool:
+        """Begin every PUT but those of ``/odd``."""
+        if message.method != "PUT" or message.path == "/odd":
+            return False
+        self.begun.append((message.path, body, done))
+        self.came.set()
+        return True
+
+    async def next(self) -> tuple[str, bytes, Callable[[Answered | None], None]]:
+        """What was begun, oldest first."""
+        while not self.begun:
+            self.came.clear()
+            await self.came.wait()
+        return self.begun.pop(0)
+
+
+async def told(request: web.BaseRequest) -> web.StreamResponse:
+    """What came the long way."""
+    return web.Response(text=f"long {request.path} {(await request.read()).decode()}")
+
+
+@asynccontextmanager
+async def slow_server() -> AsyncIterator[tuple[Slowly, BoundedServer, Address]]:
+    """A server whose short way waits."""
+    way = Slowly()
+    server = BoundedServer(told, LimitsConfig(), plainly, ShortWay(lambda _message, _peer: None, way.begin))
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    await runner.setup()
+    sock = bind("s3.listen", LOOPBACK)
+    try:
+        await web.SockSite(runner, sock).start()
+        yield way, server, address_of(sock)
+    finally:
+        await runner.cleanup()
+        sock.close()
+
+
+def put(path: str, body: bytes) -> bytes:
+    """A request in one piece."""
+    return b"PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
+
+
+SHORT = Prompt(200, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"short")
+
+
+async def test_requests_behind_one_that_waits_are_answered_in_order() -> None:
+    """Whether they came with it or later, and whichever way they take."""
+    async with slow_server() as (way, _server, address):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(put("/a", b"one"))
+        path, body, done = await way.next()
+        assert (path, body) == ("/a", b"one")
+        writer.write(put("/odd", b"two") + put("/b", b"three"))
+        async with ClientSession() as session:  # a whole turn of the loop and more: nothing overtakes
+            assert await (await session.get(f"http://{address}/other")).text() == "long /other "
+        done(SHORT)
+        assert (await reader.readuntil(b"short")).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"long /odd two" in await reader.readuntil(b"two")
+        assert b"long /b three" in await reader.readuntil(b"three")  # it came behind one that took the long way
+        writer.write(put("/c", b""))
+        path, body, done = await way.next()
+        assert (path, body) == ("/c", b"")
+        done(SHORT)
+        await reader.readuntil(b"short")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_what_cannot_be_begun_or_fails_takes_the_long_way_with_its_body() -> None:
+    """The body is read a second time."""
+    async with slow_server() as (way, _server, address):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(put("/odd", b"body1"))
+        assert b"long /odd body1" in await reader.readuntil(b"body1")
+        writer.write(put("/a", b"body2"))
+        _path, _body, done = await way.next()
+        done(None)
+        assert b"long /a body2" in await reader.readuntil(b"body2")
+        writer.write(put("/large", b"x" * 20_000))
+        assert b"long /large" in await reader.readuntil(b"x" * 20_000)
+        head, body = put("/late", b"body3").split(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        await writer.drain()
+        async with ClientSession() as session:
+            await (await session.get(f"http://{address}/other")).text()
+        writer.write(body)
+        assert b"long /late body3" in await reader.readuntil(b"body3")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_client_that_left_does_not_hear_of_its_request() -> None:
+    """The answer finds nobody, and harms nobody."""
+    async with slow_server() as (way, _server, address):
+        _reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(put("/a", b"one"))
+        _path, _body, done = await way.next()
+        writer.transport.abort()
+        async with ClientSession() as session:
+            assert (await session.get(f"http://{address}/other")).status == 200
+        done(SHORT)
+        async with ClientSession() as session:
+            assert (await session.get(f"http://{address}/other")).status == 200
+
+
+async def test_a_drain_waits_for_requests_that_were_begun() -> None:
+    """Their connections have no task that would show it."""
+    async with slow_server() as (way, server, address):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(put("/a", b"one"))
+        _path, _body, done = await way.next()
+        assert server.close_idle() == 1
+        done(SHORT)
+        assert b"short" in await reader.readuntil(b"short")
+        assert server.close_idle() == 0
+        writer.close()

@@ -86,19 +86,29 @@ class CommitQueue:
             OutcomeUnknown: It is committed, and does not have the durability class that ``work`` demanded.
             NoisefsError: What ``work`` raised (its writes were undone), or why the whole batch failed.
         """
+        waiting = self._queued(work, wipe=wipe)
+        value = await waiting.done
+        if waiting.demanding is not None:
+            await self._confirmed(waiting.demanding)
+        return value  # type: ignore[return-value]  # the future holds what `work` returned
+
+    def begin(self, work: Callable[[Writing], T], *, wipe: bool = True) -> asyncio.Future[T]:
+        """Like :meth:`run`, without a task: the future has what ``work`` returned, or why it is not committed.
+
+        ``work`` must not demand a durability class: nobody would wait for it.
+        """
+        return self._queued(work, wipe=wipe).done  # type: ignore[return-value]  # as above
+
+    def _queued(self, work: Callable[[Writing], object], *, wipe: bool) -> _Waiting:
         if self.superseded:
             raise StoreSuperseded(self.superseded)
         if self._closing:
             raise Draining("the server is shutting down: no more commits are taken")
-        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(work, wipe, done)
+        waiting = _Waiting(work, wipe, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._drainer is None:
             self._drainer = asyncio.create_task(self._drain())
-        value = await done
-        if waiting.demanding is not None:
-            await self._confirmed(waiting.demanding)
-        return value  # type: ignore[return-value]  # the future holds what `work` returned
+        return waiting
 
     async def _confirmed(self, outcome: Outcome[object]) -> None:
         if self.classes is not None:

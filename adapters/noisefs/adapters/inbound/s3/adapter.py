@@ -26,6 +26,7 @@ from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
 from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
 from noisefs.adapters.inbound.s3.settings import S3Settings
+from noisefs.adapters.inbound.s3.small_writes import Done, SmallWrites
 from noisefs.adapters.inbound.s3.target import decode, target_of
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, RequestTimeout, Unavailable
 from noisefs.core.ports.clock import Clock
@@ -72,6 +73,16 @@ class S3Adapter:
             domain=self._domain,
             host_id=self._host_id,
         )
+        self._small_writes = SmallWrites(
+            gatekeeper=self._gatekeeper,
+            objects=objects,
+            telemetry=telemetry,
+            clock=clock,
+            domain=self._domain,
+            host_id=self._host_id,
+            max_put_bytes=settings.max_put_bytes,
+            count_open=self._count_open,
+        )
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
         self._routes = Routes(
@@ -89,6 +100,10 @@ class S3Adapter:
     def answer_at_once(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
         """The whole answer to a read whose bytes are at hand; see :class:`.prompt.PromptReads`."""
         return self._prompt.answer(message, request_id)
+
+    def begin_at_once(self, message: RawRequestMessage, body: bytes, request_id: str, done: Done) -> bool:
+        """Begin a small write whose body is at hand; see :class:`.small_writes.SmallWrites`."""
+        return self._small_writes.begin(message, body, request_id, done)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but ``CancelledError``."""

@@ -34,6 +34,11 @@ class Backlog:
         """Sealed bytes inline, as far as this process knows."""
         return self._bytes
 
+    @property
+    def has_room(self) -> bool:
+        """Whether :meth:`admit` returns at once."""
+        return self._room.is_set()
+
     def added(self, size_bytes: int) -> None:
         """A slice was committed inline."""
         self.added_bytes += size_bytes

@@ -80,6 +80,16 @@ class SpaceGate:
             self._uncrowded.set()
         self._crowd = share
 
+    def take_at_once(self, size_bytes: int) -> bool:
+        """Add so many bytes if nothing has to be waited for; tells whether."""
+        return self._crowd < CROWDED_FROM and self._has_taken(size_bytes)
+
+    def _has_taken(self, size_bytes: int) -> bool:
+        if self._room is None or (self._room > 0 and not self._queue):
+            self._spend(size_bytes)
+            return True
+        return False
+
     async def take(self, size_bytes: int) -> None:
         """Return when so many bytes may be added: at once, when there is room, or after ``PATIENCE_S``.
 
@@ -88,8 +98,7 @@ class SpaceGate:
         """
         if self._crowd >= CROWDED_FROM:
             await self._wait_for_packs()
-        if self._room is None or (self._room > 0 and not self._queue):
-            self._spend(size_bytes)
+        if self._has_taken(size_bytes):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((size_bytes, turn))

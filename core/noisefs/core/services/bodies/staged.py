@@ -78,7 +78,11 @@ class StagedBody:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and self._staging.enlisted:
-            if self._tail not in (TAIL_NONE, TAIL_TINY):
-                self._backlog.added(len(self._sealed_tail))
+            self.named()
             return
         await self._discards.discard(self._staging, self._created_us)
+
+    def named(self) -> None:
+        """The commit that enlisted the body is durable."""
+        if self._tail not in (TAIL_NONE, TAIL_TINY):
+            self._backlog.added(len(self._sealed_tail))

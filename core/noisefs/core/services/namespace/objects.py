@@ -1,5 +1,6 @@
 """Objects: the only place where a write becomes visible."""
 
+import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 from noisefs.core.domain import naming
 from noisefs.core.domain.composition import FULL_OBJECT
 from noisefs.core.domain.conditions import check_read, check_source, check_write
+from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version, decode
 from noisefs.core.domain.requests import (
@@ -21,12 +23,13 @@ from noisefs.core.domain.requests import (
     WriteCondition,
     keep_none,
 )
-from noisefs.core.errors import EntityTooLarge, NoisefsError, ObjectNotFound, VersionNotFound
+from noisefs.core.errors import CommitConflict, EntityTooLarge, NoisefsError, ObjectNotFound, VersionNotFound
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader
+from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import layouts, listing, publishing, usage
 from noisefs.core.services.namespace.access import reach_bucket
@@ -105,28 +108,79 @@ class Objects:
                 raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
             checksums = dict(verify(digested))
             await staged.settle()
+            return await self._commits.run(
+                self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums)
+            )
 
-            def publish(tx: Writing) -> Version:
-                row = reach_bucket(tx, who, bucket)
-                row_key = u64(row.bucket_id) + raw_key
-                old = publishing.present(tx, row_key)
-                if condition is not ALWAYS:
-                    check_write(condition, old, bucket, key)
-                now_us = self._clock.now_us()
-                new = publishing.version_of(
-                    attributes,
-                    row,
-                    now_us,
-                    size=digested.size,
-                    etag=digested.digests["MD5"].hex(),
-                    extents=staged.enlist(tx, BodyState.LIVE, durability=row.durability),
-                    checksums=checksums,
-                    checksum_type=FULL_OBJECT if checksums else "",
-                )
-                publishing.replace(tx, row, row_key, old, new, now_us)
-                return new
+    def put_small(
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        data: bytes,
+        attributes: Attributes,
+        *,
+        condition: WriteCondition = ALWAYS,
+        digests: Collection[str] = ("MD5",),
+        verify: Verify = keep_none,
+    ) -> asyncio.Future[Version] | None:
+        """Begin to store a small body that is at hand, without a task: the future has what :meth:`put` returns or
+        raises. ``None``: something has to be waited for, :meth:`put` does. Raises what needs no commit to be found.
 
-            return await self._commits.run(publish)
+        ``CommitConflict``, nothing being written: the bucket's class takes nodes, and :meth:`put` waits for them.
+        """
+        raw_key = naming.key_bytes(key)
+        if len(data) > self._limits.max_object_bytes:
+            raise EntityTooLarge(len(data), self._limits.max_object_bytes)
+        staged = self._writer.take_small(data, digests=digests if "MD5" in digests else (*digests, "MD5"))
+        if staged is None:
+            return None
+        checksums = dict(verify(staged.digested))
+        done = self._commits.begin(
+            self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, quick=True)
+        )
+        done.add_done_callback(lambda done: None if done.cancelled() or done.exception() else staged.named())
+        return done
+
+    def _publishing(
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        raw_key: bytes,
+        staged: StagedBody,
+        attributes: Attributes,
+        condition: WriteCondition,
+        checksums: dict[str, str],
+        *,
+        quick: bool = False,
+    ) -> Callable[[Writing], Version]:
+        """What lets a key name a staged body, in a commit. ``quick``: nobody will wait for nodes."""
+        digested = staged.digested
+
+        def publish(tx: Writing) -> Version:
+            row = reach_bucket(tx, who, bucket)
+            if quick:
+                _check_local(row, bucket)
+            row_key = u64(row.bucket_id) + raw_key
+            old = publishing.present(tx, row_key)
+            if condition is not ALWAYS:
+                check_write(condition, old, bucket, key)
+            now_us = self._clock.now_us()
+            new = publishing.version_of(
+                attributes,
+                row,
+                now_us,
+                size=digested.size,
+                etag=digested.digests["MD5"].hex(),
+                extents=staged.enlist(tx, BodyState.LIVE, durability=row.durability),
+                checksums=checksums,
+                checksum_type=FULL_OBJECT if checksums else "",
+            )
+            publishing.replace(tx, row, row_key, old, new, now_us)
+            return new
+
+        return publish
 
     async def head(
         self,
@@ -186,10 +240,25 @@ class Objects:
         Raises:
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
         """
+        return await self._commits.run(self._removing(who, bucket, key, condition))
+
+    def begin_delete(
+        self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS
+    ) -> asyncio.Future[bool]:
+        """Like :meth:`delete`, without a task: the future has what :meth:`delete` returns or raises; or, nothing being
+        written, ``CommitConflict`` as :meth:`put_small`.
+        """
+        return self._commits.begin(self._removing(who, bucket, key, condition, quick=True))
+
+    def _removing(
+        self, who: Principal, bucket: str, key: str, condition: WriteCondition, *, quick: bool = False
+    ) -> Callable[[Writing], bool]:
         raw_key = naming.key_bytes(key)
 
         def remove(tx: Writing) -> bool:
             row = reach_bucket(tx, who, bucket)
+            if quick:
+                _check_local(row, bucket)
             row_key = u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
             if condition is not ALWAYS:
@@ -200,7 +269,7 @@ class Objects:
             usage.adjust(tx, row, -old.size, -1)
             return True
 
-        return await self._commits.run(remove)
+        return remove
 
     async def delete_many(
         self, who: Principal, bucket: str, keys: Sequence[str], conditions: Sequence[WriteCondition] | None = None
@@ -329,6 +398,11 @@ class Objects:
         if limit <= self._limits.inline_page:
             return page_of(self._index.read(look))
         return await self._workers.run(Lane.DISK, lambda: page_of(self._index.read(look)))
+
+
+def _check_local(row: Bucket, bucket: str) -> None:
+    if row.durability != LOCAL:
+        raise CommitConflict(f"writes to bucket {bucket!r} wait for nodes")
 
 
 def _look(

@@ -1,0 +1,164 @@
+"""The short way for the most frequent writes: PUT of a small body that has arrived whole, and DELETE.
+
+The request is checked, hashed and sealed in one go and queued for the commit; the answer leaves where the commit ends.
+There is no task, no request and no response object. Whatever is out of the ordinary takes the long way, which answers
+everything; so does a request whose commit fails: nothing of it was written, and the long way finds what to say.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohttp.http import RawRequestMessage
+
+from noisefs.adapters.inbound.s3.answers import SERVER
+from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
+from noisefs.adapters.inbound.s3.body.checksums import declared_of
+from noisefs.adapters.inbound.s3.call import headers_of
+from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
+from noisefs.adapters.inbound.s3.headers import attributes_of, check_built, http_time
+from noisefs.adapters.inbound.s3.operations.writing import written_headers
+from noisefs.adapters.inbound.s3.prompt import Prompt
+from noisefs.adapters.inbound.s3.target import Target, target_of
+from noisefs.core.domain.records import Version
+from noisefs.core.errors import NoisefsError
+from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
+from noisefs.core.services.namespace.objects import Objects
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[Prompt | None], None]
+"""Is given the answer, once; ``None``: the request takes the long way after all."""
+
+_STATUS_LINES: Final = {200: "200 OK", 204: "204 No Content"}
+_OPERATIONS: Final = {"PUT": "PutObject", "DELETE": "DeleteObject"}
+_UNUSUAL: Final = frozenset(
+    {
+        "expect",
+        "transfer-encoding",
+        "x-amz-copy-source",
+        "x-amz-expected-bucket-owner",
+        "x-amz-source-expected-bucket-owner",
+    }
+)
+"""Headers with which a request takes the long way."""
+
+
+class SmallWrites:
+    """Begins writes at once or not at all. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        *,
+        gatekeeper: Gatekeeper,
+        objects: Objects,
+        telemetry: Telemetry,
+        clock: Clock,
+        domain: str | None,
+        host_id: str,
+        max_put_bytes: int,
+        count_open: Callable[[int], None],
+    ) -> None:
+        """``count_open`` is told when a request begins (1) and ends (-1)."""
+        self._gatekeeper = gatekeeper
+        self._objects = objects
+        self._telemetry = telemetry
+        self._clock = clock
+        self._domain = domain
+        self._host_id = host_id
+        self._max_put_bytes = max_put_bytes
+        self._count_open = count_open
+
+    def begin(self, message: RawRequestMessage, body: bytes, request_id: str, done: Done) -> bool:
+        """Begin a write whose whole body is ``body``; tells whether. Only then ``done`` is called, later.
+
+        Nothing is counted or logged of what takes the long way. Never raises. Cost: some 100 us on the loop.
+        """
+        operation = _OPERATIONS.get(message.method)
+        if operation is None:
+            return False
+        began_s = self._clock.monotonic_s()
+        try:
+            committed = self._queued(message, body)
+        except NoisefsError:
+            return False  # the long way finds the same and tells it
+        except Exception:
+            log.exception("s3.bug", extra={"operation": operation})
+            return False
+        if committed is None:
+            return False
+        self._count_open(1)
+
+        def ended(committed: asyncio.Future[Version] | asyncio.Future[bool]) -> None:
+            self._count_open(-1)
+            found = self._answer(committed, operation, request_id)
+            if found is not None:
+                labels = ("s3", operation)
+                self._telemetry.count(Counter.REQUESTS, 1, (*labels, str(found.status)))
+                if body:
+                    self._telemetry.count(Counter.BYTES_IN, len(body), ("s3",))
+                self._telemetry.observe(Histogram.LATENCY, self._clock.monotonic_s() - began_s, labels)
+            done(found)
+
+        committed.add_done_callback(ended)
+        return True
+
+    def _queued(self, message: RawRequestMessage, body: bytes) -> asyncio.Future[Version] | asyncio.Future[bool] | None:
+        headers = headers_of(message.headers)
+        if not _UNUSUAL.isdisjoint(headers):
+            return None
+        target = target_of(message.path, headers.get("host", ""), self._domain)
+        if not target.key or (target.params and target.params.keys() != {"x-id"}):
+            return None
+        session = self._gatekeeper.recognise(message.method, target, headers)
+        check_built(headers)
+        if message.method == "PUT":
+            return self._put(session, target, headers, body)
+        if body or session.streaming:
+            return None
+        condition = delete_condition(headers)
+        return self._objects.begin_delete(session.principal, target.bucket, target.key, condition=condition)
+
+    def _put(
+        self, session: Session, target: Target, headers: Mapping[str, str], body: bytes
+    ) -> asyncio.Future[Version] | None:
+        if session.streaming or "content-length" not in headers or len(body) > self._max_put_bytes:
+            return None
+        declared = declared_of(headers, session.sha256, trailing=False)
+        return self._objects.put_small(
+            session.principal,
+            target.bucket,
+            target.key,
+            body,
+            attributes_of(headers),
+            condition=write_condition(headers),
+            digests=declared.digests,
+            verify=lambda digested: declared.verify(digested, {}),
+        )
+
+    def _answer(
+        self, committed: asyncio.Future[Version] | asyncio.Future[bool], operation: str, request_id: str
+    ) -> Prompt | None:
+        if committed.cancelled() or committed.exception() is not None:
+            return None
+        try:
+            written = committed.result()
+            status, fields = 204, {}
+            if isinstance(written, Version):
+                status, fields = 200, {**written_headers(written), "Content-Length": "0"}
+            return Prompt(status, self._head(status, fields, request_id), b"")
+        except Exception:
+            log.exception("s3.bug", extra={"operation": operation})
+            return None
+
+    def _head(self, status: int, fields: Mapping[str, str], request_id: str) -> bytes:
+        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
+        text = (
+            f"HTTP/1.1 {_STATUS_LINES[status]}\r\nx-amz-request-id: {request_id}\r\nx-amz-id-2: {self._host_id}\r\n"
+            f"Server: {SERVER}\r\n{''.join(lines)}Date: {http_time(self._clock.now_us())}\r\n\r\n"
+        )
+        if text.count("\n") != len(lines) + 6 or text.count("\r") != len(lines) + 6 or "\0" in text:
+            raise ValueError("a header's value has a line break")
+        return text.encode()
