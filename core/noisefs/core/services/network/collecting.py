@@ -1,7 +1,8 @@
 """Collecting garbage on nodes that are ours alone, when the operator allows it.
 
-Promise: never on a node that is not marked so, never outside the windows, never while something is put on that node,
-and never while another gateway may have taken the store over. Once a window and node.
+Promise: never on a node that is not marked so, never begun outside the windows, never while a pack is put on that node,
+and never while another gateway may have taken the store over. Once a window and node. The node gets no new packs
+meanwhile; a write that waits for it alone waits until it is done, or fails.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Strays: roots of ours that a node has pinned and that no row names, because a crash or a restore came between.
 
 Promise: what belongs to a pack or snapshot that the index knows is taken into its rows; the rest is let go of, but
-never a root that does not open under the store's key, nor one that says that the index is older than it is: a restore
-may still need that. Cost: one list of pins a node, and one block for each pinned root that no row names.
+never a root that does not open under the store's key, nor one that says that the index is older than it is, nor one of
+a pack that an index restored since never heard of: another restore may need these. Cost: one list of pins a node, and one block for each pinned root that no row names.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from noisefs.core.services.packs.copies import copies_of, let_go, set_copies, un
 log = logging.getLogger(__name__)
 
 PAGE: Final = 1000
+_OF_PACKS: Final = frozenset({RootKind.PACK, RootKind.INTERIM})
 AT_ONCE: Final = 16
 """Roots that are fetched and judged at one time."""
 
@@ -148,6 +149,10 @@ class Strays:
                 return _Verdict.KEPT
             await self._commits.run(lambda tx: let_go(tx, [node.name], name, self._clock.now_us()))
             return _Verdict.LET_GO
+        if meta.epoch < self._epoch() and meta.kind in _OF_PACKS and not await self._is_known(PackId(meta.pack_id)):
+            # The node was perhaps silent when the index was restored, and has what nobody else has.
+            log.warning("stray.of_the_past", extra={"node": node.name, "epoch": meta.epoch})
+            return _Verdict.KEPT
         settle = _SETTLE.get(meta.kind)
         if settle is None:
             return _Verdict.KEPT  # of a kind that a newer version has
@@ -155,6 +160,11 @@ class Strays:
         if verdict is _Verdict.ADOPTED and meta.kind == RootKind.PACK:
             await self._roots.save(PackId(meta.pack_id), raw)
         return verdict
+
+    async def _is_known(self, pack_id: PackId) -> bool:
+        return await self._workers.run(
+            Lane.BACKGROUND, self._index.read, lambda tx: tx.get(Table.PACKS, pack_id) is not None
+        )
 
     def _known(self, node: str) -> set[RootId]:
         """On a lane: every root that rows name, and those this node has to let go of."""

@@ -510,6 +510,18 @@ async def test_what_says_that_the_index_is_older_is_kept() -> None:
         assert not world.unpins()
 
 
+async def test_packs_that_a_restored_index_never_heard_of_are_kept() -> None:
+    async with upkeep(ShakyNode("a")) as world:
+        await uploaded(world, 1)
+        world.epoch = 3
+        pack = await pin_stray(world, "a", RootMeta(RootKind.PACK, bytes(16), epoch=2))
+        interim = await pin_stray(world, "a", RootMeta(RootKind.INTERIM, bytes(16), epoch=2))
+
+        await world.settle(2)
+
+        assert {pack, interim} <= set(world.nodes["a"].pinned)
+
+
 async def test_log_records_go_once_a_snapshot_covers_them_and_files_go_by_rows() -> None:
     async def covered() -> int:
         return 10
