@@ -5,10 +5,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 import uvloop
 
+from noisefs.adapters.outbound.ipfs.answers import id_text
+from noisefs.adapters.outbound.ipfs.client import HttpNode, rpc_path
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
@@ -26,9 +29,10 @@ from tools.ipfs_daemon import IpfsDaemon, NotReady
 pytestmark = pytest.mark.needs("ipfs")
 
 STORE = StoreId(b"store of a test.")
-LIMITS = NodeLimits(connect_s=2, answer_s=10, state_s=2, stall_s=2, links_s=1, fetch_s=20, list_s=10, sweep_s=10)
-QUICK = NodeLimits(connect_s=0.5, answer_s=0.5, state_s=0.5, stall_s=0.5, links_s=0.5, fetch_s=1, list_s=0.5, sweep_s=1)
-LATE_S = 8
+LIMITS = NodeLimits(connect_s=5, answer_s=20, state_s=5, stall_s=5, links_s=3, fetch_s=20, list_s=20, sweep_s=20)
+QUICK = NodeLimits(connect_s=2, answer_s=2, state_s=2, stall_s=2, links_s=2, fetch_s=3, list_s=2, sweep_s=3)
+N = TypeVar("N", bound=KuboNode | HttpNode)
+LATE_S = 30
 """What is over the sum of all quick limits, on a busy machine."""
 
 
@@ -148,10 +152,10 @@ async def test_a_public_node_is_told(lone: IpfsDaemon) -> None:
     assert state.usable
 
 
-class _Closing:
+class _Closing(Generic[N]):
     """A node that is closed at the end of a block."""
 
-    def __init__(self, node: KuboNode) -> None:
+    def __init__(self, node: N) -> None:
         self.node = node
 
     async def aclose(self) -> None:
@@ -266,6 +270,22 @@ async def test_a_list_that_is_cut_is_an_error(daemons: list[IpfsDaemon], label: 
             relay.cut_down_after = after
             with pytest.raises(NodeUnavailable):
                 [root async for root in node.pins()]
+
+
+async def test_an_error_in_a_trailer_is_an_error(daemons: list[IpfsDaemon], label: str) -> None:
+    pack = bundle(label)
+    rpc = HttpNode("it", daemons[0].api, limits=LIMITS)
+    node = KuboNode(daemons[0].api, limits=LIMITS)
+    async with aclosing(_Closing(rpc)), aclosing(_Closing(node)):
+        await node.import_car(pack.car())
+        path = rpc_path("pin/ls", [id_text(pack.root), id_text(bundle("nobody's").root)], type="recursive", stream=True)
+        rows = rpc.rows(path, "pin/ls", begin_s=5)
+        assert (await anext(rows))["Cid"] == id_text(pack.root)
+        with pytest.raises(NodeUnavailable, match="is not pinned"):
+            await anext(rows)
+        with pytest.raises(NodeUnavailable, match="is not pinned"):
+            await rpc.whole("POST", path, "pin/ls")
+        assert await rpc.whole("POST", path, "pin/ls", unless=["is not pinned"]) is None
 
 
 async def test_a_slow_node_is_waited_for(daemons: list[IpfsDaemon], label: str) -> None:

@@ -1,7 +1,6 @@
-"""What Kubo's answers mean, errors included: they hide in 500s, in rows, and in trailers that no client shows.
+"""What Kubo's answers mean, errors included: they hide in 500s, in the rows of a 200, and in trailers.
 
-Kubo sends errors after the first byte of a 200 in the trailer ``X-Stream-Error``, which aiohttp drops. So nothing here
-takes a stream for whole because it ended: each kind of answer has a part that only success brings.
+A proxy on the way may drop trailers. So where it matters an answer counts only with the part that success alone brings.
 """
 
 import base64
@@ -120,7 +119,7 @@ class PinList:
     """Reads a list of recursive pins (``{"Keys": {cid: {"Type": "recursive"…}…}}``) piece by piece.
 
     The list is one object that Kubo sends only when it has it whole, so an error is a 500 and a list that ends as one
-    object ends is complete. Rows of ``stream=true`` would end the same way after an error as without one.
+    object ends is complete. Rows of ``stream=true`` end the same way after an error as without one, but for a trailer.
     """
 
     def __init__(self) -> None:

@@ -15,11 +15,14 @@ from yarl import URL
 from noisefs.adapters.outbound.ipfs.answers import Json, failure, message_of, row_of
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.multipart import CarBody
+from noisefs.adapters.outbound.ipfs.trailers import TailConnector, Trailer
 from noisefs.core.errors import InvalidArgument, NodeUnavailable
 from noisefs.core.ports.telemetry import Counter, Telemetry
 
 MAX_ANSWER_BYTES: Final = 8 << 20
 """Of an answer that is taken whole: far above any, but a node may lie."""
+KEEP_S: Final = 60
+"""How long an idle connection is kept."""
 _ERROR_BYTES: Final = 64 << 10
 _ROW_BYTES: Final = 1 << 20
 _BUFFER_BYTES: Final = 256 << 10
@@ -116,12 +119,16 @@ class HttpNode:
             try:
                 async with asyncio.timeout(wait_s):
                     async with self._request(method, path, doing, body=body, headers=headers) as response:
-                        if response.status < 300:
-                            return await self._take(response, doing, at_most)
-                        text = await self._take(response, doing, _ERROR_BYTES)
+                        trailer, status = Trailer(response), response.status
+                        text = await self._take(response, doing, at_most if status < 300 else _ERROR_BYTES)
+                        if status < 300:
+                            late = trailer.error()
+                            if not late:
+                                return text
+                            text, status = late.encode(), 500
                         if any(part in message_of(text) for part in unless):
                             return None
-                        raise failure(self.node, doing, response.status, text)
+                        raise failure(self.node, doing, status, text)
             except aiohttp.ServerDisconnectedError as exc:
                 if last:
                     raise NodeUnavailable(self.node, doing, "it closed the connection") from exc
@@ -143,7 +150,7 @@ class HttpNode:
         body: CarBody | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """An answer piece by piece. It ends properly as HTTP goes; whether it is complete is for its reader to see.
+        """An answer piece by piece. One that breaks off, or tells an error in its trailer, raises at its end.
 
         Args:
             method: POST or another.
@@ -169,7 +176,7 @@ class HttpNode:
                         text = await self._take(response, doing, _ERROR_BYTES)
                         raise failure(self.node, doing, response.status, text)
                     begin.reschedule(None)
-                    yield self._pieces(response, stall_s)
+                    yield self._pieces(response, doing, stall_s)
         except TimeoutError as exc:
             raise NodeUnavailable(self.node, doing, "it stalled") from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -180,6 +187,7 @@ class HttpNode:
         path: str,
         doing: str,
         *,
+        method: str = "POST",
         begin_s: float,
         stall_s: float | None = None,
         body: CarBody | None = None,
@@ -188,7 +196,7 @@ class HttpNode:
         """The rows of a stream of JSON objects; one that tells an error raises it."""
         rest = b""
         async with self.stream(
-            "POST", path, doing, begin_s=begin_s, stall_s=stall_s, body=body, headers=headers
+            method, path, doing, begin_s=begin_s, stall_s=stall_s, body=body, headers=headers
         ) as pieces:
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
@@ -234,7 +242,7 @@ class HttpNode:
             if self._authorization:
                 headers["Authorization"] = self._authorization
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                connector=TailConnector(keepalive_timeout=KEEP_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -255,14 +263,16 @@ class HttpNode:
             pieces.append(piece)
         return b"".join(pieces)
 
-    @staticmethod
-    async def _pieces(response: aiohttp.ClientResponse, stall_s: float) -> AsyncIterator[bytes]:
+    async def _pieces(self, response: aiohttp.ClientResponse, doing: str, stall_s: float) -> AsyncIterator[bytes]:
+        trailer = Trailer(response)
         while True:
             async with asyncio.timeout(stall_s):
                 piece = await response.content.readany()
             if not piece:
-                return
+                break
             yield piece
+        if late := trailer.error():
+            raise failure(self.node, doing, 500, late.encode())
 
 
 def rpc_path(command: str, arguments: Arguments = (), **options: str | bool | float) -> str:

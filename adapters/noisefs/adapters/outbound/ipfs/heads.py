@@ -17,6 +17,7 @@ MAX_HEAD_BYTES: Final = 1 << 20
 """One block of any node."""
 _NAME: Final = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,126}")
 _ABSENT: Final = ("does not exist",)
+_NOT_REMOVED: Final = ("can't remove", *_ABSENT)
 _TAKEN: Final = ("already has entry",)
 
 
@@ -81,11 +82,11 @@ class MfsHeads:
         return data
 
     async def drop(self, store_id: StoreId, name: str) -> None:
-        """Remove a head. Kubo tells what went wrong in a 200."""
+        """Remove a head. Where Kubo could not remove it, it may not have been there."""
         path = rpc_path("files/rm", [_path(store_id, name)])
-        told = await self._rpc.whole("POST", path, "files/rm", unless=_ABSENT)
-        if told and _ABSENT[0] not in message_of(told):
-            raise NodeUnavailable(self._rpc.node, "files/rm", shorten(message_of(told)))
+        told = await self._rpc.whole("POST", path, "files/rm", unless=_NOT_REMOVED)
+        if told != b"" and name in await self.names(store_id):
+            raise NodeUnavailable(self._rpc.node, "files/rm", shorten(message_of(told or b"it is still there")))
 
     async def _list(self, folder: str) -> list[str]:
         raw = await self._rpc.whole("POST", rpc_path("files/ls", [folder]), "files/ls", unless=_ABSENT)

@@ -1,7 +1,7 @@
 """One Kubo daemon as a node, through its RPC (Kubo's docs, "RPC API v0") and its trustless gateway."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -11,7 +11,7 @@ from noisefs.adapters.outbound.ipfs.heads import MfsHeads
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.multipart import CarBody
 from noisefs.adapters.outbound.ipfs.probe import Probe
-from noisefs.adapters.outbound.ipfs.together import together
+from noisefs.adapters.outbound.ipfs.together import few_at_once
 from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
 from noisefs.core.domain.root import links_of
@@ -19,8 +19,6 @@ from noisefs.core.errors import LinksMissing, NodeUnavailable, RootDamaged
 from noisefs.core.ports.nodes import Car, Node, NodeState
 from noisefs.core.ports.telemetry import Telemetry
 
-ASKED_AT_ONCE: Final = 32
-"""Small questions in flight: more gains nothing."""
 ASK_EACH: Final = 32
 """Up to so many roots are asked for by name; for more the whole list costs less."""
 UNPIN_BATCH: Final = 512
@@ -113,13 +111,34 @@ class KuboNode(Node):
             if body.failure is not None:
                 raise body.failure from exc
             if body.sent and type(exc) is NodeUnavailable:
-                await self._raise_for_missing_links(car.root, doing)
+                await self.raise_for_missing_links(car.root, doing)
             raise
         check_import(self._name, doing, car.root, rows)
         return 1
 
-    async def _raise_for_missing_links(self, root: RootId, doing: str) -> None:
-        """Find out whether an import that did not end lacks links, as far as that can be told."""
+    async def import_blocks(self, car: Car) -> None:
+        """Store the blocks of a stream and pin nothing: a collection of garbage takes them.
+
+        Raises:
+            NodeUnavailable, NodeRefused, NodeFull: As for ``import_car``.
+        """
+        doing = "dag/import"
+        path = rpc_path(doing, pin_roots=False, stats=True, allow_big_block=True)
+        body = CarBody(car, stall_s=self._limits.stall_s, answer_s=self._limits.answer_s)
+        try:
+            rows = [row async for row in self._rpc.rows(path, doing, begin_s=self._limits.answer_s, body=body)]
+        except NodeUnavailable as exc:
+            raise body.failure or exc from exc
+        if not any(isinstance(stats := row.get("Stats"), dict) and stats.get("BlockCount") for row in rows):
+            raise NodeUnavailable(self._name, doing, "the answer does not tell what was stored")
+
+    async def raise_for_missing_links(self, root: RootId, doing: str) -> None:
+        """Find out whether a pin that did not end lacks links, as far as that can be told.
+
+        Raises:
+            LinksMissing: It does.
+            NodeUnavailable: It cannot be told.
+        """
         raw = await self._block_of_its_own(root)
         try:
             links = links_of(raw) if raw is not None else ()
@@ -165,8 +184,8 @@ class KuboNode(Node):
         if await self._pinned(list(wanted)):
             return dict.fromkeys(wanted, 1)
         if len(wanted) > 1:
-            for root, pinned_alone in zip(wanted, await _each(wanted, lambda root: self._pinned([root])), strict=True):
-                wanted[root] = int(pinned_alone)
+            alone = await few_at_once(wanted, lambda root: self._pinned([root]))
+            return {root: int(pinned) for root, pinned in zip(wanted, alone, strict=True)}
         return wanted
 
     async def _pinned(self, roots: Sequence[RootId]) -> bool:
@@ -217,7 +236,7 @@ class KuboNode(Node):
 
     async def has(self, block_ids: Sequence[BlockId | RootId]) -> list[bool]:
         """One request a block, 32 at once."""
-        return await _each(block_ids, self._has)
+        return await few_at_once(block_ids, self._has)
 
     async def _has(self, block_id: BlockId | RootId) -> bool:
         path = rpc_path("block/stat", [id_text(block_id)], offline=True)
@@ -256,16 +275,3 @@ class KuboNode(Node):
         await self._rpc.close()
         if self._gateway is not None:
             await self._gateway.close()
-
-
-async def _each(
-    names: Sequence[BlockId | RootId] | dict[RootId, int], ask: Callable[..., Awaitable[bool]]
-) -> list[bool]:
-    """Ask about each, a few at once; the first error ends the rest."""
-    gate = asyncio.Semaphore(ASKED_AT_ONCE)
-
-    async def one(name: BlockId | RootId) -> bool:
-        async with gate:
-            return await ask(name)
-
-    return await together(*(one(name) for name in names))
