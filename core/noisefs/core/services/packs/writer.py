@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from noisefs.core.domain.durability import HIGHEST, LOCAL
+from noisefs.core.domain.durability import HIGHEST
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.records import Pack, PackState, Run, SeedInfo, decode
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CommitConflict, Draining, NodeUnavailable, NoisefsError, PackPoisoned
+from noisefs.core.errors import CommitConflict, Draining, NoisefsError, PackPoisoned
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Table, Writing
@@ -33,6 +33,7 @@ from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.packs.filling import Filling, MakeCells, MakeSharedCell, SharedCell, Stretch
 from noisefs.core.services.packs.rows import set_pack, unplace
 from noisefs.core.services.packs.seeds import Seed, SeedPool, share_blocks
+from noisefs.core.services.packs.settling import Settling
 from noisefs.core.services.packs.staging import Staging
 from noisefs.core.services.packs.unbroken import unbroken
 
@@ -99,19 +100,16 @@ class PackWriter:
         """When the open pack was taken into use."""
         self._next: asyncio.Future[Filling] | None = None
         self._fillings: dict[PackId, Filling] = {}
-        self._syncing: dict[PackId, asyncio.Task[None]] = {}
+        self._settling = Settling(self._sync)
         self._unnoted: list[Filling] = []
         """Poisoned, and the index does not know it yet."""
         self._unused: list[Filling] = []
         """Never got a cell, and are to be removed."""
         self._closed = False
-        self._classes: DurabilityClasses | None = None
-        self._always = ""
 
     def confirm_with(self, classes: DurabilityClasses, *, always: str = "") -> None:
         """Let bodies of classes above ``local`` wait for nodes; ``always``: the class of every body, not its own."""
-        self._classes = classes
-        self._always = always
+        self._settling.confirm_with(classes, always)
 
     # ------------------------------------------------------------------ appending
 
@@ -159,8 +157,7 @@ class PackWriter:
                 if failure is not None:
                     await self._failed(filling, failure)
                     raise failure
-                if self._classes is not None and staging.durability != LOCAL:
-                    self._classes.send_ahead(filling.pack_id, filling.pack.blocks, staging.durability)
+                self._settling.went_on(filling, staging.durability)
                 if done < count:
                     await self._seal(filling)
         self._telemetry.count(Counter.CELLS_SEALED, count, self._by)
@@ -195,7 +192,7 @@ class PackWriter:
             NodeUnavailable: Too few nodes have confirmed it.
         """
         for pack_id in dict.fromkeys(run.pack_id for _segment, run in staging.runs):
-            await self.settle_pack(pack_id, self._always or staging.durability)
+            await self.settle_pack(pack_id, staging.durability)
 
     async def settle_pack(self, pack_id: PackId, durability: str = HIGHEST) -> None:
         """Return when everything appended to this pack so far is durable. One sync serves all who wait.
@@ -203,33 +200,7 @@ class PackWriter:
         ``durability``: as this class wants it; by default, as the highest class of any bucket does. Raises as
         :meth:`settle`.
         """
-        filling = self._fillings.get(pack_id)
-        blocks = 0 if filling is None else filling.pack.blocks
-        await self._settle_here(pack_id)
-        if durability == LOCAL:
-            return
-        if self._classes is not None:
-            await self._classes.settle(pack_id, durability, blocks)
-        elif durability != HIGHEST:
-            raise NodeUnavailable("none", f"confirming a write of class {durability}", "no nodes are configured")
-
-    async def _settle_here(self, pack_id: PackId) -> None:
-        filling = self._fillings.get(pack_id)
-        if filling is None:
-            return  # sealed, and so synced, and no longer in mind
-        wanted = filling.pack.blocks if not (filling.sealed or filling.poisoned) else 0
-        while True:
-            if filling.poisoned:
-                raise PackPoisoned(pack_id)
-            if filling.sealed or filling.synced >= wanted:
-                return
-            task = self._syncing.get(pack_id)
-            if task is None:
-                task = self._syncing[pack_id] = asyncio.create_task(self._sync(filling))
-                task.add_done_callback(lambda _task: self._syncing.pop(pack_id, None))
-            await asyncio.wait([task])
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                raise failure
+        await self._settling.settle(pack_id, self._fillings.get(pack_id), durability)
 
     async def _sync(self, filling: Filling) -> None:
         filling.synced = await self._on_pack(filling, filling.sync)
