@@ -1,6 +1,7 @@
 """Kubo without us: what a node does with bare imports and reads, and the original NoiseFS's way of using it.
 
-The original stored each block by one ``add`` with a pin, and read each by one ``cat``.
+The original stored each block by one ``add`` with a pin, and read each by one ``cat``, three for each block of data: one
+after another.
 """
 
 import http.client
@@ -26,7 +27,6 @@ from tools.ipfs_daemon import IpfsDaemon
 BLOCK_BYTES = (128 << 10) + 16
 BLOCKS_A_PACK = 512
 _BOUNDARY = "bench"
-_WRITERS = 8
 _READERS = 32
 
 
@@ -76,7 +76,7 @@ def bare_imports(daemon: IpfsDaemon, pool: Pool) -> tuple[Stretch, list[BlockId]
 
 
 def adds(daemon: IpfsDaemon, pool: Pool, count: int) -> Stretch:
-    """One ``add`` with a pin for each block, on eight connections."""
+    """One ``add`` with a pin for each block, one after another."""
     bodies = [_multipart(pool.view[n * BLOCK_BYTES : (n + 1) * BLOCK_BYTES]) for n in range(count)]
     head = f"POST /api/v0/add?pin=true&cid-version=1&raw-leaves=true HTTP/1.1\r\n{_headers(len(bodies[0]))}\r\n"
 
@@ -84,7 +84,7 @@ def adds(daemon: IpfsDaemon, pool: Pool, count: int) -> Stretch:
         for body in bodies:
             yield Request(head.encode(), cast(Pool, SimpleNamespace(view=memoryview(body))), len(body))
 
-    return timed(daemon, count * BLOCK_BYTES, count, lambda: _drive(daemon.api, _WRITERS, requests()))
+    return timed(daemon, count * BLOCK_BYTES, count, lambda: _drive(daemon.api, 1, requests()))
 
 
 def gateway_reads(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
@@ -101,11 +101,11 @@ def gateway_reads(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
 
 
 def cats(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
-    """Blocks by one ``cat`` each, on eight connections."""
+    """Blocks by one ``cat`` each, one after another."""
     requests = (
         Request(f"POST /api/v0/cat?arg={block_id_text(name)} HTTP/1.1\r\n{_headers(0)}\r\n".encode()) for name in names
     )
-    return timed(daemon, len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.api, _WRITERS, requests))
+    return timed(daemon, len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.api, 1, requests))
 
 
 def repo_bytes(daemon: IpfsDaemon) -> int:
