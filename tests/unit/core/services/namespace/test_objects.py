@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 
+import msgspec
 import pytest
 
-from noisefs.core.domain.records import Usage, Version
+from noisefs.core.domain.records import Bucket, Usage, Version, decode, encode
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
 from noisefs.core.errors import (
     AccessDenied,
     BucketNotFound,
+    CommitConflict,
     DigestMismatch,
     EntityTooLarge,
     InvalidKey,
@@ -21,7 +23,7 @@ from noisefs.core.errors import (
     RangeNotSatisfiable,
     VersionNotFound,
 )
-from noisefs.core.ports.index import Table
+from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.namespace import ALICE, BOB, PLAIN, ROOT, World, stream
 
@@ -348,3 +350,63 @@ async def test_copy_conditions(world: World) -> None:
     with pytest.raises(ObjectNotFound):
         await world.objects.copy(ALICE, "bucket", "none", "bucket", "b")
     assert await world.read("b") == b"e"
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024, 1025, 16384])
+async def test_a_small_body_at_hand_is_stored_without_a_task(world: World, size: int) -> None:
+    """Its future has what a put returns."""
+    data = bytes(i * 7 % 251 for i in range(size))
+    done = world.objects.put_small(ALICE, "bucket", "key", data, ATTRIBUTES)
+    assert done is not None
+    version = await done
+    assert (version.size, version.etag) == (size, hashlib.md5(data).hexdigest())
+    assert version.metadata == {"colour": "grün"}
+    assert await world.read("key") == data
+    assert await world.objects.begin_delete(ALICE, "bucket", "key")
+    assert not await world.objects.begin_delete(ALICE, "bucket", "key")
+
+
+async def test_what_a_small_body_would_have_to_wait_for_is_told(world: World) -> None:
+    """Nothing is written then."""
+    assert world.objects.put_small(ALICE, "bucket", "key", bytes(16385), PLAIN) is None
+    world.store.gate.grant(0)
+    assert world.objects.put_small(ALICE, "bucket", "key", b"x", PLAIN) is None
+    world.store.gate.grant(None)
+    with pytest.raises(InvalidKey):
+        world.objects.put_small(ALICE, "bucket", "\0", b"x", PLAIN)
+    with pytest.raises(ObjectNotFound):
+        await world.objects.head(ALICE, "bucket", "key")
+
+
+async def test_a_small_write_that_is_refused_writes_nothing(world: World) -> None:
+    """Conditions are checked in the commit, as for others."""
+    await world.put("key", b"old")
+    for bucket, condition, error in (
+        ("bucket", WriteCondition(if_none_match=("*",)), PreconditionFailed),
+        ("none", WriteCondition(), BucketNotFound),
+    ):
+        done = world.objects.put_small(ALICE, bucket, "key", b"new", PLAIN, condition=condition)
+        assert done is not None
+        with pytest.raises(error):
+            await done
+    with pytest.raises(AccessDenied):
+        await world.objects.begin_delete(BOB, "bucket", "key")
+    assert await world.read("key") == b"old"
+
+
+async def test_a_small_write_that_would_wait_for_nodes_is_not_begun(world: World) -> None:
+    """Somebody has to wait for them: the ordinary way does."""
+
+    def raise_class(tx: Writing) -> None:
+        row = decode(Bucket, tx.get(Table.BUCKETS, b"bucket") or b"")
+        tx.put(Table.BUCKETS, b"bucket", encode(msgspec.structs.replace(row, durability="ipfs")))
+
+    await world.put("key", b"old")
+    world.index.transact([raise_class])
+    done = world.objects.put_small(ALICE, "bucket", "key", b"new", PLAIN)
+    assert done is not None
+    with pytest.raises(CommitConflict):
+        await done
+    with pytest.raises(CommitConflict):
+        await world.objects.begin_delete(ALICE, "bucket", "key")
+    assert await world.read("key") == b"old"
