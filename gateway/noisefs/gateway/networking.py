@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from noisefs.adapters.outbound.ipfs.cluster import ClusterNode
 from noisefs.adapters.outbound.ipfs.limits import Credentials
 from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.adapters.outbound.localfiles.files import LocalFiles
@@ -54,15 +55,19 @@ def nodes_of(config: IpfsConfig, telemetry: Telemetry) -> list[Node]:
 
 
 def _node(node: NodeDeclaration, telemetry: Telemetry) -> Node:
-    return KuboNode(
-        node.api,
+    credentials = _credentials(node)
+    kubo = KuboNode(
+        node.kubo or node.api,
         gateway=node.gateway or "",
         name=node.known_as,
         zone=node.zone,
         managed=node.managed,
-        credentials=_credentials(node),
+        credentials=credentials,
         telemetry=telemetry,
     )
+    if node.kind == "kubo":
+        return kubo
+    return ClusterNode(node.api, kubo, name=node.known_as, zone=node.zone, credentials=credentials, telemetry=telemetry)
 
 
 def _credentials(node: NodeDeclaration) -> Credentials:

@@ -152,6 +152,10 @@ class NodeDeclaration(Table):
     kind: Literal["kubo", "cluster"] = Field(
         default="kubo", description="`kubo`: one daemon. `cluster`: an ipfs-cluster, which spreads copies itself."
     )
+    kubo: Url | None = Field(
+        default=None,
+        description="Of a `cluster`: URL of the Kubo RPC of one of its peers. Blocks and heads go through it.",
+    )
     gateway: Url | None = Field(
         default=None, description="URL of its HTTP gateway, which gives blocks at half the cost of the API."
     )
@@ -166,11 +170,17 @@ class NodeDeclaration(Table):
         default=False, description="It is this store's alone: its garbage is collected in `ipfs.gc_windows`."
     )
     drain: bool = Field(default=False, description="Give it nothing new, and copy what it holds to other nodes.")
-    token: SecretStr | None = Field(default=None, description="Bearer token for its API.")
+    token: SecretStr | None = Field(default=None, description="Bearer token for its API (and for `kubo`).")
     token_file: Path | None = Field(default=None, description="File whose first line is the token.")
-    user: str = Field(default="", description="User for its API, instead of a token.")
+    user: str = Field(default="", description="User for its API (and for `kubo`), instead of a token.")
     password: SecretStr | None = Field(default=None, description="That user's password.")
     password_file: Path | None = Field(default=None, description="File whose first line is the password.")
+
+    @model_validator(mode="after")
+    def _peer(self) -> "NodeDeclaration":
+        if (self.kind == "cluster") != (self.kubo is not None):
+            raise ValueError("kubo is for a cluster, and a cluster needs it")
+        return self
 
     @model_validator(mode="after")
     def _credentials(self) -> "NodeDeclaration":
