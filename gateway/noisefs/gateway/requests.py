@@ -47,7 +47,7 @@ class Answered(Protocol):
 
 
 AtOnce = Callable[[RawRequestMessage, str], Answered | None]
-"""A protocol's short way: answers a request without a body at once, or not at all. Given its head, and an id (behind
+"""A protocol's short way: answers a request without a body at once and in some KiB, or not at all. Given its head, and an id (behind
 :func:`front_shortly`: the peer's address)."""
 
 

@@ -29,8 +29,6 @@ _LOOK_S: Final = 0.02
 """While draining: between two looks at what is still under way. aiohttp has no call for it."""
 _CANCEL_S: Final = 0.1
 """What a request that outlasted the drain gets to end, before it is cancelled."""
-_JOINED_MOST: Final = 1 << 16
-"""An answer's head and a body up to this size leave as one buffer; a larger body is not copied for that."""
 _SMALL_BYTES: Final = 1 << 14
 """A request with a longer body takes the long way."""
 _FAULT: Final = 500
@@ -145,10 +143,7 @@ class _Connection(RequestHandler):
         if self._manager is not None:
             self._manager.requests_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if len(answered.body) <= _JOINED_MOST:
-            transport.write(answered.head + answered.body)
-        else:
-            transport.writelines((answered.head, answered.body))
+        transport.write(answered.head + answered.body)
 
     @property
     def is_busy(self) -> bool:

@@ -13,6 +13,8 @@ from noisefs.adapters.inbound.s3.xml.text import NAMESPACE, XML_DECLARATION
 SERVER: Final = "NoiseFS"
 _JOINED_MOST: Final = 1 << 16
 """Headers and a first piece up to this size leave in one write; a larger piece is not copied for that."""
+UNWATCHED_MOST: Final = 1 << 16
+"""An answer up to this size is left to the transport; whether a client takes a larger one is watched."""
 
 
 class Answer(web.StreamResponse):
@@ -86,7 +88,7 @@ async def stream(
     """
     request = call.request
     response = Answer(status, {**call.ids, **headers, "Content-Length": str(size)})
-    watch = Watch(request, timeout_s) if size > _JOINED_MOST else None
+    watch = Watch(request, timeout_s) if size > UNWATCHED_MOST else None
     left = size
     try:
         async for piece in pieces:

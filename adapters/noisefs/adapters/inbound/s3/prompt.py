@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.s3.answers import SERVER
+from noisefs.adapters.inbound.s3.answers import SERVER, UNWATCHED_MOST
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
 from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import byte_range
@@ -110,7 +110,8 @@ class PromptReads:
             start, end = span or (0, version.size)
             body: bytes | memoryview = b""
         else:
-            read = self._quick.read(who, target.bucket, target.key, _span_of(headers) if ranged else None)
+            wanted = _span_of(headers) if ranged else None
+            read = self._quick.read(who, target.bucket, target.key, wanted, UNWATCHED_MOST)
             if read is None:
                 return None
             version, start, end, body = read

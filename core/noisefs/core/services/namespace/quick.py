@@ -55,9 +55,9 @@ class QuickReads:
         version = self._look_again(who, bucket, key, raw_key)
         return version or self._index.read(lambda tx: self._look(tx, who, bucket, key, raw_key))
 
-    def read(self, who: Principal, bucket: str, key: str, wanted: Wanted | None) -> ReadAtHand | None:
-        """The current version and its bytes, or those that ``wanted`` wants, if they are few and at hand
-        (:meth:`.reading.BodyReader.read_at_hand`); ``None``: they are not.
+    def read(self, who: Principal, bucket: str, key: str, wanted: Wanted | None, most_bytes: int) -> ReadAtHand | None:
+        """The current version and its bytes, or those that ``wanted`` wants, if they are at most ``most_bytes`` and at
+        hand (:meth:`.reading.BodyReader.read_at_hand`); ``None``: they are not.
 
         Raises:
             NoisefsError: As :meth:`look`, and what ``wanted`` raises.
@@ -66,6 +66,8 @@ class QuickReads:
         version = self._look_again(who, bucket, key, raw_key)
         if version is not None and version.layout is None:
             start, end = (0, version.size) if wanted is None else wanted(version)
+            if end - start > most_bytes:
+                return None
             data = self._reader.read_in_memory(version.extents, start, end) if start < end else b""
             if data is not None:
                 return ReadAtHand(version, start, end, data)
@@ -75,7 +77,7 @@ class QuickReads:
             start, end = (0, version.size) if wanted is None else wanted(version)
             if start == end:
                 return ReadAtHand(version, start, end, b"")
-            if version.layout is not None:
+            if version.layout is not None or end - start > most_bytes:
                 return None
             data = self._reader.read_at_hand(tx, version.extents, start, end)
             return None if data is None else ReadAtHand(version, start, end, data)
