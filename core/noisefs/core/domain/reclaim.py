@@ -23,6 +23,10 @@ from noisefs.core.domain.records import Pack, PackLive, PackState
 START: Final = 1.28
 SLOW: Final = 1.33
 
+CLEANER_SHARE: Final = (SLOW - START) / 4
+"""Before it drops a pack, the cleaner fills one: so much is left to it, and this share of what lives at most, so that
+in a small store writers are not slowed before there is anything to clean."""
+
 SLACK_SHARE: Final = 1 / 128
 """One pack over the ratio is left alone, as a short one weighs much in a small store; less by this share of what lives,
 so nothing from 8 GiB on."""
@@ -134,6 +138,11 @@ def weighed(packs: Iterable[PackSpace]) -> Space:
         else:
             stored += pack.stored_bytes
     return Space(stored + min(empty, round(OPEN_SHARE * held)), held)
+
+
+def writers_room(space: Space, pack_bytes: int) -> int:
+    """Bytes that writers may add: what is missing to ``SLOW`` but for what the cleaner may add meanwhile."""
+    return space.room(SLOW, pack_bytes) - min(pack_bytes, round(CLEANER_SHARE * space.live_bytes))
 
 
 def victims(packs: Iterable[PackSpace], now_us: int) -> list[PackSpace]:

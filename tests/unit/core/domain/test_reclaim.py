@@ -7,7 +7,17 @@ import pytest
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import InstanceId, PackId
-from noisefs.core.domain.reclaim import SLOW, START, PackSpace, space_of, total, victims, weighed
+from noisefs.core.domain.reclaim import (
+    SLOW,
+    START,
+    PackSpace,
+    Space,
+    space_of,
+    total,
+    victims,
+    weighed,
+    writers_room,
+)
 from noisefs.core.domain.records import Pack, PackLive, PackState, SeedInfo
 
 GEOMETRY = Geometry()
@@ -72,6 +82,20 @@ def test_open_packs_of_a_small_store_and_quarantined_ones_do_not_call_for_cleani
     packs += [space(9, row(PackState.QUARANTINED), 0), space(10, row(), 400)]
     assert not weighed(packs).exceeds(START, GEOMETRY.pack_bytes)
     assert total(packs).exceeds(SLOW, GEOMETRY.pack_bytes)
+
+
+@pytest.mark.parametrize("packs", [0, 1, 5, 16, 64, 128, 1000])
+def test_writers_are_not_slowed_before_there_is_anything_to_clean(packs: int) -> None:
+    pack = GEOMETRY.pack_bytes
+    begins = Space(Space(0, packs * pack).room(START, pack) + 1, packs * pack)
+    assert begins.exceeds(START, pack)
+    assert writers_room(begins, pack) >= round(0.03 * packs) * pack - 1
+
+
+def test_the_cleaner_may_add_a_pack_before_the_ratio_is_passed() -> None:
+    pack, live = GEOMETRY.pack_bytes, 128 * GEOMETRY.pack_bytes
+    full = Space(writers_room(Space(0, live), pack), live)
+    assert (full.stored_bytes + pack) / live == pytest.approx(SLOW)
 
 
 @dataclass

@@ -55,6 +55,11 @@ class SpaceGate:
                 self._spend(size)
                 turn.set_result(None)
 
+    @property
+    def scarce(self) -> bool:
+        """Whether more than half of what was granted is taken."""
+        return self._room is not None and self._room <= self._half
+
     def close(self, reason: str) -> None:
         """Refuse writers for this reason; with an empty one let them in again."""
         self._full = reason

@@ -20,7 +20,7 @@ from typing import Final
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.reclaim import SLOW, START, PackSpace, Space, space_of, total, victims, weighed
+from noisefs.core.domain.reclaim import START, PackSpace, Space, space_of, total, victims, weighed, writers_room
 from noisefs.core.domain.records import Pack, PackState, decode
 from noisefs.core.errors import CapacityExceeded
 from noisefs.core.ports.clock import Clock
@@ -116,6 +116,7 @@ class Cleaner:
         self._stuck: dict[PackId, float] = {}
         """Packs that could not be emptied, and until when they are left alone."""
         self._watch_from = 0.0
+        self._watched = -1
 
     async def run(self, *, everything: bool = False) -> Cleaned:
         """One step: drop what is dead, then move and drop while the ratio calls for it. One at a time.
@@ -200,11 +201,16 @@ class Cleaner:
     async def watch(self) -> None:
         """Count the space for the gauges and tell this process's writers how much room they have.
 
-        In every process, beside :meth:`run`. Where it takes long, it is left out now and then.
+        In every process, beside :meth:`run`. Where it takes long, it is left out now and then; so it is where nothing
+        was committed since the last time and no writer wants more room.
         """
         begun = self._clock.monotonic_s()
         if begun < self._watch_from:
             return
+        sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
+        if sequence == self._watched and not self._gate.scarce:
+            return
+        self._watched = sequence
         self._pace(*await self._survey())
         ended = self._clock.monotonic_s()
         self._watch_from = ended + (ended - begun) / SURVEY_SHARE
@@ -253,7 +259,7 @@ class Cleaner:
         worth_it = any(pack.pack_id not in stuck for pack in victims(packs, self._clock.now_us()))
         dead = any(not pack.references and pack.state in DROPPABLE for pack in packs)
         hopeless = not (worth_it or dead or self._waits(rows))
-        self._gate.grant(None if hopeless else weighed(packs).room(SLOW, self._geometry.pack_bytes))
+        self._gate.grant(None if hopeless else writers_room(weighed(packs), self._geometry.pack_bytes))
 
     # ------------------------------------------------------------------ dropping
 

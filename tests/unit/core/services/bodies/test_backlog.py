@@ -77,7 +77,8 @@ async def test_the_gate_lets_as_much_pass_as_there_is_room_for() -> None:
     await gate.take(40)
     assert not gate.look.is_set()
     await gate.take(59)
-    assert gate.look.is_set()  # scarce: somebody is to look, before anybody has to wait
+    assert gate.scarce
+    assert gate.look.is_set()  # somebody is to look, before anybody has to wait
     assert not gate.wake.is_set()
     await gate.take(1000)  # the last one may be more than there is room for
     waiting = [asyncio.ensure_future(gate.take(60)) for _ in range(3)]
