@@ -138,7 +138,7 @@ class Mover:
         """
         moved = Moved()
         try:
-            bodies, shared = await self.workers.run(Lane.BACKGROUND, self._contents, pack_id, row)
+            bodies, shared = await self.workers.run(self._lane, self._contents, pack_id, row)
             batch: list[_Where] = []
             for body_id, (low, high) in bodies.items():
                 batch += await self.workers.run(
@@ -152,6 +152,11 @@ class Mover:
         finally:
             self.telemetry.count(Counter.CLEANER_MOVED, moved.moved_bytes)
         return moved
+
+    @property
+    def _lane(self) -> Lane:
+        """Where blocks are read: what may have to wait for a node holds up nobody else."""
+        return Lane.NETWORK if self.cells.reaches_network else Lane.BACKGROUND
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
@@ -246,9 +251,7 @@ class Mover:
             last = body.size // size - 1 if body.size % size == 0 and body.size else -1
             for first in range(segment, segment + run.count, SEGMENTS_AT_ONCE):
                 count = min(SEGMENTS_AT_ONCE, segment + run.count - first)
-                plain = await self.workers.run(
-                    Lane.BACKGROUND, self._open_cells, cipher, run, (segment, first, count), last
-                )
+                plain = await self.workers.run(self._lane, self._open_cells, cipher, run, (segment, first, count), last)
                 make = partial(self._seal_cells, cipher, plain, first, last)
                 await self.writer.append_made(staging, make, first, count)
                 moved.goals.update(goal.pack_id for _segment, goal in staging.runs)
@@ -294,7 +297,7 @@ class Mover:
         for start in range(0, len(shared), SHARED_CELLS_AT_ONCE):
             cells = shared[start : start + SHARED_CELLS_AT_ONCE]
             known = {item.body_id for item in waiting}
-            found, damaged = await self.workers.run(Lane.BACKGROUND, self._open_slices, pack_id, cells, known)
+            found, damaged = await self.workers.run(self._lane, self._open_slices, pack_id, cells, known)
             moved.left += damaged
             moved.damaged += damaged
             waiting += found

@@ -1,10 +1,14 @@
 """Blocks from nodes: all at once, each once, verified, from whoever is quickest, within a bounded time.
 
-Promise: what is returned has the digest that its name says; a node that answers with anything else is not asked for
-that block again. Whoever is slower than it usually is gets a rival: the next node is asked for the same block. After
-``timeout_s`` at the latest there is an answer: the bytes, or :class:`~noisefs.core.errors.BlockUnavailable`.
-Readers that want one block at the same time share one fetch. Belongs to one event loop. Cost: one request a block, and
-one in twenty a second one; one SHA-256 a block, on a worker lane.
+Promise: what is returned has the digest that its name says; a node that answers with anything else is asked for that
+block after all others from then on. Whoever is slower than it usually is gets a rival: the next node is asked for the
+same block. After ``timeout_s`` at the latest there is an answer: the bytes, or
+:class:`~noisefs.core.errors.BlockUnavailable`. Readers that want one block at the same time share one fetch. Belongs to
+one event loop.
+
+Cost: one request a block, and one in twenty a second one; one SHA-256 a block, on a worker lane. Fetching a whole pack
+as one CAR takes 0.29 CPU seconds of node and client together, block by block 0.40 (64 MiB, Kubo 0.43): that is not
+worth giving up rivals, and blocks that nobody wants, for.
 """
 
 import asyncio
@@ -12,6 +16,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from cachetools import LRUCache
 
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import BlockId, PackId
@@ -36,6 +42,9 @@ PAUSES_S: Final = (0.0, 0.25, 1.0)
 
 STRANGER_PATIENCE_S: Final = 2.0
 """Nodes that no row names as holders may find a block in their swarm: they are asked when the holders take so long."""
+
+ROTTEN_KEPT: Final = 4096
+"""Damaged blocks of nodes that are kept in mind."""
 
 Place = tuple[PackId, int]
 """A block: its pack and its position there."""
@@ -109,6 +118,8 @@ class Fetcher:
         self.timeout_s = timeout_s
         self._sources = {node.name: _Source(node) for node in nodes.all()}
         self._flights: dict[BlockId, _Flight] = {}
+        self._rotten: LRUCache[tuple[str, BlockId], None] = LRUCache(ROTTEN_KEPT)
+        """Blocks that a node answered wrongly for: it is asked last for them, as it may have been mended."""
         self._closed = False
 
     async def fetch(self, places: Iterable[Place]) -> dict[Place, bytes]:
@@ -219,7 +230,12 @@ class Fetcher:
 
     def _sorted(self, nodes: Sequence[Node], search: _Search) -> list[_Source]:
         fit = [self._sources[node.name] for node in nodes if node.name not in search.given_up]
-        return sorted(fit, key=lambda source: (not self._nodes.is_ready(source.node.name), source.expected_s))
+
+        def order(source: _Source) -> tuple[bool, bool, float]:
+            name = source.node.name
+            return (name, search.block_id) in self._rotten, not self._nodes.is_ready(name), source.expected_s
+
+        return sorted(fit, key=order)
 
     async def _race(self, search: _Search, holders: list[_Source], strangers: list[_Source]) -> bytes | None:
         """Ask one after another: the next one when the last one asked failed, or takes longer than it should."""
@@ -281,6 +297,7 @@ class Fetcher:
             source.latency.took(self._clock.monotonic_s() - began_s)
         if await self._workers.run(Lane.CPU, compute_block_id, block) != search.block_id:
             search.given_up.add(name)
+            self._rotten[name, search.block_id] = None
             self._telemetry.count(Counter.NODE_READS, 1, (name, "damaged"))
             log.warning("node.wrong_bytes", extra={"node": name, "bytes": len(block)})
             return None

@@ -98,7 +98,8 @@ async def test_wrong_bytes_are_never_served_and_come_from_another_node() -> None
         net.take_away()
         net.shelves["bad"].damages = True
         assert await get_body(net.store, extents) == data
-        assert set(net.shelves["bad"].asked.values()) <= {1}  # asked no more for a block it has damaged
+        asked = net.shelves["bad"].asked  # for a block it has damaged it is asked again only if the other one is slow
+        assert asked.total() < 1.5 * len(asked)
         assert net.telemetry.counted(Counter.NODE_READS, ("bad", "damaged")) > 0
 
 
