@@ -47,8 +47,8 @@ class Answered(Protocol):
 
 
 AtOnce = Callable[[RawRequestMessage, str], Answered | None]
-"""A protocol's short way: answers a request without a body at once and in some KiB, or not at all. Given its head, and an id (behind
-:func:`front_shortly`: the peer's address)."""
+"""A protocol's short way: answers a request without a body at once and in some KiB, or not at all. Given its head, and
+an id (behind :func:`front_shortly`: the peer's address)."""
 
 
 Begin = Callable[[RawRequestMessage, bytes, str, Callable[[Answered | None], None]], bool]
