@@ -14,6 +14,7 @@ from noisefs.core.domain.root import RootSealer
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.nodes import Car
+from noisefs.core.services.network.ahead import NothingAhead
 from noisefs.core.services.network.service import Network, NetworkSettings
 from noisefs.core.services.packs.copies import copies_of
 from noisefs.core.services.store import Store
@@ -91,6 +92,22 @@ class ShakyNode(MemoryNode):
             raise NodeUnavailable(self.name, call, "failed after")
 
 
+class BlocksAhead(NothingAhead):
+    """Says of every pack that nodes hold so many of its first blocks; notes of which packs it was told."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        self.forgotten: list[PackId] = []
+
+    async def hand_over(self, pack_id: PackId) -> Mapping[str, int]:
+        """As a test has set it."""
+        return self.held
+
+    def forget(self, pack_id: PackId) -> None:
+        """Note it."""
+        self.forgotten.append(pack_id)
+
+
 class _WithNodes(MemoryPackStore):
     """Packs of a store that has nodes: what its cleaner goes by. Blocks come from the disk alone."""
 
@@ -121,8 +138,7 @@ class Upkeep:
         self.settings = settings if settings is not None else NetworkSettings()
         self.owns = owns
         self.covered = covered
-        self.held: Callable[[PackId], Mapping[str, int]] | None = None
-        self.on_confirmed: Callable[[PackId], None] | None = None
+        self.ahead = BlocksAhead()
         self.epoch = 1
         self.kept: list[tuple[Extent, ...]] = []
         self._number = 0
@@ -149,9 +165,8 @@ class Upkeep:
             epoch=lambda: self.epoch,
             owns=self.owns,
             covered=self.covered,
-            held=self.held,
-            on_confirmed=self.on_confirmed,
         )
+        self.network.take_over_from(self.ahead)
         await self.network.nodes.look()
 
     async def restart(self, settings: NetworkSettings | None = None) -> None:

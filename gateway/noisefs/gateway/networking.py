@@ -199,10 +199,9 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
         epoch=lambda: ground.head.epoch.counter,
         owns=lambda: heads.owns(),  # noqa: PLW0108 - it is made below
         covered=lambda: heads.covered(),  # noqa: PLW0108 - as above
-        held=lambda pack_id: confirmer.held(pack_id),  # noqa: PLW0108 - as above
-        on_confirmed=lambda pack_id: confirmer.forget(pack_id),  # noqa: PLW0108 - as above
     )
     confirmer = confirmer_over(ground, network, index, commits)
+    network.take_over_from(confirmer)
     heads = Heads(
         keeper=LocalHeadKeeper(ground.head_file),
         nodes=network.nodes,

@@ -16,9 +16,10 @@ has already are stored once.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,6 +42,7 @@ from noisefs.core.ports.telemetry import Counter as Count
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.ahead import Ahead
 from noisefs.core.services.network.cars import BATCH, Limiter, Stream
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.within import within
@@ -101,6 +103,8 @@ class _Placing:
     """Set, and replaced, whenever an import ended."""
     failure: Exception | None = None
     """Why the last import could not be made, where no node is to blame."""
+    taken_until_s: float = float("-inf")
+    """Somebody uploads the sealed pack meanwhile."""
     final: bool = False
     """Its final root has all its copies, or it is gone."""
 
@@ -114,7 +118,7 @@ class _Placing:
         self.changed = asyncio.Event()
 
 
-class Confirmer:
+class Confirmer(Ahead):
     """Puts blocks of this process's open packs on nodes. Task-safe; belongs to one event loop."""
 
     def __init__(
@@ -179,7 +183,10 @@ class Confirmer:
             if self._closed:
                 raise NodeUnavailable("all", "confirming a write", "the server is shutting down")
             changed = placing.changed
-            if self._send_to(placing, self._targets(placing, blocks, copies)):
+            if (taken_s := placing.taken_until_s - self._clock.monotonic_s()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    await within(self._clock, taken_s, _set(changed))
+            elif self._send_to(placing, self._targets(placing, blocks, copies)):
                 await changed.wait()
                 if placing.failure is not None:
                     raise placing.failure
@@ -197,17 +204,40 @@ class Confirmer:
         if it is at least so much more than was sent before. They need not be durable here yet.
         """
         placing = self._placing(pack_id)
-        if blocks - placing.wanted >= at_least and not self._closed:
+        taken = placing.taken_until_s > self._clock.monotonic_s()
+        if blocks - placing.wanted >= at_least and not (taken or self._closed):
             placing.wanted = blocks
             self._send_to(placing, self._targets(placing, blocks, copies))
 
+    # ------------------------------------------------------------------ for who uploads the sealed pack
+
+    async def hand_over(self, pack_id: PackId) -> Mapping[str, int]:
+        """Send nothing more of it for half of the patience; who waits for it waits for the upload so long."""
+        placing = self._placing(pack_id)
+        placing.taken_until_s = self._clock.monotonic_s() + self._settings.patience_s / 2
+        while any(one.task for one in placing.holders.values()):
+            await placing.changed.wait()
+        return self.held(pack_id)
+
+    def names(self, pack_id: PackId) -> Sequence[BlockId]:
+        """As far as they were sent."""
+        placing = self._placings.get(pack_id)
+        return () if placing is None else placing.names
+
     def held(self, pack_id: PackId) -> Mapping[str, int]:
-        """Blocks, from the first one on, that nodes hold pinned for this pack: what they need not be sent again."""
+        """Blocks, from the first one on, that nodes hold pinned for this pack."""
         placing = self._placings.get(pack_id)
         return {} if placing is None else {name: one.blocks for name, one in placing.holders.items() if one.blocks}
 
+    def take_back(self, pack_id: PackId) -> None:
+        """Whoever waits for it sends it again."""
+        placing = self._placings.get(pack_id)
+        if placing is not None:
+            placing.taken_until_s = float("-inf")
+            placing.tell()
+
     def forget(self, pack_id: PackId) -> None:
-        """The pack's final root is on nodes, or the pack is gone: nobody asks for it any more."""
+        """Nobody asks for it any more; who waits looks at the pack's own row."""
         placing = self._placings.pop(pack_id, None)
         if placing is not None:
             placing.final = True
@@ -360,3 +390,7 @@ def _repeated(holders: Mapping[str, _Holder], blocks: int) -> Iterable[str]:
 
 def _note(tx: Writing, pack_id: PackId, row: Interim) -> None:
     tx.put(Table.INTERIMS, interim_key(pack_id, row.root), encode(row))
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

@@ -6,7 +6,7 @@ each, on a worker lane). Its file is a copy: where it is missing, the root is ha
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cachetools import LRUCache
@@ -101,7 +101,7 @@ class RootFiles:
         self._opened[pack_id] = found
         return found
 
-    async def make(self, pack_id: PackId, blocks: int, sequence: int) -> bytes:
+    async def make(self, pack_id: PackId, blocks: int, sequence: int, known: Sequence[BlockId] = ()) -> bytes:
         """Name every block of a sealed pack on this disk, and seal and keep its root.
 
         Each call makes another root (its nonce is random): the caller keeps to the first one whose row it wrote.
@@ -109,14 +109,15 @@ class RootFiles:
         Args:
             blocks: How many it has.
             sequence: Of the last index commit.
+            known: Names of its first blocks.
 
         Raises:
             PackNotFound, BlockUnavailable: The pack is not there whole.
             DiskFull, ReadOnlyStore, StorageFailed: The root could not be kept.
         """
-        links: list[BlockId] = []
+        links: list[BlockId] = list(known[:blocks])
         room = memoryview(bytearray(HASHED_AT_ONCE * self._geometry.block_bytes))
-        for first in range(0, blocks, HASHED_AT_ONCE):
+        for first in range(len(links), blocks, HASHED_AT_ONCE):
             count = min(HASHED_AT_ONCE, blocks - first)
             links += await self._workers.run(Lane.BACKGROUND, self._name_blocks, pack_id, first, count, room)
         if len(set(links)) != blocks:

@@ -4,7 +4,7 @@ Nothing here is on the path of a request but :attr:`Network.nodes` and :attr:`Ne
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
+from noisefs.core.services.network.ahead import Ahead, NothingAhead
 from noisefs.core.services.network.cars import Limiter
 from noisefs.core.services.network.census import Census, Found
 from noisefs.core.services.network.collecting import Collecting
@@ -138,8 +139,6 @@ class Network:
         epoch: Callable[[], int] = lambda: 0,
         owns: Callable[[], Awaitable[bool]] | None = None,
         covered: Callable[[], Awaitable[int]] | None = None,
-        held: Callable[[PackId], Mapping[str, int]] | None = None,
-        on_confirmed: Callable[[PackId], None] | None = None,
     ) -> None:
         """Wire everything; nobody is asked before the jobs run.
 
@@ -151,12 +150,10 @@ class Network:
             owns: Whether no other gateway took this store over; asked before anything is let go of or collected.
                 ``None``: nobody can.
             covered: The last commit that a snapshot on nodes reaches. ``None``: there are no snapshots on nodes.
-            held: How many of a pack's blocks, from the first one on, nodes hold pinned under interim roots.
-            on_confirmed: Told of packs that have all their copies, or are no more.
         """
         self.settings = settings
         self._clock = clock
-        self._on_confirmed = on_confirmed if on_confirmed is not None else _tells_nobody
+        self._ahead: Ahead = NothingAhead()
         self.nodes = Nodes(
             nodes,
             clock=clock,
@@ -204,8 +201,7 @@ class Network:
             copier=self.copier,
             patience=Patience(clock, entropy),
             at_once=settings.uploads_at_once,
-            held=held if held is not None else _holds_nothing,
-            on_confirmed=self._on_confirmed,
+            ahead=self._ahead,
         )
         self.repair = Repair(
             index=index,
@@ -258,6 +254,10 @@ class Network:
             self.repair.news,
         )
 
+    def take_over_from(self, ahead: Ahead) -> None:
+        """Let uploads begin where somebody has sent blocks before their packs were sealed."""
+        self._ahead = self.uploads.ahead = ahead
+
     # ------------------------------------------------------------------ what others tell
 
     def pack_sealed(self) -> None:
@@ -267,7 +267,7 @@ class Network:
     def pack_dropped(self, pack_id: PackId) -> None:
         """A pack is no more; its rows say so already."""
         self.roots.forget(pack_id)
-        self._on_confirmed(pack_id)
+        self._ahead.forget(pack_id)
         self._dropped.append(pack_id)
         self.unpins.wake.set()
 
@@ -380,11 +380,3 @@ async def _nobody_can() -> bool:
 
 async def _nothing() -> int:
     return 0
-
-
-def _holds_nothing(_pack_id: PackId) -> Mapping[str, int]:
-    return {}
-
-
-def _tells_nobody(_pack_id: PackId) -> None:
-    return

@@ -9,7 +9,7 @@ and the pack's bytes once for each copy.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from noisefs.core.ports.index import Index, Writing
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.network.ahead import Ahead
 from noisefs.core.services.network.cars import stream_from_disk
 from noisefs.core.services.network.census import Census, Task
 from noisefs.core.services.network.copying import Copier
@@ -65,15 +66,13 @@ class Uploads:
         copier: Copier,
         patience: Patience,
         at_once: int,
-        held: Callable[[PackId], Mapping[str, int]],
-        on_confirmed: Callable[[PackId], None],
+        ahead: Ahead,
     ) -> None:
         """Upload nothing before :meth:`run`.
 
         Args:
             packs: On this machine's disk.
-            held: How many of a pack's blocks, from the first one on, nodes hold pinned under interim roots.
-            on_confirmed: Told of packs that have all their copies, or are no more.
+            ahead: Who sent blocks before their packs were sealed.
         """
         self._index = index
         self._packs = packs
@@ -87,8 +86,8 @@ class Uploads:
         self._copier = copier
         self._patience = patience
         self._at_once = at_once
-        self._held = held
-        self._on_confirmed = on_confirmed
+        self.ahead = ahead
+        """May be set before the first run."""
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
 
@@ -138,6 +137,20 @@ class Uploads:
         """Whether all that there is to do for this pack is done."""
         if not self._nodes.usable():
             return False
+        held = await self.ahead.hand_over(task.pack_id)
+        try:
+            done = await self._upload_rest(task, wanted, held)
+        except BaseException:
+            self.ahead.take_back(task.pack_id)
+            raise
+        if done:
+            self.ahead.forget(task.pack_id)
+        else:
+            self.ahead.take_back(task.pack_id)
+        return done
+
+    async def _upload_rest(self, task: Task, wanted: int, held: Mapping[str, int]) -> bool:
+        """Bring to each node what it has not; by name, how many of the first blocks it holds."""
         pack_id = task.pack_id
         row = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, pack_id))
         raw = await self._root(task, row)
@@ -151,12 +164,10 @@ class Uploads:
         targets = self._targets(task, row, wanted)
         begun = await self._copier.begin(pack_id, root_id(raw), list(targets), wanted, pack=True)
         if begun is None:
-            self._on_confirmed(pack_id)
             return True  # it was dropped
         if begun.root != root_id(raw):
             self._roots.forget(pack_id)
             return False  # another process was quicker: go on with its root, next time
-        held = self._held(pack_id)
         links = await self._roots.links(pack_id)
         sent = await asyncio.gather(
             *(self._send(pack_id, raw, links, name, copies, held.get(name, 0)) for name, copies in targets.items())
@@ -164,10 +175,7 @@ class Uploads:
         for failure in filter(None, sent):
             raise failure
         after = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, pack_id))
-        if after is not None and not after.confirmed_us:
-            return False
-        self._on_confirmed(pack_id)
-        return True
+        return after is None or bool(after.confirmed_us)
 
     async def _send(
         self, pack_id: PackId, raw: bytes, links: tuple[BlockId, ...], name: str, copies: int, held: int
@@ -195,7 +203,7 @@ class Uploads:
                 # It is nowhere any more: another one takes its place.
                 await self._commits.run(partial(_start_over, pack_id, row.root, self._clock.now_us()))
         sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
-        return await self._roots.make(pack_id, task.pack.blocks, sequence)
+        return await self._roots.make(pack_id, task.pack.blocks, sequence, known=self.ahead.names(pack_id))
 
 
 def _start_over(pack_id: PackId, root: RootId, now_us: int, tx: Writing) -> None:

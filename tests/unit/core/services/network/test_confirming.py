@@ -200,3 +200,38 @@ async def test_closing_fails_who_waits(lab: DurableLab) -> None:
     await lab.confirmer.close()
     with pytest.raises(NodeUnavailable):
         await waiting
+
+
+async def test_while_a_pack_is_uploaded_nothing_of_it_is_sent_twice(lab: DurableLab) -> None:
+    pack_id, blocks = await written(lab, 2)
+    assert await lab.confirmer.hand_over(pack_id) == {}
+    waiting = asyncio.ensure_future(lab.confirmer.place(pack_id, blocks, 1))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not any(node.calls.get("import") for node in lab.nodes.values())
+    lab.confirmer.forget(pack_id)
+    assert not await waiting
+
+
+async def test_an_upload_that_fails_or_takes_long_holds_no_write_up(lab: DurableLab) -> None:
+    pack_id, blocks = await written(lab, 2)
+    await lab.confirmer.hand_over(pack_id)
+    waiting = asyncio.ensure_future(lab.confirmer.place(pack_id, blocks, 1))
+    await asyncio.sleep(0)
+    lab.confirmer.take_back(pack_id)
+    assert await driven(lab.clock, _the(waiting))
+    _, blocks = await written(lab, 2)
+    await lab.confirmer.hand_over(pack_id)
+    assert await driven(lab.clock, lab.confirmer.place(pack_id, blocks, 1))
+
+
+async def _the(task: "asyncio.Task[bool]") -> bool:
+    return await task
+
+
+async def test_names_are_known_as_far_as_blocks_were_sent(lab: DurableLab) -> None:
+    pack_id, blocks = await written(lab, 2)
+    assert not lab.confirmer.names(pack_id)
+    await lab.confirmer.place(pack_id, blocks, 1)
+    (root,) = lab.roots()
+    assert tuple(lab.confirmer.names(pack_id)) == root.links[:blocks]

@@ -405,20 +405,19 @@ async def test_blocks_that_interim_roots_hold_are_not_sent_again() -> None:
             block = bytearray(world.parts.geometry.block_bytes)
             world.parts.packs.read(pack_id, position, [memoryview(block)])
             node.blocks[link] = bytes(block)
-        told: list[PackId] = []
-        world.held, world.on_confirmed = lambda _pack_id: {"a": 10}, told.append
+        world.ahead.held = {"a": 10}
         await world.restart()
 
         await world.network.uploads.run()
 
         world.check(1)
-        assert told == [pack_id]
+        assert world.ahead.forgotten == [pack_id]
         assert world.telemetry.counted(Counter.NODE_SENT) < (len(links) - 9) * world.parts.geometry.block_bytes
 
 
 async def test_blocks_that_a_node_should_hold_and_does_not_are_sent() -> None:
     async with upkeep(ShakyNode("a")) as world:
-        world.held = lambda _pack_id: {"a": 3}
+        world.ahead.held = {"a": 3}
         await world.restart()
         await world.fill()
 
