@@ -361,6 +361,8 @@ class Unpin(Record, frozen=True, array_like=True):
     """A root that a node has still to let go of (key: node's name, NUL, root): it was down, or refused."""
 
     since_us: int
+    key: bytes = b""
+    """Of its row in ``COPIES``, where others shall still hold it: if they lose it before, it is not let go of."""
 
 
 class PlacedHead(Record, frozen=True, array_like=True):

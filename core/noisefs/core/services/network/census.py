@@ -48,7 +48,8 @@ class Found:
         wanted: Copies of each pack.
         uploads: Sealed packs that never had all their copies, the oldest first.
         repairs: Packs and files that had them and now have too few, those with the fewest first.
-        surplus: Packs and files with more copies than they shall have, or with some on nodes that shall be emptied.
+        surplus: Packs and files with more copies than they shall have, or with some on nodes that shall be emptied, or
+            whose row says another number.
         keys: Of everything that lacks copies.
     """
 
@@ -142,7 +143,7 @@ class Census:
         if have < wanted:
             found.under_replicated += 1
             _add(task, found.repairs, found.keys)
-        elif have > wanted or any(map(self._nodes.is_draining, row.nodes)):
+        elif have > wanted or row.wanted != wanted or any(map(self._nodes.is_draining, row.nodes)):
             _add(task, found.surplus, found.keys)
 
 

@@ -207,13 +207,13 @@ class Repair:
             return True
         going = self._surplus(task.key, row, wanted)
         if not going:
-            return True
+            return row.wanted == wanted or await self._commits.run(partial(self._let_go, task.key, row, going, wanted))
         staying = [name for name in dict.fromkeys(row.nodes) if name not in going and not self._nodes.is_lost(name)]
         row = await self._copier.ask(task.key, row, staying)
         sure = [name for name in row.nodes if name in staying and self._nodes.is_ready(name)]
         if len(self._nodes.counted(sure)) < wanted or self._surplus(task.key, row, wanted) != going:
             return False
-        return await self._commits.run(partial(self._let_go, task.key, row, going))
+        return await self._commits.run(partial(self._let_go, task.key, row, going, wanted))
 
     def _surplus(self, key: bytes, row: Copies, wanted: int) -> set[str]:
         """Names whose copies are not needed. A node that is down is not among them, nor one address of one that stays.
@@ -232,12 +232,12 @@ class Repair:
                 going.discard(name)
         return going | {name for name in row.nodes if self._nodes.is_draining(name) and self._nodes.is_ready(name)}
 
-    def _let_go(self, key: bytes, row: Copies, going: set[str], tx: Writing) -> bool:
+    def _let_go(self, key: bytes, row: Copies, going: set[str], wanted: int, tx: Writing) -> bool:
         if copies_of(tx, key) != row:
             return False
         nodes = tuple(name for name in row.nodes if name not in going)
         kept = {one.identity for one in self._nodes.places_of(nodes) if one.identity}
         others = [one.name for one in self._nodes.places_of(going) if not one.identity or one.identity not in kept]
-        let_go(tx, others, row.root, self._clock.now_us())
-        set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes))
+        let_go(tx, others, row.root, self._clock.now_us(), still=key)
+        set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes, wanted=wanted))
         return True

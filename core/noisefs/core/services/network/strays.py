@@ -2,7 +2,8 @@
 
 Promise: what belongs to a pack or snapshot that the index knows is taken into its rows; the rest is let go of, but
 never a root that does not open under the store's key, nor one that says that the index is older than it is, nor one of
-a pack that an index restored since never heard of: another restore may need these. Cost: one list of pins a node, and one block for each pinned root that no row names.
+a pack that an index restored since never heard of: another restore may need these. Cost: one list of pins a node, and
+one block for each pinned root that no row names.
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 Promise: a root that a node has to let go of is remembered until it has, over restarts and for as long as the node is
 down; only the operator's word makes it forgotten (:meth:`Unpins.forget_node`). Nothing is let go of that a row still
-wants on that node, and nothing while another gateway may have taken the store over.
+wants on that node, nor a surplus copy that the others have lost meanwhile, and nothing while another gateway may have
+taken the store over.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.packs.copies import keep, set_copies, waiting_of
+from noisefs.core.services.packs.copies import Waiting, copies_of, keep, set_copies, waiting_of
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +98,12 @@ class Unpins:
         while True:
             # Whoever puts something there holds this lock too: what is wanted again is not on the list by then.
             async with self._nodes.changing(node.name):
-                roots, last = await self._workers.run(
-                    Lane.BACKGROUND, self._index.read, partial(_next_roots, node.name, after)
+                waiting = await self._workers.run(
+                    Lane.BACKGROUND, self._index.read, lambda tx, after=after: waiting_of(tx, node.name, AT_ONCE, after)
                 )
-                if last is None or (roots and not await self._owns()):
+                if not waiting or not await self._owns():
                     return done
+                roots = await self._commits.run(partial(self._still_to_go, node.name, waiting))
                 try:
                     if roots:
                         await node.unpin(roots)
@@ -111,13 +113,20 @@ class Unpins:
                 await self._commits.run(partial(_gone, node.name, roots))
             self._telemetry.count(Counter.UNPINNED, len(roots), (node.name,))
             done += len(roots)
-            after = last
+            after = waiting[-1].root
 
-
-def _next_roots(name: str, after: RootId | None, tx: Reading) -> tuple[list[RootId], RootId | None]:
-    """Roots that a node has to let go of, and the last one that was looked at; ``None``: there are no more."""
-    waiting = [one.root for one in waiting_of(tx, name, AT_ONCE, after)]
-    return waiting, waiting[-1] if waiting else None
+    def _still_to_go(self, name: str, waiting: list[Waiting], tx: Writing) -> list[RootId]:
+        """Those that may go. What others have lost meanwhile is kept, and counts again once the node says so."""
+        roots: list[RootId] = []
+        for one in waiting:
+            row = copies_of(tx, one.still) if one.still else None
+            if row is None or row.root != one.root or len(self._nodes.counted(row.nodes)) >= row.wanted:
+                roots.append(one.root)
+                continue
+            keep(tx, name, one.root)
+            asked = tuple(dict.fromkeys((*row.asked, name)))
+            set_copies(tx, one.still, msgspec.structs.replace(row, asked=asked))
+        return roots
 
 
 def _gone(name: str, roots: list[RootId], tx: Writing) -> None:
@@ -160,9 +169,8 @@ def _without_interims(tx: Writing, key: bytes, raw: bytes, name: str) -> bool:
     row = decode(Interim, raw)
     if name not in row.nodes:
         return False
-    tx.put(
-        Table.INTERIMS, key, encode(msgspec.structs.replace(row, nodes=tuple(one for one in row.nodes if one != name)))
-    )
+    nodes = tuple(one for one in row.nodes if one != name)
+    tx.put(Table.INTERIMS, key, encode(msgspec.structs.replace(row, nodes=nodes)))
     return True
 
 

@@ -19,10 +19,11 @@ INTERIMS_OF_A_PACK: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A root that a node has still to let go of."""
+    """A root that a node has still to let go of. ``still``: key of its row, where others shall go on holding it."""
 
     root: RootId
     since_us: int
+    still: bytes
 
 
 def copies_of(tx: Reading, key: bytes) -> Copies | None:
@@ -42,12 +43,15 @@ def set_copies(tx: Writing, key: bytes, row: Copies) -> None:
     tx.put(Table.COPIES, key, encode(row))
 
 
-def let_go(tx: Writing, names: Iterable[str], root: RootId, now_us: int) -> None:
-    """Note that these nodes have to let go of a root."""
+def let_go(tx: Writing, names: Iterable[str], root: RootId, now_us: int, *, still: bytes = b"") -> None:
+    """Note that these nodes have to let go of a root.
+
+    ``still``: key of its row, where others shall go on holding it.
+    """
     for name in names:
         key = unpin_key(name, root)
-        if tx.get(Table.UNPINS, key) is None:
-            tx.put(Table.UNPINS, key, encode(Unpin(now_us)))
+        if still == b"" or tx.get(Table.UNPINS, key) is None:
+            tx.put(Table.UNPINS, key, encode(Unpin(now_us, still)))
 
 
 def keep(tx: Writing, name: str, root: RootId) -> None:
@@ -64,7 +68,10 @@ def waiting_of(tx: Reading, name: str, limit: int, after: RootId | None = None) 
     """What a node has still to let go of, in the order of roots."""
     start = unpin_key(name, RootId(b"")) if after is None else unpin_key(name, after) + b"\0"
     rows = tx.scan(Table.UNPINS, start, prefix_end(unpin_key(name, RootId(b""))), limit)
-    return [Waiting(RootId(key[-ROOT_BYTES:]), decode(Unpin, raw).since_us) for key, raw in rows]
+    return [
+        Waiting(RootId(key[-ROOT_BYTES:]), unpin.since_us, unpin.key)
+        for key, unpin in ((key, decode(Unpin, raw)) for key, raw in rows)
+    ]
 
 
 def unpin_key(name: str, root: RootId) -> bytes:

@@ -61,7 +61,7 @@ async def test_packs_and_files_are_sorted_by_what_they_lack() -> None:
     begun = world.put(2, Copies(ROOT, ("a",), asked=("b",)))
     few = world.put(3, Copies(ROOT, ("a",), confirmed_us=1))
     none = world.put(4, Copies(ROOT, (), confirmed_us=1))
-    world.put(5, Copies(ROOT, ("a", "b"), confirmed_us=1))
+    world.put(5, Copies(ROOT, ("a", "b"), wanted=2, confirmed_us=1))
     leaving = world.put(6, Copies(ROOT, ("a", "b", "c"), confirmed_us=1))
     world.put(7, None, live=0)
     world.put(8, None, state=PackState.OPEN)

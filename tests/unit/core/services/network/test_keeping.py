@@ -269,6 +269,20 @@ async def test_surplus_goes_only_after_the_others_said_they_hold_it() -> None:
         world.check(1)
 
 
+async def test_a_row_says_how_many_copies_there_shall_be_once_fewer_are_wanted() -> None:
+    async with upkeep(*three(), settings=NetworkSettings(copies=3)) as world:
+        (pack_id,) = await uploaded(world, 1)
+        world.nodes["a"].down = True
+        await world.restart(NetworkSettings(copies=2, down_after_s=0))
+        world.later(10)
+
+        await world.step()
+
+        row = world.row(pack_id)
+        assert row is not None
+        assert row.wanted == 2  # so it may leave the disk
+
+
 async def test_a_drained_node_ends_empty_and_packs_never_have_fewer_copies() -> None:
     async with upkeep(*three(), settings=TWO) as world:
         packs = await uploaded(world, 6)
@@ -411,6 +425,27 @@ async def test_a_node_that_is_down_is_told_later() -> None:
 
         world.check(3)
         assert world.nodes["a"].calls["unpin"] == 1
+
+
+async def test_a_surplus_copy_is_kept_where_the_others_were_lost_meanwhile() -> None:
+    async with upkeep(*three(), settings=NetworkSettings(copies=2)) as world:
+        (pack_id,) = await uploaded(world, 1)
+        await world.restart(NetworkSettings(copies=1))
+        await world.network.repair.run()  # one of the two shall go...
+        assert len(world.unpins()) == 1
+        row = world.row(pack_id)
+        assert row is not None
+        (stays,) = row.nodes
+        surplus = next(iter(world.holders(pack_id) - {stays}))
+        world.nodes[stays].wipe()  # ...and the other one is lost
+        await world.network.health.run()
+
+        await world.network.unpins.run()
+
+        assert world.holders(pack_id) == {surplus}
+        assert not world.unpins()
+        await world.settle(3)
+        world.check(1)
 
 
 async def test_many_go_in_one_call() -> None:
