@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -28,17 +28,21 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ClusterPeer
         yield three
 
 
-def _node(peer: ClusterPeer, credentials: Credentials | None = RIGHT) -> ClusterNode:
+@asynccontextmanager
+async def _open(peer: ClusterPeer, credentials: Credentials | None = RIGHT) -> AsyncIterator[ClusterNode]:
     kubo = KuboNode(peer.kubo.api, gateway=peer.kubo.gateway, name="cluster", limits=LIMITS)
-    return ClusterNode(peer.api, kubo, name="cluster", credentials=credentials, limits=LIMITS)
+    node = ClusterNode(peer.api, kubo, name="cluster", credentials=credentials, limits=LIMITS)
+    try:
+        yield node
+    finally:
+        await node.close()
 
 
 @pytest.fixture
 async def node(peers: list[ClusterPeer]) -> AsyncIterator[ClusterNode]:
     """Through the first peer."""
-    made = _node(peers[0])
-    yield made
-    await made.close()
+    async with _open(peers[0]) as made:
+        yield made
 
 
 async def test_a_cluster_says_how_it_is(node: ClusterNode) -> None:
@@ -74,15 +78,14 @@ async def test_copies_of_more_roots_than_fit_in_one_question(node: ClusterNode) 
 
 async def test_only_the_right_password_lets_us_in(peers: list[ClusterPeer]) -> None:
     for wrong in (None, Credentials(user="ali", password="open")):
-        node = _node(peers[0], wrong)
-        state = await node.state()
-        assert not state.usable
-        assert "does not let us in" in state.reason
-        with pytest.raises(NodeRefused):
-            await node.copies([bundle("any").root])
-        with pytest.raises(NodeRefused):
-            await node.import_car(bundle("any").car())
-        await node.close()
+        async with _open(peers[0], wrong) as node:
+            state = await node.state()
+            assert not state.usable
+            assert "does not let us in" in state.reason
+            with pytest.raises(NodeRefused):
+                await node.copies([bundle("any").root])
+            with pytest.raises(NodeRefused):
+                await node.import_car(bundle("any").car())
 
 
 async def test_copies_of_a_dead_peer_do_not_count_and_come_back_elsewhere(
@@ -110,15 +113,14 @@ async def _until_gone(node: ClusterNode, peers: list[ClusterPeer]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_stopped_cluster_is_unavailable(peers: list[ClusterPeer], tmp_path: Path) -> None:
-    node = _node(peers[1])
+async def test_a_stopped_cluster_is_unavailable(peers: list[ClusterPeer]) -> None:
     peers[1].stop()
     any_root: RootId = bundle("any").root
-    with pytest.raises(NodeUnavailable):
-        await node.copies([any_root])
-    with pytest.raises(NodeUnavailable):
-        await node.unpin([any_root])
-    with pytest.raises(NodeUnavailable):
-        [root async for root in node.pins()]
-    assert not (await node.state()).usable
-    await node.close()
+    async with _open(peers[1]) as node:
+        with pytest.raises(NodeUnavailable):
+            await node.copies([any_root])
+        with pytest.raises(NodeUnavailable):
+            await node.unpin([any_root])
+        with pytest.raises(NodeUnavailable):
+            [root async for root in node.pins()]
+        assert not (await node.state()).usable

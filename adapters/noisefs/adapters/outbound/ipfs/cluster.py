@@ -188,11 +188,10 @@ class ClusterNode(Node):
             root, peers = parse_root_id(str(row.get("cid", ""))), row.get("peer_map")
             if root is None or not isinstance(peers, dict):
                 raise NodeUnavailable(self._name, doing, "a row of another kind")
-            allocated = row.get("allocations") or ()
+            listed = row.get("allocations")
+            allocated = listed if isinstance(listed, list) else []
             found[root] = [
-                _status(peer, allocated=name in allocated)  # type: ignore[operator]  # a list, or the row is broken
-                for name, peer in peers.items()
-                if isinstance(peer, dict)
+                _status(peer, allocated=name in allocated) for name, peer in peers.items() if isinstance(peer, dict)
             ]
         if not set(roots) <= set(found):
             raise NodeUnavailable(self._name, doing, f"it told about {len(found)} of {len(roots)} roots")
@@ -227,11 +226,10 @@ class ClusterNode(Node):
     async def collect_garbage(self) -> None:
         """One request, which makes every peer do it."""
         answer = await self._ask("/ipfs/gc", "ipfs/gc", self._limits.sweep_s, method="POST")
-        peers = answer.get("peer_map")
-        for peer in peers.values() if isinstance(peers, dict) else ():
-            errors = [peer.get("error"), *(key.get("error") for key in peer.get("keys") or ())]
-            if any(errors):
-                raise NodeUnavailable(self._name, "ipfs/gc", next(error for error in errors if error))
+        for peer in _parts(answer.get("peer_map")):
+            for part in (peer, *_parts(peer.get("keys"))):
+                if part.get("error"):
+                    raise NodeUnavailable(self._name, "ipfs/gc", part["error"])
 
     async def put_head(self, store_id: StoreId, name: str, data: bytes) -> None:
         """On the Kubo."""
@@ -280,3 +278,9 @@ class ClusterNode(Node):
 def _status(peer: Mapping[str, object], *, allocated: bool) -> str:
     status = str(peer.get("status"))
     return _ORDERED if allocated and status == _ELSEWHERE else status
+
+
+def _parts(value: object) -> list[Json]:
+    """The objects in a list or in an object."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [item for item in items if isinstance(item, dict)]

@@ -62,7 +62,7 @@ class Probe:
             free_bytes=room.free_bytes,
             free_inodes=room.free_inodes,
             repo_bytes=_number(size, "RepoSize"),
-            peers=len(cast(list[object], peers["Peers"] or [])) if "Peers" in peers else None,
+            peers=_count(peers, "Peers"),
             public=None if public is None else bool(public),
         )
 
@@ -135,3 +135,9 @@ def _part(answer: Json, name: str) -> Mapping[str, object]:
 def _number(answer: Json, name: str) -> int | None:
     number = answer.get(name)
     return int(number) if isinstance(number, int | float) else None
+
+
+def _count(answer: Json, name: str) -> int | None:
+    """How many there are; Kubo says ``null`` for none."""
+    items = answer.get(name, False)
+    return len(items or ()) if items is None or isinstance(items, list) else None
