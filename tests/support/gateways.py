@@ -149,7 +149,7 @@ class Gateway:
     def _superseded(self, error: StoreSuperseded) -> None:
         self.commits.supersede(str(error))
 
-    async def _flush(self) -> None:
+    async def _flush(self, *, patient: bool) -> None:
         self.flushed += 1
 
     async def write(self, key: bytes, value: bytes = b"1") -> None:

@@ -90,9 +90,10 @@ class Machine:
         self.shipping = SnapshotShipping(self.snapshots, files, self.heads, self.flush)
         return self
 
-    async def flush(self) -> None:
+    async def flush(self, *, patient: bool = True) -> None:
         """Seal what is open and upload it."""
-        await self.world.store.writer.seal()
+        await self.world.store.seal()
+        await self.world.network.census.look(fresh=True)
         await self.world.network.uploads.run()
 
     async def put(self, size: int, *, seal: bool = True) -> None:

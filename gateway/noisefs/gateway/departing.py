@@ -38,11 +38,14 @@ def shipping_over(ground: Ground, networked: Networked, store: Store, snapshots:
     return SnapshotShipping(snapshots, files, networked.heads, partial(flush, store, networked.network))
 
 
-async def flush(store: Store, network: Network) -> None:
-    """Close packs that are open, and upload what nodes lack, as far as they take it now."""
+async def flush(store: Store, network: Network, *, patient: bool) -> None:
+    """Close packs that are open, and upload what nodes lack: a step, or as long as they take something."""
     await store.seal()
-    await network.census.look(fresh=True)
-    await network.uploads.run()
+    while True:
+        await network.census.look(fresh=True)
+        done = await network.uploads.run()
+        if not (patient and done.waiting and done.confirmed):
+            return
 
 
 async def depart(ground: Ground, store: Store, shipping: SnapshotShipping) -> None:

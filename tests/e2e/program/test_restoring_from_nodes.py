@@ -41,7 +41,7 @@ def rclone(*arguments: str, s3: str) -> None:
         [str(program), *(one.replace("REMOTE:", remote) for one in arguments), "--config", "/dev/null"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

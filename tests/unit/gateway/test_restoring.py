@@ -57,6 +57,40 @@ async def test_what_was_moved_after_the_snapshot_is_found_by_manifests(tmp_path:
         await check_read(store, machine.written)
 
 
+async def test_what_was_packed_since_the_last_snapshot_is_no_less_safe(tmp_path: Path) -> None:
+    """Small objects leave the index for an open pack: the next snapshot, which names it, waits for it."""
+    nodes = three()
+    machine = await Machine(*nodes).begin()
+    for _ in range(40):
+        await machine.put(9000, seal=False)
+    await machine.shipping.run()
+    await machine.world.store.packer.run()
+    await machine.shipping.run()
+    back = await restore(tmp_path / "data", nodes)
+    assert back.settled.objects_lost == []
+    async with restored_store(tmp_path / "data", nodes) as store:
+        await check_read(store, machine.written)
+
+
+async def test_what_was_moved_into_a_pack_that_is_nowhere_is_found_where_it_was(tmp_path: Path) -> None:
+    """The snapshot names the cleaner's pack, which no node has; the one it came from is still there."""
+    nodes = three()
+    machine = await Machine(*nodes).begin()
+    for _ in range(4):
+        await machine.put(3 * S, seal=False)
+    await machine.shipping.create()
+    machine.world.kept = [extents for extents, _data in machine.written]
+    del machine.written[:2]
+    await machine.world.forget(2)
+    await machine.snapshots.create()
+    await machine.shipping.ship()
+    back = await restore(tmp_path / "data", nodes)
+    assert back.settled.objects_lost == []
+    assert back.settled.runs_relocated
+    async with restored_store(tmp_path / "data", nodes) as store:
+        await check_read(store, machine.written)
+
+
 async def test_what_was_on_no_node_yet_is_told_by_name(tmp_path: Path) -> None:
     """Class ``local``: a pack that was sealed, or open, and not uploaded when the snapshot went."""
     nodes = three()
@@ -65,7 +99,8 @@ async def test_what_was_on_no_node_yet_is_told_by_name(tmp_path: Path) -> None:
     await machine.flush()
     await machine.put(2 * S)
     await machine.put(2 * S, seal=False)
-    await machine.shipping.run()
+    await machine.snapshots.create()
+    await machine.shipping.ship()
     back = await restore(tmp_path / "data", nodes)
     assert len(back.settled.objects_lost) == 2
     assert len(back.packs_lost) == 2
@@ -78,7 +113,8 @@ async def test_a_pack_uploaded_after_the_snapshot_counts(tmp_path: Path) -> None
     nodes = three()
     machine = await Machine(*nodes).begin()
     await machine.put(3 * S, seal=False)
-    await machine.shipping.run()
+    await machine.snapshots.create()
+    await machine.shipping.ship()
     await machine.flush()
     back = await restore(tmp_path / "data", nodes)
     assert back.settled.objects_lost == []

@@ -46,6 +46,8 @@ PIECE_BYTES: Final = 1 << 20
 BLOCKS_A_HOP: Final = 8
 """Sealed by one call of a worker: about 1 MiB."""
 _MOST_FILES: Final = 1 << 16
+MOST_BLOCKS: Final = 25_000
+"""Links of a root that is still read (:data:`~noisefs.core.domain.root.MAX_ROOT_BYTES`): 3 GiB of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,9 @@ class NodeFiles:
         """The row of a file that has a copy that counts; ``None`` where it could be put nowhere."""
         if row is not None and len(self._nodes.counted(row.nodes)) >= self._wanted:
             return row
+        if blocks_of(info.size_bytes, self._geometry.block_bytes) > MOST_BLOCKS:
+            log.error("snapshot.too_large", extra={"snapshot": info.name, "size_bytes": info.size_bytes})
+            return None
         prepared: _Prepared | None = None
         tried: set[str] = set()
         while targets := self._targets(info, row, tried):

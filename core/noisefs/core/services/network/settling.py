@@ -1,8 +1,8 @@
 """After an index came back from nodes: a place for every segment, from what the nodes' packs say of themselves.
 
-Promise: as :mod:`noisefs.core.services.maintenance.reconcile`, with the packs of nodes for those of a disk. Manifests
-are read only of packs that the snapshot does not know as sealed. What was in packs that no node holds is told as lost,
-object by object. Cost: three blocks for each pack the snapshot does not know, and the cells that were moved.
+Promise: as :mod:`noisefs.core.services.maintenance.reconcile`, with the packs of nodes for those of a disk. What was in
+packs that no node holds is told as lost, object by object. Cost: three blocks for each pack the snapshot does not know
+as sealed (for all packs, where something is missing), and the cells that were moved.
 """
 
 from collections.abc import Mapping
@@ -106,12 +106,30 @@ class Settler:
             for pack_id, row in rows.items()
             if pack_id in there and row.state in (PackState.SEALED, PackState.QUARANTINED) and row.blocks
         }
-        manifests = KnownManifests(self.packs, self.keys, self.geometry, known)
-        report = Reconciler(self.index, self.packs, manifests, self.cells, self.keys, self.geometry).run()
+        report = self._reconcile(KnownManifests(self.packs, self.keys, self.geometry, known))
+        if report.objects_lost:
+            # What was moved into a pack that is nowhere may still lie in the one it was moved from.
+            report = _added(report, self._reconcile(ManifestReader(self.packs, self.keys, self.geometry)))
         # What is nowhere has no place any more: nothing lives in those packs, but pieces of slices that are lost.
         dead = [pack_id for pack_id in gone if not self.index.read(partial(_is_live, pack_id))]
         commit(self.index, partial(_forget, dead, now_us))
         return report, lost
+
+    def _reconcile(self, manifests: ManifestReader) -> ReconcileReport:
+        return Reconciler(self.index, self.packs, manifests, self.cells, self.keys, self.geometry).run()
+
+
+def _added(first: ReconcileReport, second: ReconcileReport) -> ReconcileReport:
+    """What two passes did; what is lost after the second one is."""
+    return ReconcileReport(
+        packs=second.packs,
+        packs_added=first.packs_added + second.packs_added,
+        packs_unreadable=second.packs_unreadable,
+        packs_quarantined=first.packs_quarantined + second.packs_quarantined,
+        runs_relocated=first.runs_relocated + second.runs_relocated,
+        slices_relocated=first.slices_relocated + second.slices_relocated,
+        objects_lost=second.objects_lost,
+    )
 
 
 def _close(pack_id: PackId, row: Pack, tx: Writing) -> None:
