@@ -1,7 +1,7 @@
 """Kubo without us: what a node does with bare imports and reads, and the original NoiseFS's way of using it.
 
-The original stored each block by one ``add`` with a pin, and read each by one ``cat``, three for each block of data: one
-after another.
+The original stored each block by one ``add`` with a pin, and read each by one ``cat``, three for each block of
+data: one after another.
 """
 
 import http.client
