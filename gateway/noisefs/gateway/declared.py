@@ -31,12 +31,16 @@ async def apply(store: Store, config: Config) -> None:
     for bucket in config.buckets:
         owner = await store.accounts.principal_of_name(bucket.owner)
         try:
-            await store.buckets.create(owner, bucket.name)
+            await store.buckets.create(owner, bucket.name, durability=bucket.durability)
             log.info("bucket.declared", extra={"bucket": bucket.name, "owner": bucket.owner})
         except BucketExists:
-            row = await store.buckets.get(Principal(owner.user_id, owner.name, admin=True), bucket.name)
+            operator = Principal(owner.user_id, owner.name, admin=True)
+            row = await store.buckets.get(operator, bucket.name)
             if row.owner != owner.user_id:
                 raise ConfigError(f"buckets: {bucket.name}", bucket.owner, "the bucket has another owner") from None
+            if bucket.durability not in (None, row.durability):
+                await store.buckets.set_durability(operator, bucket.name, bucket.durability)
+                log.info("bucket.class_declared", extra={"bucket": bucket.name, "durability": bucket.durability})
 
 
 async def _ensure_user(store: Store, user: UserDeclaration) -> None:

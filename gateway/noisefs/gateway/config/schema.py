@@ -161,7 +161,7 @@ class NodeDeclaration(Table):
     )
     name: str = Field(
         default="",
-        pattern=r"[A-Za-z0-9][A-Za-z0-9.:_\[\]-]*|",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9.:_\[\]-]*)?$",
         max_length=100,
         description="What the store calls it, for ever. Default: host and port of `api`.",
     )
@@ -339,6 +339,9 @@ class BucketDeclaration(Table):
 
     name: str = Field(description="Bucket name.")
     owner: str = Field(description="Name of the user who owns it.")
+    durability: DurabilityName | None = Field(
+        default=None, description="Its class. Default: `store.durability` when it is made."
+    )
 
 
 class Config(Table):
@@ -384,8 +387,10 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _durable(self) -> "Config":
-        if self.store.durability != "local" and not self.ipfs.nodes:
-            raise ValueError(f"store.durability {self.store.durability!r} needs nodes: there are no ipfs.nodes")
+        classes = {"store": self.store.durability} | {bucket.name: bucket.durability for bucket in self.buckets}
+        for name, durability in classes.items():
+            if durability not in (None, "local") and not self.ipfs.nodes:
+                raise ValueError(f"durability {durability!r} of {name} needs nodes: there are no ipfs.nodes")
         return self
 
 

@@ -1,5 +1,6 @@
 """Three sources become one configuration, or a message that says what to change."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,40 @@ def test_every_setting_is_documented() -> None:
     assert len(rows) > 40
     assert all(purpose.endswith(".") for _, _, _, purpose in rows)
     assert markdown_table().count("\n") == len(rows) + 2
+
+
+NODES = (
+    '[{"api": "http://10.0.0.5:5001", "token": "open sesame"}, {"api": "http://b:5001", "name": "b", "drain": true}]'
+)
+
+
+def test_nodes_have_names_and_secrets_that_nobody_sees() -> None:
+    """A node without a name is called as its address; its token is in no output."""
+    loaded = load(environment={"NOISEFS_IPFS__NODES": NODES}, assignments=["ipfs.gc_windows=01:30-05:00, 22:00-24:00"])
+    first, second = loaded.config.ipfs.nodes
+    assert (first.known_as, second.known_as, second.drain) == ("10.0.0.5:5001", "b", True)
+    assert loaded.config.ipfs.gc_windows == ("01:30-05:00", "22:00-24:00")
+    assert "sesame" not in as_toml(loaded) + str(as_json(loaded))
+    assert load(environment={"NOISEFS_IPFS__NODES": NODES, "NOISEFS_STORE__DURABILITY": "replicated:2"}).config
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ('ipfs.nodes=[{"api": "http://a:1"}, {"api": "http://a:1"}]', "two nodes are called 'a:1'"),
+        ('ipfs.nodes=[{"api": "http://a:1", "user": "me"}]', "a user with a password"),
+        ('ipfs.nodes=[{"api": "http://a:1", "token": "t", "token_file": "f"}]', "a token, a token_file"),
+        ('ipfs.nodes=[{"api": "a:1"}]', "scheme http"),
+        ('ipfs.nodes=[{"api": "http://a:1", "kind": "cluster"}]', "a cluster needs it"),
+        ('ipfs.nodes=[{"api": "http://a:1", "name": "two words"}]', "pattern"),
+        ("ipfs.gc_windows=5-6", "HH:MM-HH:MM"),
+        ("ipfs.copies=17", "less than or equal to 16"),
+        ("store.durability=ipfs", "needs nodes"),
+        ("store.durability=twice", "replicated:n"),
+        ('buckets=[{"name": "safe", "owner": "admin", "durability": "replicated:3"}]', "of safe needs nodes"),
+    ],
+)
+def test_bad_nodes_and_classes_are_refused(assignment: str, told: str) -> None:
+    """Each with what is allowed."""
+    with pytest.raises(BadConfiguration, match=re.escape(told)):
+        load(environment={}, assignments=[assignment])
