@@ -89,7 +89,7 @@ async def test_only_the_right_password_lets_us_in(peers: list[ClusterPeer]) -> N
 
 
 async def test_copies_of_a_dead_peer_do_not_count_and_come_back_elsewhere(
-    node: ClusterNode, peers: list[ClusterPeer], tmp_path: Path
+    node: ClusterNode, peers: list[ClusterPeer]
 ) -> None:
     packs = [bundle(f"pack {n}", count=5) for n in range(4)]
     for pack in packs:
