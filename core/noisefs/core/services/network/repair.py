@@ -216,10 +216,7 @@ class Repair:
         return await self._commits.run(partial(self._let_go, task.key, row, going, wanted))
 
     def _surplus(self, key: bytes, row: Copies, wanted: int) -> set[str]:
-        """Names whose copies are not needed. A node that is down is not among them, nor one address of one that stays.
-
-        Of a cluster all copies go or none.
-        """
+        """Names whose copies are not needed: all on nodes to be emptied, and of a cluster all copies or none."""
         counted = self._nodes.counted(row.nodes)
         if len(counted) < wanted:
             return set()
@@ -230,7 +227,7 @@ class Repair:
         for name in sorted(going):
             if len([one for one in counted if one not in going]) < wanted:
                 going.discard(name)
-        return going | {name for name in row.nodes if self._nodes.is_draining(name) and self._nodes.is_ready(name)}
+        return going | set(filter(self._nodes.is_draining, row.nodes))
 
     def _let_go(self, key: bytes, row: Copies, going: set[str], wanted: int, tx: Writing) -> bool:
         if copies_of(tx, key) != row:

@@ -303,6 +303,22 @@ async def test_a_drained_node_ends_empty_and_packs_never_have_fewer_copies() -> 
         assert not world.nodes["b"].pinned
 
 
+async def test_a_node_that_is_drained_while_it_is_down_is_told_later() -> None:
+    async with upkeep(*three(), settings=TWO) as world:
+        await uploaded(world, 4)
+        world.nodes["b"].down = True
+        await world.restart(NetworkSettings(copies=2, draining=frozenset({"b"})))
+        await world.settle(3)
+        assert all("b" not in (world.row(pack_id) or Copies(RootId(b""))).nodes for pack_id in world.sealed())
+        assert world.unpins()
+
+        world.nodes["b"].down = False
+        await world.settle(2)
+
+        world.check(2)
+        assert not world.nodes["b"].pinned
+
+
 async def test_draining_waits_where_there_is_no_other_place() -> None:
     async with upkeep(ShakyNode("a"), ShakyNode("b"), settings=TWO) as world:
         packs = await uploaded(world, 2)
