@@ -31,7 +31,7 @@ def audit_space(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json
 def audit_tuples(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
     """Whether every run of cells leans on somebody else's block, and every data block serves two tuples.
 
-    Reads the manifests of all sealed packs. Ends with 6 where a promise is broken.
+    Reads the manifests of all sealed packs, of those on nodes only from there. Ends with 6 where a promise is broken.
     """
     _check(answer(data, config, "audit.tuples", {}, as_json=as_json, doing="reading manifests"))
 

@@ -16,7 +16,15 @@ from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, BlockId, PackId, RootId
 from noisefs.core.domain.records import Copies, decode
 from noisefs.core.domain.root import NONCE_BYTES, Root, RootKind, RootMeta, RootSealer, root_id
-from noisefs.core.errors import BlockUnavailable, FileNotInStore, NodeUnavailable, PackDamaged, RootDamaged
+from noisefs.core.errors import (
+    BlockUnavailable,
+    CapacityExceeded,
+    FileNotInStore,
+    NodeUnavailable,
+    PackDamaged,
+    RootDamaged,
+    StorageFailed,
+)
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.files import FileStore
@@ -191,13 +199,27 @@ class RootFiles:
         return await self._opened_root(pack_id, raw)
 
     async def _from_nodes(self, pack_id: PackId, copies: Copies) -> tuple[bytes, Root] | None:
-        for node in self._nodes.readable((*copies.nodes, *copies.asked)):
-            raw = await fetch_root(node, copies.root, self._nodes)
-            found = None if raw is None else await self._opened_root(pack_id, raw)
-            if found is not None:
-                await self._workers.run(Lane.BACKGROUND, self._write, pack_id, found[0])
-                return found
+        # All at once: a root is small, and one that hangs must not keep the others' answer from who reads.
+        nodes = self._nodes.readable((*copies.nodes, *copies.asked))
+        asking = [asyncio.create_task(fetch_root(node, copies.root, self._nodes)) for node in nodes]
+        try:
+            for answer in asyncio.as_completed(asking):
+                raw = await answer
+                found = None if raw is None else await self._opened_root(pack_id, raw)
+                if found is not None:
+                    await self._keep_copy(pack_id, found[0])
+                    return found
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
         return None
+
+    async def _keep_copy(self, pack_id: PackId, raw: bytes) -> None:
+        try:
+            await self._workers.run(Lane.DISK, self._write, pack_id, raw)
+        except (CapacityExceeded, StorageFailed) as exc:  # whoever reads has it all the same
+            log.warning("root.not_kept", extra={"pack": pack_id.hex(), "cause": str(exc)})
 
     async def _opened_root(self, pack_id: PackId, raw: bytes) -> tuple[bytes, Root] | None:
         try:

@@ -256,3 +256,16 @@ async def test_after_close_reads_fail_at_once() -> None:
         await net.fetcher.close()
         with pytest.raises(BlockUnavailable):
             await reading
+
+
+async def test_a_hanging_node_does_not_keep_the_root_from_readers() -> None:
+    data = content(2 * S)
+    async with networked_store("hangs", "answers", timeout_s=30.0) as net:
+        extents = await put_body(net.store, data)
+        (pack_id,) = await net.upload("hangs", "answers")
+        net.take_away()
+        net.root_files.files.clear()
+        net.roots.forget(pack_id)
+        net.shelves["hangs"].hangs = True
+        async with asyncio.timeout(15):
+            assert await get_body(net.store, extents) == data

@@ -24,7 +24,8 @@ async def audit_space(target: Administered, _: NoParameters) -> object:
 
 async def audit_tuples(target: Administered, _: NoParameters) -> object:
     """Whether the masks are what is promised."""
-    audit = await target.store.workers.run(Lane.BACKGROUND, target.store.auditor.tuples)
+    lane = Lane.NETWORK if target.store.packs.reaches_network else Lane.BACKGROUND
+    audit = await target.store.workers.run(lane, target.store.auditor.tuples)
     broken = audit.unreadable or audit.runs_alone or audit.pairs_used_twice
     alone = audit.strategy == "chain" and audit.data_blocks_in_one_tuple
     return {"clean": not (broken or alone)} | msgspec.to_builtins(audit)
