@@ -31,6 +31,8 @@ _CANCEL_S: Final = 0.1
 """What a request that outlasted the drain gets to end, before it is cancelled."""
 _SMALL_BYTES: Final = 1 << 14
 """A request with a longer body takes the long way."""
+LATE_S: Final = 0.05
+"""How long the rest of a small body is waited for, before the request takes the long way, which has its own limits."""
 _FAULT: Final = 500
 _HEADERS_TOO_LARGE: Final = 431
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -51,12 +53,14 @@ class _Connection(RequestHandler):
     on while a request that was begun waits.
     """
 
-    __slots__ = ("begun", "malformed", "peer", "shortly")
+    __slots__ = ("begun", "late", "malformed", "peer", "shortly")
 
     malformed: Malformed
     shortly: ShortWay | None
     begun: bool
     """Whether a request that took the short way waits for its answer."""
+    late: asyncio.TimerHandle | None
+    """Set while the first request waits for the rest of a small body; ends the patience with it."""
     peer: str
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,7 +72,7 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse what came. The task that answers is woken unless a lone request was answered here."""
         waiter = self._waiter
-        if self.shortly is None or waiter is None or waiter.done() or (self._messages and not self.begun):
+        if self.shortly is None or waiter is None or waiter.done() or (self._messages and not self._holds_back):
             super().data_received(data)  # a request is under way, or waits
             return
         self._waiter = None  # so that the task sleeps on until we had a look
@@ -76,8 +80,34 @@ class _Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = waiter
-        if self._messages and not self.begun and not self._is_answered() and not waiter.done():
-            waiter.set_result(None)
+        if self._messages and not self.begun and not self._comes_late() and not self._is_answered():
+            self._wake()
+
+    @property
+    def _holds_back(self) -> bool:
+        return self.begun or self.late is not None
+
+    def _wake(self) -> None:
+        """Let the connection's task have the first request."""
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _comes_late(self) -> bool:
+        """Whether to wait for the rest of the first request's body: many clients send it right behind the head."""
+        message, payload = self._messages[0]
+        if self.late is not None:
+            if not payload.is_eof():
+                return True
+            self.late.cancel()
+            self.late = None
+        elif not payload.is_eof() and isinstance(message, RawRequestMessage) and _may_come_late(message):
+            self.late = self._loop.call_later(LATE_S, self._comes_too_late)
+            return True
+        return False
+
+    def _comes_too_late(self) -> None:
+        self.late = None
+        self._wake()
 
     def _is_answered(self) -> bool:
         """Whether the first request took the short way."""
@@ -124,8 +154,7 @@ class _Connection(RequestHandler):
             self._messages.appendleft((message, self._again(body)))
         else:
             self._send(transport, answered)
-        if self._messages and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def _again(self, body: bytes) -> StreamReader:
         """A body as it was before it was read."""
@@ -148,7 +177,7 @@ class _Connection(RequestHandler):
     @property
     def is_busy(self) -> bool:
         """Whether a request is under way."""
-        return bool(self._request_in_progress or self.begun)
+        return bool(self._request_in_progress or self._holds_back)
 
     def handle_error(
         self,
@@ -169,6 +198,13 @@ class _Connection(RequestHandler):
         response = self.malformed(status, HTTPStatus(status).phrase)
         response.force_close()
         return response
+
+
+def _may_come_late(message: RawRequestMessage) -> bool:
+    """Whether a request's body is small, and the client does not wait for an invitation to send it."""
+    headers = message.headers
+    length = headers.get("Content-Length", "")
+    return message.method == "PUT" and length.isdigit() and int(length) <= _SMALL_BYTES and "Expect" not in headers
 
 
 class BoundedServer(web.Server):
@@ -201,6 +237,7 @@ class BoundedServer(web.Server):
         connection.malformed = self._malformed
         connection.shortly = self._shortly
         connection.begun = False
+        connection.late = None
         return connection
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:

@@ -12,6 +12,7 @@ from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.core.errors import ConfigError
+from noisefs.gateway import server as serving
 from noisefs.gateway.config.load import load
 from noisefs.gateway.config.schema import Config, LimitsConfig
 from noisefs.gateway.config.values import Address
@@ -158,6 +159,8 @@ class Slowly:
     def __init__(self) -> None:
         self.begun: list[tuple[str, bytes, Callable[[Answered | None], None]]] = []
         self.came = asyncio.Event()
+        self.long = asyncio.Event()
+        """Set when a request took the long way."""
 
     def begin(
         self, message: RawRequestMessage, body: bytes, _peer: str, done: Callable[[Answered | None], None]
@@ -169,6 +172,13 @@ class Slowly:
         self.came.set()
         return True
 
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The long way: tells what came."""
+        self.long.set()
+        if "Expect" in request.headers:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return web.Response(text=f"long {request.path} {(await request.read()).decode()}")
+
     async def next(self) -> tuple[str, bytes, Callable[[Answered | None], None]]:
         """What was begun, oldest first."""
         while not self.begun:
@@ -177,16 +187,11 @@ class Slowly:
         return self.begun.pop(0)
 
 
-async def told(request: web.BaseRequest) -> web.StreamResponse:
-    """What came the long way."""
-    return web.Response(text=f"long {request.path} {(await request.read()).decode()}")
-
-
 @asynccontextmanager
 async def slow_server() -> AsyncIterator[tuple[Slowly, BoundedServer, Address]]:
     """A server whose short way waits."""
     way = Slowly()
-    server = BoundedServer(told, LimitsConfig(), plainly, ShortWay(lambda _message, _peer: None, way.begin))
+    server = BoundedServer(way.answer, LimitsConfig(), plainly, ShortWay(lambda _message, _peer: None, way.begin))
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     sock = bind("s3.listen", LOOPBACK)
@@ -246,8 +251,33 @@ async def test_what_cannot_be_begun_or_fails_takes_the_long_way_with_its_body() 
         await writer.drain()
         async with ClientSession() as session:
             await (await session.get(f"http://{address}/other")).text()
-        writer.write(body)
-        assert b"long /late body3" in await reader.readuntil(b"body3")
+        writer.write(body[:2])
+        async with ClientSession() as session:
+            await (await session.get(f"http://{address}/other")).text()
+        writer.write(body[2:])
+        path, whole, done = await way.next()
+        assert (path, whole) == ("/late", b"body3")
+        done(SHORT)
+        await reader.readuntil(b"short")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_body_that_does_not_come_is_waited_for_by_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has a limit of its own; so has a client that waits for an invitation."""
+    async with slow_server() as (way, _server, address):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"PUT /asks HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
+        writer.write(b"ab")
+        assert b"long /asks ab" in await reader.readuntil(b"ab")
+        monkeypatch.setattr(serving, "LATE_S", 0.0)
+        way.long.clear()
+        writer.write(b"PUT /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        await way.long.wait()
+        writer.write(b"b")
+        assert b"long /slow ab" in await reader.readuntil(b"ab")
+        assert not way.begun
         writer.close()
         await writer.wait_closed()
 
