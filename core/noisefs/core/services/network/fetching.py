@@ -43,6 +43,9 @@ PAUSES_S: Final = (0.0, 0.25, 1.0)
 STRANGER_PATIENCE_S: Final = 2.0
 """Nodes that no row names as holders may find a block in their swarm: they are asked when the holders take so long."""
 
+LOOK_AGAIN_S: Final = 2.0
+"""After a block could not be had, the nodes are asked how they are, at most so often."""
+
 ROTTEN_KEPT: Final = 4096
 """Damaged blocks of nodes that are kept in mind."""
 
@@ -120,6 +123,7 @@ class Fetcher:
         self._flights: dict[BlockId, _Flight] = {}
         self._rotten: LRUCache[tuple[str, BlockId], None] = LRUCache(ROTTEN_KEPT)
         """Blocks that a node answered wrongly for: it is asked last for them, as it may have been mended."""
+        self._look_from_s = 0.0
         self._closed = False
 
     async def fetch(self, places: Iterable[Place]) -> dict[Place, bytes]:
@@ -291,18 +295,26 @@ class Fetcher:
                     search.given_up.add(name)
                 source.latency.took(max(self._clock.monotonic_s() - began_s, source.latency.mean_s))
                 self._telemetry.count(Counter.NODE_READS, 1, (name, "failed"))
-                log.info("block.not_fetched", extra={"node": name, "cause": str(exc)})
-                self._nodes.wake.set()
+                log.debug("block.not_fetched", extra={"node": name, "cause": str(exc)})
+                self._have_looked()
                 return None
             source.latency.took(self._clock.monotonic_s() - began_s)
         if await self._workers.run(Lane.CPU, compute_block_id, block) != search.block_id:
             search.given_up.add(name)
-            self._rotten[name, search.block_id] = None
+            if (name, search.block_id) not in self._rotten:
+                self._rotten[name, search.block_id] = None
+                log.warning("node.wrong_bytes", extra={"node": name, "bytes": len(block)})
             self._telemetry.count(Counter.NODE_READS, 1, (name, "damaged"))
-            log.warning("node.wrong_bytes", extra={"node": name, "bytes": len(block)})
             return None
         self._telemetry.count(Counter.NODE_READS, 1, (name, "ok"))
         return block
+
+    def _have_looked(self) -> None:
+        """Have the nodes asked how they are, but not for each of many blocks."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._look_from_s:
+            self._look_from_s = now_s + LOOK_AGAIN_S
+            self._nodes.wake.set()
 
 
 def _holders(tx: Reading, wanted: list[Place]) -> dict[PackId, tuple[str, ...]]:
