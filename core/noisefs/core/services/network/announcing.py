@@ -17,7 +17,7 @@ from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.network.files import file_rows
 from noisefs.core.services.network.heads import head_rows, put_head_row
-from noisefs.core.services.network.restoring import commit
+from noisefs.core.services.network.replaying import commit
 
 
 def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head, chain: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ Cost: the snapshot's files, one list of pins a node, and one block for each root
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -19,13 +19,10 @@ from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import ID_BYTES, PackId, RootId
 from noisefs.core.domain.keyspace import file_copies_key
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import in_order, open_records
 from noisefs.core.domain.records import Copies, decode
 from noisefs.core.domain.root import Root, RootKind, RootMeta
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import (
-    NewerFormat,
     NodeUnavailable,
     RootDamaged,
     SnapshotDamaged,
@@ -36,10 +33,10 @@ from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.maintenance.rows import walk
+from noisefs.core.services.network.replaying import Replayer, commit
 from noisefs.core.services.network.retrieving import Retriever
 from noisefs.core.services.packs.copies import keep, set_copies
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
-from noisefs.core.services.snapshots.mark import MARK_KEY
 from noisefs.core.services.snapshots.reading import rows
 from noisefs.core.services.snapshots.restoring import RestoreReport, restore
 
@@ -111,12 +108,9 @@ class IndexFromNodes:
         files |= await self._fetch_more(roots, warnings)
         restored = await self.workers.run(Lane.BACKGROUND, self._restore, index)
         newest_us = restored.chain[-1].created_us if restored.chain else 0
-        logs = [root for root in roots.values() if root.meta.kind == RootKind.LOG]
-        applied = await self._apply_logs(index, restored.upto, logs, warnings)
+        replayer = Replayer(self.head, self.keys, self.geometry, self.retriever, self.workers)
+        applied = await replayer.run(index, restored.upto, list(roots.values()), warnings)
         reached = applied[-1].log_number if applied else restored.upto
-        behind = max((root.meta.log_number for root in logs if root.meta.epoch == self.head.epoch.counter), default=0)
-        if behind > reached:
-            warnings.append(f"log records of commits {reached + 1} to {behind} do not follow: one before them is gone")
         found = Found(restored, reached, len(applied), max([newest_us, *(meta.created_us for meta in applied)]))
         found.warnings = warnings
         found.interims = [root for root in roots.values() if root.meta.kind == RootKind.INTERIM]
@@ -217,36 +211,6 @@ class IndexFromNodes:
             raise SnapshotNotFound("newest")
         return restore(index, self.snapshots, self.logs, self.keys.store_id, self.head.keyring.snapshot_keys)
 
-    # ------------------------------------------------------------------ log records
-
-    async def _apply_logs(self, index: Index, upto: int, logs: Sequence[Root], warnings: list[str]) -> list[RootMeta]:
-        """Apply what follows the snapshot without a gap; which files these were."""
-        by_number = {(root.meta.log_first, root.meta.log_number): root for root in logs}
-        keys = {key.key_id: key for key in self.head.keyring.snapshot_keys}
-        applied: list[RootMeta] = []
-        for meta in in_order((root.meta for root in by_number.values()), upto, self.head.epoch.counter):
-            root = by_number[meta.log_first, meta.log_number]
-            try:
-                blocks = await self.retriever.blocks(root.links)
-                records = await self.workers.run(
-                    Lane.BACKGROUND,
-                    open_records,
-                    blocks,
-                    meta,
-                    store_id=self.keys.store_id,
-                    store_key=self.keys.store_key,
-                    keys=keys,
-                    block_bytes=self.geometry.block_bytes,
-                )
-            except (NodeUnavailable, RootDamaged) as exc:
-                warnings.append(f"log records {meta.log_first} to {meta.log_number} cannot be read: {exc}")
-                break
-            await self.workers.run(Lane.BACKGROUND, commit, index, partial(_apply, records))
-            applied.append(meta)
-        numbers = [root.meta.log_number for root in logs]
-        await self.workers.run(Lane.BACKGROUND, _settle, index, max(numbers, default=0))
-        return applied
-
     # ------------------------------------------------------------------ where everything lies
 
     def _place(
@@ -301,40 +265,8 @@ def _info_of(meta: RootMeta) -> SnapshotInfo | None:
     return parse(StoredFile(meta.name, meta.size_bytes))
 
 
-def _apply(records: Sequence[Record], tx: Writing) -> None:
-    for record in records:
-        for name, pairs in record.tables:
-            table = _table(name)
-            for key, value in pairs:
-                if value is None:
-                    tx.delete(table, key)
-                else:
-                    tx.put(table, key, value)
-
-
-def _table(name: str) -> Table:
-    try:
-        return Table(name)
-    except ValueError as exc:
-        raise NewerFormat(f"a log record has rows of a table {name!r}: this program knows none") from exc
-
-
-def _settle(index: Index, highest: int) -> None:
-    """No increment is ever based on what was before, and no commit number comes twice."""
-    commit(index, lambda tx: tx.delete(Table.META, MARK_KEY))
-    index.forget_changes(index.sequence())
-    index.skip_to(highest)
-
-
 def _put_copies(rows_by_key: Sequence[tuple[bytes, Copies]], tx: Writing) -> None:
     for key, row in rows_by_key:
         set_copies(tx, key, row)
         for name in row.nodes:
             keep(tx, name, row.root)
-
-
-def commit(index: Index, work: Callable[[Writing], object]) -> None:
-    """Commit to an index nobody serves. Raises what the work or the commit raised."""
-    (outcome,) = index.transact([work])
-    if outcome.error is not None:
-        raise outcome.error

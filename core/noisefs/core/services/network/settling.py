@@ -24,7 +24,8 @@ from noisefs.core.services.maintenance.reconcile import Reconciler, ReconcileRep
 from noisefs.core.services.network.fetching import Fetcher
 from noisefs.core.services.network.packs import NetworkPacks
 from noisefs.core.services.network.reads import ReadTimes
-from noisefs.core.services.network.restoring import Found, commit
+from noisefs.core.services.network.replaying import commit
+from noisefs.core.services.network.restoring import Found
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import live_of, pack_rows, placements
 from noisefs.core.services.packs.rows import drop_rows, unplace

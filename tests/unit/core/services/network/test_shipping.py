@@ -476,10 +476,23 @@ async def test_log_records_behind_the_snapshot_are_applied_up_to_the_first_gap()
     await put_records(gateway, node, upto + 1, upto + 3, {b"two": b"2"})
     await put_records(gateway, node, upto + 2, upto + 4, {b"two": b"2", b"three": b"3"})
     await put_records(gateway, node, upto + 7, upto + 8, {b"lost": b"4"})
+    heads = dict(node.kept_heads[KEYS.store_id])
     back, found, warnings = await restored(nodes)
     assert back.objects().keys() == {b"one", b"two", b"three"}
     assert (found.reached, found.log_files) == (upto + 4, 2)
     assert any(f"{upto + 5} to {upto + 8}" in warning for warning in warnings)
     assert back.index.sequence() >= upto + 8
+    # One that cannot be read is gone round, where others overlap it.
+    nodes[0].kept_heads[KEYS.store_id] = heads
+    sealer = RootSealer(KEYS.store_id, KEYS.store_key)
+    (first,) = (
+        opened
+        for root in node.pinned
+        if (opened := sealer.open(node.blocks[root])).meta.log_number == upto + 4 and opened.meta.kind == RootKind.LOG
+    )
+    node.damaged = set(first.links)
+    back, found, warnings = await restored(nodes, seed=3)
+    assert back.objects().keys() == {b"one", b"two"}
+    assert any("cannot be read" in warning for warning in warnings)
     again, found, _warnings = await restored(nodes, seed=4)
     assert again.objects().keys() == {b"one"}, "records of another epoch are another course of history"
