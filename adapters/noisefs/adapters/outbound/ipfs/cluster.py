@@ -32,9 +32,11 @@ LAST_LOOK_S: Final = 2.0
 
 _PINNED: Final = "pinned"
 _ELSEWHERE: Final = "remote"
-_ORDERED: Final = "ordered"
-"""Our word: an order reaches its peer a moment after it was taken, and until then that peer says it is not meant."""
-_UNDER_WAY: Final = (_ORDERED, "pinning", "pin_queued", "queued", "unpinned", "unexpectedly_unpinned", "undefined")
+_UNDER_WAY: Final = (
+    *(_ELSEWHERE, "unpinned", "undefined"),  # an order reaches its peer a moment after it was taken
+    *("pinning", "pin_queued", "queued", "unexpectedly_unpinned"),
+)
+"""What a chosen peer says while there is hope."""
 _UNKNOWN: Final = ("unpinned", "undefined", "cluster_error")
 _TOO_FEW_PEERS: Final = ("not enough peers", "need at least")
 _NOT_THERE: Final = ("not found", "not part of", "uncommitted to state")
@@ -138,24 +140,26 @@ class ClusterNode(Node):
         A new order that comes to nothing is withdrawn: Kubo would go on searching, and hold up collections of garbage.
         """
         before = (await self._statuses([root]))[root]
-        if await self._order(root, copies, copies) is None:
-            await self._order(root, 1, copies)
-        pinned = await self._wait_for_copies(root, copies)
+        allocated = await self._order(root, copies, copies)
+        if allocated is None:
+            allocated = await self._order(root, 1, copies) or []
+        pinned = await self._wait_for_copies(root, allocated)
         if not pinned:
-            if all(status in _UNKNOWN for status in before):
+            if all(status in _UNKNOWN for status in before.values()):
                 await self._unpin(root)
             raise NodeUnavailable(self._name, "pins/order", "no peer has pinned it in time")
         return pinned
 
-    async def _wait_for_copies(self, root: RootId, copies: int) -> int:
-        """How many there are in the end."""
+    async def _wait_for_copies(self, root: RootId, allocated: Sequence[str]) -> int:
+        """How many of the peers that were chosen have it in the end."""
         look_s, pinned = FIRST_LOOK_S, 0
         try:
             async with asyncio.timeout(self._limits.fetch_s), asyncio.timeout(self._limits.links_s) as stall:
                 while True:
-                    statuses = (await self._statuses([root]))[root]
+                    peers = (await self._statuses([root]))[root]
+                    statuses = [peers.get(peer, _ELSEWHERE) for peer in allocated]
                     before, pinned = pinned, statuses.count(_PINNED)
-                    if pinned >= copies or not any(status in _UNDER_WAY for status in statuses):
+                    if not any(status in _UNDER_WAY for status in statuses):
                         return pinned
                     if pinned > before:
                         stall.reschedule(asyncio.get_running_loop().time() + self._limits.links_s)
@@ -164,11 +168,17 @@ class ClusterNode(Node):
         except TimeoutError:
             return pinned
 
-    async def _order(self, root: RootId, least: int, most: int) -> bytes | None:
-        """Ask for copies; ``None`` if the cluster has too few peers."""
+    async def _order(self, root: RootId, least: int, most: int) -> list[str] | None:
+        """Ask for copies; the chosen peers, or ``None`` if the cluster has too few."""
+        doing = "pins/order"
         path = f"/pins/ipfs/{id_text(root)}?replication-min={least}&replication-max={most}"
-        unless = _TOO_FEW_PEERS if least > 1 else ()
-        return await self._rest.whole("POST", path, "pins/order", unless=unless)
+        raw = await self._rest.whole("POST", path, doing, unless=_TOO_FEW_PEERS if least > 1 else ())
+        if raw is None:
+            return None
+        allocated = self._object(raw, doing).get("allocations")
+        if not isinstance(allocated, list) or not allocated:
+            raise NodeUnavailable(self._name, doing, "it does not tell which peers it has chosen")
+        return [str(peer) for peer in allocated]
 
     async def copies(self, roots: Sequence[RootId]) -> dict[RootId, int]:
         """One request for each 40."""
@@ -176,23 +186,19 @@ class ClusterNode(Node):
         wanted = list(dict.fromkeys(roots))
         for start in range(0, len(wanted), ASK_BATCH):
             statuses = await self._statuses(wanted[start : start + ASK_BATCH])
-            found |= {root: which.count(_PINNED) for root, which in statuses.items()}
+            found |= {root: list(peers.values()).count(_PINNED) for root, peers in statuses.items()}
         return {root: found[root] for root in wanted}
 
-    async def _statuses(self, roots: Sequence[RootId]) -> dict[RootId, list[str]]:
-        """What the peers say of each root."""
+    async def _statuses(self, roots: Sequence[RootId]) -> dict[RootId, dict[str, str]]:
+        """What each peer says of each root."""
         doing = "pins/status"
         path = f"/pins?cids={','.join(id_text(root) for root in roots)}"
-        found: dict[RootId, list[str]] = {}
+        found: dict[RootId, dict[str, str]] = {}
         async for row in self._rest.rows(path, doing, method="GET", begin_s=self._limits.answer_s):
             root, peers = parse_root_id(str(row.get("cid", ""))), row.get("peer_map")
             if root is None or not isinstance(peers, dict):
                 raise NodeUnavailable(self._name, doing, "a row of another kind")
-            listed = row.get("allocations")
-            allocated = listed if isinstance(listed, list) else []
-            found[root] = [
-                _status(peer, allocated=name in allocated) for name, peer in peers.items() if isinstance(peer, dict)
-            ]
+            found[root] = {name: str(peer.get("status")) for name, peer in peers.items() if isinstance(peer, dict)}
         if not set(roots) <= set(found):
             raise NodeUnavailable(self._name, doing, f"it told about {len(found)} of {len(roots)} roots")
         return found
@@ -209,7 +215,7 @@ class ClusterNode(Node):
                 yield root
 
     async def unpin(self, roots: Sequence[RootId]) -> None:
-        """One request for each."""
+        """One request for each. Its peers let go a moment later."""
         await few_at_once(dict.fromkeys(roots), self._unpin)
 
     async def _unpin(self, root: RootId) -> None:
@@ -265,7 +271,9 @@ class ClusterNode(Node):
             return None
 
     async def _ask(self, path: str, doing: str, wait_s: float, *, method: str = "GET") -> Json:
-        raw = await self._rest.whole(method, path, doing, wait_s=wait_s)
+        return self._object(await self._rest.whole(method, path, doing, wait_s=wait_s), doing)
+
+    def _object(self, raw: bytes | None, doing: str) -> Json:
         try:
             answer = json.loads(raw or b"")
         except ValueError as exc:
@@ -273,11 +281,6 @@ class ClusterNode(Node):
         if not isinstance(answer, dict):
             raise NodeUnavailable(self._name, doing, "the answer is no object")
         return cast(Json, answer)
-
-
-def _status(peer: Mapping[str, object], *, allocated: bool) -> str:
-    status = str(peer.get("status"))
-    return _ORDERED if allocated and status == _ELSEWHERE else status
 
 
 def _parts(value: object) -> list[Json]:
