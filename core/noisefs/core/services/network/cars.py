@@ -25,6 +25,9 @@ BATCH: Final = 8
 FETCHED_AT_ONCE: Final = 32
 """Blocks asked of a holder at one time: more are not quicker (measured with Kubo)."""
 
+FETCHED_BYTES: Final = 8 << 20
+"""What these take at most: streams keep three batches in memory."""
+
 FETCH_TIMEOUT_S: Final = 30.0
 
 Fill = Callable[[int, list[memoryview]], Awaitable[None]]
@@ -134,7 +137,7 @@ def stream_from_node(
         if not await workers.run(Lane.BACKGROUND, _put, blocks, names, places):
             raise NodeUnavailable(holder.name, "reading a block", "the bytes are not those of that name")
 
-    return Stream(raw, links, block_bytes, FETCHED_AT_ONCE, fill)
+    return Stream(raw, links, block_bytes, max(1, min(FETCHED_AT_ONCE, FETCHED_BYTES // block_bytes)), fill)
 
 
 def _put(blocks: list[bytes], names: tuple[BlockId, ...], places: list[memoryview]) -> bool:

@@ -188,10 +188,6 @@ class Nodes:
         """Held while something is put on this node, let go of, or collected there: one at a time."""
         return self._known[name].changing
 
-    def in_change(self) -> list[str]:
-        """Nodes on which something is being changed."""
-        return [name for name, known in self._known.items() if known.changing.locked()]
-
     # ------------------------------------------------------------------ what happens to them
 
     def failed(self, name: str, cause: NodeUnavailable) -> None:

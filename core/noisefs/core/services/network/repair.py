@@ -80,11 +80,16 @@ class Repair:
         self._copier = copier
         self._patience = patience
         self._at_once = at_once
+        self._busy = asyncio.Lock()
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
 
     async def run(self) -> Repaired:
-        """One step: what has the fewest copies first, several at once, for a while."""
+        """One step: what has the fewest copies first, several at once, for a while. One step at a time."""
+        async with self._busy:
+            return await self._run()
+
+    async def _run(self) -> Repaired:
         if self.news.is_set():
             self.news.clear()
             self._patience.forgive()

@@ -88,11 +88,16 @@ class Uploads:
         self._at_once = at_once
         self.ahead = ahead
         """May be set before the first run."""
+        self._busy = asyncio.Lock()
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
 
     async def run(self) -> Uploaded:
-        """One step: upload what waits and is not left alone, several at once."""
+        """One step: upload what waits and is not left alone, several packs at once. One step at a time."""
+        async with self._busy:
+            return await self._run()
+
+    async def _run(self) -> Uploaded:
         if self.news.is_set():
             self.news.clear()
             self._patience.forgive()
