@@ -104,7 +104,8 @@ class Gateway:
 
     async def boot(self) -> "Gateway":
         """Begin, also after a crash: with another instance id."""
-        workers, telemetry = InlineWorkers(), MemoryTelemetry()
+        workers = InlineWorkers()
+        self.telemetry = telemetry = MemoryTelemetry()
         self.keeper.writer = InstanceId(self.entropy.secret(ID_BYTES))
         self.commits = CommitQueue(self.index, workers, telemetry)
         self.nodes = Nodes(self.network, clock=self.clock, entropy=self.entropy, telemetry=telemetry)
@@ -143,7 +144,7 @@ class Gateway:
             on_superseded=self._superseded,
         )
         self.flushed = 0
-        self.shipping = SnapshotShipping(self.taken, self.files, self.heads, self._flush)
+        self.shipping = SnapshotShipping(self.taken, self.files, self.heads, self._flush, telemetry)
         return self
 
     def _superseded(self, error: StoreSuperseded) -> None:

@@ -87,7 +87,7 @@ class Machine:
             workers=store.workers,
             on_superseded=lambda error: store.commits.supersede(str(error)),
         )
-        self.shipping = SnapshotShipping(self.snapshots, files, self.heads, self.flush)
+        self.shipping = SnapshotShipping(self.snapshots, files, self.heads, self.flush, world.telemetry)
         return self
 
     async def flush(self, *, patient: bool = True) -> None:

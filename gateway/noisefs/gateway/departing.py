@@ -35,7 +35,8 @@ def shipping_over(ground: Ground, networked: Networked, store: Store, snapshots:
         geometry=ground.head.geometry,
         copies=networked.ipfs.copies,
     )
-    return SnapshotShipping(snapshots, files, networked.heads, partial(flush, store, networked.network))
+    bring = partial(flush, store, networked.network)
+    return SnapshotShipping(snapshots, files, networked.heads, bring, ground.telemetry)
 
 
 async def flush(store: Store, network: Network, *, patient: bool) -> None:

@@ -63,7 +63,11 @@ class Gauge(_Metric):
     )
     PACKS = ("noisefs_packs", "Packs by state", ("state",))
     STORED_BYTES = ("noisefs_stored_bytes", "Bytes of all pack files, open ones as long as they are", ())
-    LIVE_BYTES = ("noisefs_live_bytes", "Bytes of cells and slices in packs that something refers to, tags included", ())
+    LIVE_BYTES = (
+        "noisefs_live_bytes",
+        "Bytes of cells and slices in packs that something refers to, tags included",
+        (),
+    )
     OPEN_UPLOADS = ("noisefs_open_uploads", "Multipart uploads that are open", ())
     OPEN_REQUESTS = ("noisefs_open_requests", "Requests under way", ("protocol",))
     FREE_BYTES = ("noisefs_free_bytes", "Bytes that may still be written before the reserve", ())
@@ -76,6 +80,11 @@ class Gauge(_Metric):
     UNDER_REPLICATED = (
         "noisefs_under_replicated_packs",
         "Packs and files with fewer copies on nodes than they shall have",
+        (),
+    )
+    SNAPSHOT_ON_NODES = (
+        "noisefs_snapshot_on_nodes_timestamp_seconds",
+        "When the newest snapshot was begun that a head on a node names: what came later may be lost with this machine",
         (),
     )
     UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))

@@ -11,6 +11,7 @@ import logging
 from typing import Protocol
 
 from noisefs.core.errors import NoisefsError, StoreSuperseded
+from noisefs.core.ports.telemetry import Gauge, Telemetry
 from noisefs.core.services.network.files import NodeFiles
 from noisefs.core.services.network.heads import Heads
 from noisefs.core.services.snapshots.catalog import SnapshotInfo
@@ -29,8 +30,11 @@ class Flush(Protocol):
 class SnapshotShipping:
     """Takes snapshots and brings them onto nodes. Task-safe; belongs to one event loop."""
 
-    def __init__(self, snapshots: Snapshots, files: NodeFiles, heads: Heads, flush: Flush) -> None:
+    def __init__(
+        self, snapshots: Snapshots, files: NodeFiles, heads: Heads, flush: Flush, telemetry: Telemetry
+    ) -> None:
         """Nothing happens by itself."""
+        self._telemetry = telemetry
         self._snapshots = snapshots
         self._files = files
         self._heads = heads
@@ -83,5 +87,7 @@ class SnapshotShipping:
                 log.warning("snapshot.not_placed", extra={"snapshots": len(newest)})
                 return False
             published = await self._heads.publish(placed)
+            if published:
+                self._telemetry.gauge(Gauge.SNAPSHOT_ON_NODES, placed.chain[-1].created_us / 1e6)
             await self._files.expire(await self._heads.tidy())
             return published and placed.chain[-1].upto == newest[-1].upto

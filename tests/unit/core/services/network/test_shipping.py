@@ -19,6 +19,7 @@ from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, links_of, r
 from noisefs.core.errors import InvalidArgument, StoreNotFound, StoreSuperseded, WrongRootKey
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Car
+from noisefs.core.ports.telemetry import Gauge
 from noisefs.core.services.network.heads import head_rows
 from noisefs.core.services.network.survey import find_store, survey
 from noisefs.core.services.snapshots.service import SnapshotSettings
@@ -137,8 +138,10 @@ async def test_without_any_node_a_snapshot_stays_here_and_goes_later() -> None:
     assert not names_on(node)
     node.down = False
     await gateway.heal()
-    _info, shipped = await gateway.shipping.create()
+    assert gateway.telemetry.gauged(Gauge.SNAPSHOT_ON_NODES) is None
+    info, shipped = await gateway.shipping.create()
     assert shipped
+    assert gateway.telemetry.gauged(Gauge.SNAPSHOT_ON_NODES) == info.created_us / 1e6
     assert gateway.flushed == 1
     assert names_on(node)
 
