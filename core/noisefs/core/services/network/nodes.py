@@ -45,7 +45,10 @@ class _Known:
     """Takes nothing new: its garbage is being collected."""
     sent_bytes: int = 0
     sent_blocks: int = 0
-    """Put there since it last said how much room it has."""
+    """Put there since the start..."""
+    told_bytes: int = 0
+    told_blocks: int = 0
+    """...and of this, what it knew of when it last said how much room it has."""
 
 
 class Nodes:
@@ -231,9 +234,8 @@ class Nodes:
         if state.public and state.usable and not self._public:
             state = replace(state, usable=False, reason=_REFUSED_PUBLIC)
         before = known.state
-        # What was sent while it answered may be counted or not: count it twice rather than not at all.
-        known.sent_bytes -= sent_bytes
-        known.sent_blocks -= sent_blocks
+        # What was sent while it answered may be in its figures or not: count it twice rather than not at all.
+        known.told_bytes, known.told_blocks = sent_bytes, sent_blocks
         known.state = state
         if state.usable:
             known.down_since_s = self._clock.monotonic_s()
@@ -254,8 +256,9 @@ class Nodes:
         if state is None:
             return False
         free_bytes, free_inodes = state.free_bytes, state.free_inodes
-        return (free_bytes is None or free_bytes - known.sent_bytes - size_bytes >= self._min_free_bytes) and (
-            free_inodes is None or free_inodes - known.sent_blocks - blocks >= self._min_free_inodes
+        unseen_bytes, unseen_blocks = known.sent_bytes - known.told_bytes, known.sent_blocks - known.told_blocks
+        return (free_bytes is None or free_bytes - unseen_bytes - size_bytes >= self._min_free_bytes) and (
+            free_inodes is None or free_inodes - unseen_blocks - blocks >= self._min_free_inodes
         )
 
     def _place(self, known: _Known) -> Place:

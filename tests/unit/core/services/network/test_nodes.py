@@ -127,3 +127,17 @@ async def test_copies_of_a_cluster_count_each() -> None:
     await world.nodes.look()
 
     assert world.nodes.counted(["cluster", "a", "cluster"]) == ["cluster", "a", "cluster"]
+
+
+async def test_room_is_counted_once_however_many_look_at_the_same_time() -> None:
+    node = MemoryNode("a")
+    node.free_bytes = 100
+    world = World(node)
+    await world.nodes.look()
+    world.nodes.worked("a", size_bytes=60, blocks=1)
+    assert not world.nodes.places(50, 1)
+
+    await asyncio.gather(world.nodes.look(), world.nodes.look())
+
+    assert world.nodes.places(100, 1)
+    assert not world.nodes.places(101, 1)
