@@ -148,8 +148,8 @@ class Scrubber:
         except NoisefsError as exc:
             if self.index.read(lambda tx: tx.get(Table.BODIES, body_id)) is None:
                 return True
-            elsewhere = isinstance(exc, BlockUnavailable) and reach is Reach.DISK
-            if elsewhere and self.index.read(partial(_is_away, PackId(exc.pack_id))):
+            missing = exc.pack_id if isinstance(exc, BlockUnavailable) and reach is Reach.DISK else None
+            if missing is not None and self.index.read(partial(_is_away, PackId(missing))):
                 return None
             if isinstance(exc, IntegrityError):
                 self.telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("segment",))
