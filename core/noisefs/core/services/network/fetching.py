@@ -205,17 +205,20 @@ class Fetcher:
     # ------------------------------------------------------------------ one block
 
     async def _search(self, search: _Search) -> bytes:
-        """The block, from whoever gives it first."""
-        async with asyncio.timeout(self.timeout_s):
-            for pause_s in PAUSES_S:
-                if pause_s:
-                    await self._clock.sleep(pause_s)
-                holders, strangers = self._ranked(search)
-                if not holders and not strangers:
-                    break
+        """The block, from whoever gives it first. Without a bound of its own: who waits has one, and ends it."""
+        for pause_s in PAUSES_S:
+            if pause_s:
+                await self._clock.sleep(pause_s)
+            holders, strangers = self._ranked(search)
+            if not holders and not strangers:
+                break
+            if len(holders) + len(strangers) == 1:
+                (source,) = holders or strangers
+                block = await self._ask_alone(search, source)
+            else:
                 block = await self._race(search, holders, strangers)
-                if block is not None:
-                    return block
+            if block is not None:
+                return block
         raise BlockUnavailable(*search.place)
 
     def _ranked(self, search: _Search) -> tuple[list[_Source], list[_Source]]:
@@ -224,8 +227,11 @@ class Fetcher:
         Holders that were down when they were last looked at come last: they may be back.
         """
         held = self._sorted(self._nodes.readable(search.holders), search)
-        down = [node for name in search.holders if (node := self._nodes.get(name)) and self._may_be_back(name)]
-        held += [source for source in self._sorted(down, search) if source not in held]
+        if len(held) < len(search.holders):
+            down = [node for name in search.holders if (node := self._nodes.get(name)) and self._may_be_back(name)]
+            held += [source for source in self._sorted(down, search) if source not in held]
+        if len(held) == len(self._sources):
+            return held, []
         return held, [source for source in self._sorted(self._nodes.readable(), search) if source not in held]
 
     def _may_be_back(self, name: str) -> bool:
@@ -234,12 +240,21 @@ class Fetcher:
 
     def _sorted(self, nodes: Sequence[Node], search: _Search) -> list[_Source]:
         fit = [self._sources[node.name] for node in nodes if node.name not in search.given_up]
+        if len(fit) < 2:
+            return fit
 
         def order(source: _Source) -> tuple[bool, bool, float]:
             name = source.node.name
             return (name, search.block_id) in self._rotten, not self._nodes.is_ready(name), source.expected_s
 
         return sorted(fit, key=order)
+
+    async def _ask_alone(self, search: _Search, source: _Source) -> bytes | None:
+        source.busy += 1
+        try:
+            return await self._ask(search, _Attempt(source))
+        finally:
+            source.busy -= 1
 
     async def _race(self, search: _Search, holders: list[_Source], strangers: list[_Source]) -> bytes | None:
         """Ask one after another: the next one when the last one asked failed, or takes longer than it should."""
