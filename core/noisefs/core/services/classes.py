@@ -23,6 +23,10 @@ class DurabilityClasses(ABC):
         """
 
     @abstractmethod
+    async def is_within_reach(self, durability: str) -> bool:
+        """Whether enough nodes answer for this class now: who moves bytes on its own account waits for better days."""
+
+    @abstractmethod
     async def confirm(self, demands: Collection[str], sequence: int) -> None:
         """Return when the commit of this number has the highest of these classes.
 

@@ -147,6 +147,8 @@ class Cleaner:
             wanted = [p for p in candidates if over or everything or p.state == PackState.POISONED]
             late = not everything and self._clock.monotonic_s() - begun > STEP_S
             self._pace(packs, rows)
+            if wanted and not await self._writer.can_settle():
+                wanted = []  # what is appended while nodes are missing would be appended in vain
             if wanted and not late:
                 choice = await self._choose(wanted, rows)
                 open_to.discard(choice.pack_id)

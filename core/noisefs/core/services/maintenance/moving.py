@@ -24,7 +24,15 @@ from noisefs.core.domain.records import Body, BodyState, Pack, PackState, Run, S
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import open_directory
 from noisefs.core.domain.store_keys import StoreKeys
-from noisefs.core.errors import CapacityExceeded, CommitConflict, IntegrityError, NotFound, PackPoisoned, Unavailable
+from noisefs.core.errors import (
+    CapacityExceeded,
+    CommitConflict,
+    IntegrityError,
+    NodeUnavailable,
+    NotFound,
+    PackPoisoned,
+    Unavailable,
+)
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
@@ -220,7 +228,7 @@ class Mover:
             for where, staging in list(placed):
                 try:
                     await self.writer.settle(staging)
-                except PackPoisoned as exc:
+                except (PackPoisoned, NodeUnavailable) as exc:
                     self._left_behind(where, exc, moved)
                     placed.remove((where, staging))
             outcomes = await self.commits.run(partial(_rename, placed, self.instance_id)) if placed else []
@@ -263,7 +271,7 @@ class Mover:
     def _left_behind(self, where: _Where, exc: Exception, moved: Moved) -> None:
         self.writer.turn()
         moved.left += 1
-        moved.damaged += not isinstance(exc, PackPoisoned)
+        moved.damaged += not isinstance(exc, PackPoisoned | NodeUnavailable)
         log.error("clean.cannot_move", extra={"pack": where.run.pack_id.hex(), "cause": str(exc)})
 
     def _seal_cells(
@@ -306,7 +314,7 @@ class Mover:
                 ready = len(waiting)
             try:
                 await self._move_slices(waiting[:ready], moved)
-            except (PackPoisoned, CommitConflict) as exc:
+            except (PackPoisoned, CommitConflict, NodeUnavailable) as exc:
                 moved.left += ready
                 log.error("clean.cannot_move", extra={"pack": pack_id.hex(), "cause": str(exc)})
             del waiting[:ready]

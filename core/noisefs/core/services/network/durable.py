@@ -75,6 +75,12 @@ class Durable(DurabilityClasses):
             if await self._confirmer.place(pack_id, blocks, copies, whole):
                 return
 
+    async def is_within_reach(self, durability: str) -> bool:
+        """By what nodes said last."""
+        copies = await self.copies_of(durability)
+        places = self._nodes.places(0, 0) if copies else []
+        return sum(one.copies_at_most for one in places) >= copies
+
     # ------------------------------------------------------------------ behind it
 
     async def confirm(self, demands: Collection[str], sequence: int) -> None:

@@ -52,6 +52,10 @@ class Settling:
         elif wanted != HIGHEST:
             raise NodeUnavailable("none", f"confirming a write of class {wanted}", _NO_NODES)
 
+    async def can_settle(self) -> bool:
+        """Whether enough nodes answer now for the class that every body gets here."""
+        return self._classes is None or await self._classes.is_within_reach(self._always or LOCAL)
+
     async def _settle_here(self, filling: Filling) -> None:
         wanted = filling.pack.blocks if not (filling.sealed or filling.poisoned) else 0
         while True:

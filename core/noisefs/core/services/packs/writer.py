@@ -202,6 +202,10 @@ class PackWriter:
         """
         await self._settling.settle(pack_id, self._fillings.get(pack_id), durability)
 
+    async def can_settle(self) -> bool:
+        """Whether enough nodes answer now for the class that every body gets here."""
+        return await self._settling.can_settle()
+
     async def _sync(self, filling: Filling) -> None:
         filling.synced = await self._on_pack(filling, filling.sync)
 
