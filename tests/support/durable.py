@@ -1,6 +1,7 @@
 """A store whose writes wait for nodes in memory, and what a restore would find there."""
 
 import asyncio
+import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +14,9 @@ from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.keyring import SnapshotKey
 from noisefs.core.domain.log_records import in_order, open_records
 from noisefs.core.domain.root import Root, RootKind, RootSealer
+from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.nodes import Car
 from noisefs.core.services.network.cars import Limiter
 from noisefs.core.services.network.confirming import Confirmer, ConfirmingSettings
 from noisefs.core.services.network.durable import Durable
@@ -51,6 +54,27 @@ def rows_of(index: Index) -> Rows:
     return index.read(collect)
 
 
+class FlakyNode(MemoryNode):
+    """Now and then a call fails, before it did anything or after it did all."""
+
+    rng: random.Random | None = None
+    """Set: from then on."""
+
+    async def import_car(self, car: Car, *, copies: int = 1) -> int:
+        """Import, or fail, or both."""
+        confirmed = await super().import_car(car, copies=copies)
+        self._fail("import")
+        return confirmed
+
+    async def _answer(self, call: str, wait_s: float | None = None, *, counted: bool = True) -> None:
+        self._fail(call)
+        await super()._answer(call, wait_s, counted=counted)
+
+    def _fail(self, call: str) -> None:
+        if self.rng is not None and self.rng.random() < 0.05:
+            raise NodeUnavailable(self.name, call, "the connection broke")
+
+
 @dataclass
 class Snapshot:
     """What a snapshot on nodes would hold."""
@@ -66,7 +90,7 @@ class DurableLab:
         """Nodes by name, all up. Snapshots are kept aside: every node is taken to hold the newest."""
         self.parts = MemoryParts(seed=seed)
         self.clock = self.parts.clock
-        self.nodes = {name: MemoryNode(name, clock=self.clock) for name in names}
+        self.nodes = {name: FlakyNode(name, clock=self.clock) for name in names}
         self.sealer = RootSealer(KEYS.store_id, KEYS.store_key)
         self.settings = settings or ConfirmingSettings()
         self.snapshots: list[Snapshot] = []

@@ -76,7 +76,7 @@ def classes_over(
         sealer=network.roots.sealer,
         limiter=network.limiter,
         epoch=lambda: ground.head.epoch.counter,
-        footing=partial(_footing, ground, network, store),
+        footing=partial(_footing, ground, network, store.index),
         renew=shipping.run,
         settings=_settings(ground.config.ipfs),
     )
@@ -92,9 +92,16 @@ def classes_over(
     return Classes(confirmer, log)
 
 
-async def _footing(ground: Ground, network: Network, store: Store, copies: int) -> Footing | None:
+async def restorable(ground: Ground, network: Network, index: Index) -> int:
+    """The commit that a restore from these nodes reaches by its snapshot alone, some of them lost; 0: there is none."""
+    copies = min(ground.config.ipfs.copies, len(ground.config.ipfs.nodes))
+    footing = await _footing(ground, network, index, copies)
+    return 0 if footing is None else footing.number
+
+
+async def _footing(ground: Ground, network: Network, index: Index, copies: int) -> Footing | None:
     keys = HeadSnapshotKeys(ground.head_file)
-    heads, files = await ground.workers.run(Lane.DISK, store.index.read, placed)
+    heads, files = await ground.workers.run(Lane.DISK, index.read, placed)
     return find_footing(
         heads,
         files,

@@ -33,7 +33,7 @@ from noisefs.core.services.network.reads import ReadTimes
 from noisefs.core.services.network.service import Network, NetworkSettings
 from noisefs.core.services.store import PackNews, Store
 from noisefs.gateway.config.schema import IpfsConfig, NodeDeclaration
-from noisefs.gateway.durable import confirmer_over
+from noisefs.gateway.durable import confirmer_over, restorable
 from noisefs.gateway.ground import Ground
 from noisefs.gateway.rootkey import first_line
 
@@ -199,6 +199,7 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
         epoch=lambda: ground.head.epoch.counter,
         owns=lambda: heads.owns(),  # noqa: PLW0108 - it is made below
         covered=lambda: heads.covered(),  # noqa: PLW0108 - as above
+        restorable=lambda: restorable(ground, network, index),
     )
     confirmer = confirmer_over(ground, network, index, commits)
     network.take_over_from(confirmer)

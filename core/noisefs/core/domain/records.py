@@ -363,6 +363,8 @@ class Unpin(Record, frozen=True, array_like=True):
     since_us: int
     key: bytes = b""
     """Of its row in ``COPIES``, where others shall still hold it: if they lose it before, it is not let go of."""
+    number: int = 0
+    """The commit that needs it no more: until a snapshot on nodes covers it, a restore would still need it."""
 
 
 class PlacedHead(Record, frozen=True, array_like=True):

@@ -139,6 +139,7 @@ class Network:
         epoch: Callable[[], int] = lambda: 0,
         owns: Callable[[], Awaitable[bool]] | None = None,
         covered: Callable[[], Awaitable[int]] | None = None,
+        restorable: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         """Wire everything; nobody is asked before the jobs run.
 
@@ -150,6 +151,7 @@ class Network:
             owns: Whether no other gateway took this store over; asked before anything is let go of or collected.
                 ``None``: nobody can.
             covered: The last commit that a snapshot on nodes reaches. ``None``: there are no snapshots on nodes.
+            restorable: The commit that the newest snapshot on nodes reaches; ``None`` as above.
         """
         self.settings = settings
         self._clock = clock
@@ -227,7 +229,13 @@ class Network:
         )
         alone = owns if owns is not None else _nobody_can
         self.unpins = Unpins(
-            index=index, commits=commits, workers=workers, telemetry=telemetry, nodes=self.nodes, owns=alone
+            index=index,
+            commits=commits,
+            workers=workers,
+            telemetry=telemetry,
+            nodes=self.nodes,
+            owns=alone,
+            restorable=restorable,
         )
         self.strays = Strays(
             index=index,
@@ -272,10 +280,6 @@ class Network:
         self.unpins.wake.set()
 
     # ------------------------------------------------------------------ running
-
-    async def start(self) -> None:
-        """Let every node be looked at now; does not wait for an answer."""
-        self.nodes.wake.set()
 
     def jobs(self) -> list[Job]:
         """What keeps packs on nodes. Each group waits for nodes of its own, and for none of the others."""

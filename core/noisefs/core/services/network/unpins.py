@@ -2,7 +2,8 @@
 
 Promise: a root that a node has to let go of is remembered until it has, over restarts and for as long as the node is
 down; only the operator's word makes it forgotten (:meth:`Unpins.forget_node`). Nothing is let go of that a row still
-wants on that node, nor a surplus copy that the others have lost meanwhile, and nothing while another gateway may have
+wants on that node, nor a surplus copy that the others have lost meanwhile, nor what a restore from nodes would still
+need, because no snapshot there covers the commit that needs it no more; and nothing while another gateway may have
 taken the store over.
 """
 
@@ -46,14 +47,21 @@ class Unpins:
         telemetry: Telemetry,
         nodes: Nodes,
         owns: Callable[[], Awaitable[bool]],
+        restorable: Callable[[], Awaitable[int]] | None,
     ) -> None:
-        """``owns``: whether no other gateway took the store over."""
+        """Tell nobody before :meth:`run`.
+
+        Args:
+            owns: Whether no other gateway took the store over.
+            restorable: The commit that the newest snapshot on nodes reaches; ``None``: there are no snapshots.
+        """
         self._index = index
         self._commits = commits
         self._workers = workers
         self._telemetry = telemetry
         self._nodes = nodes
         self._owns = owns
+        self._restorable = restorable
         self.wake = asyncio.Event()
 
     async def run(self) -> int:
@@ -95,6 +103,7 @@ class Unpins:
     async def _empty(self, node: Node) -> int:
         done = 0
         after: RootId | None = None
+        covered = None if self._restorable is None else await self._restorable()
         while True:
             # Whoever puts something there holds this lock too: what is wanted again is not on the list by then.
             async with self._nodes.changing(node.name):
@@ -103,14 +112,16 @@ class Unpins:
                 )
                 if not waiting or not await self._owns():
                     return done
-                roots = await self._commits.run(partial(self._still_to_go, node.name, waiting))
+                free = [one for one in waiting if covered is None or one.number <= covered]
+                roots = await self._commits.run(partial(self._still_to_go, node.name, free)) if free else []
                 try:
                     if roots:
                         await node.unpin(roots)
                 except NodeUnavailable as exc:
                     self._nodes.failed(node.name, exc)
                     return done
-                await self._commits.run(partial(_gone, node.name, roots))
+                if roots:
+                    await self._commits.run(partial(_gone, node.name, roots))
             self._telemetry.count(Counter.UNPINNED, len(roots), (node.name,))
             done += len(roots)
             after = waiting[-1].root

@@ -19,11 +19,15 @@ INTERIMS_OF_A_PACK: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A root that a node has still to let go of. ``still``: key of its row, where others shall go on holding it."""
+    """A root that a node has still to let go of.
+
+    ``still``: key of its row, where others shall go on holding it; ``number``: the commit that needs it no more.
+    """
 
     root: RootId
     since_us: int
     still: bytes
+    number: int
 
 
 def copies_of(tx: Reading, key: bytes) -> Copies | None:
@@ -46,12 +50,13 @@ def set_copies(tx: Writing, key: bytes, row: Copies) -> None:
 def let_go(tx: Writing, names: Iterable[str], root: RootId, now_us: int, *, still: bytes = b"") -> None:
     """Note that these nodes have to let go of a root.
 
-    ``still``: key of its row, where others shall go on holding it.
+    ``still``: key of its row, where others shall go on holding it: then no restore needs these.
     """
+    number = 0 if still else tx.sequence
     for name in names:
         key = unpin_key(name, root)
         if still == b"" or tx.get(Table.UNPINS, key) is None:
-            tx.put(Table.UNPINS, key, encode(Unpin(now_us, still)))
+            tx.put(Table.UNPINS, key, encode(Unpin(now_us, still, number)))
 
 
 def keep(tx: Writing, name: str, root: RootId) -> None:
@@ -69,7 +74,7 @@ def waiting_of(tx: Reading, name: str, limit: int, after: RootId | None = None) 
     start = unpin_key(name, RootId(b"")) if after is None else unpin_key(name, after) + b"\0"
     rows = tx.scan(Table.UNPINS, start, prefix_end(unpin_key(name, RootId(b""))), limit)
     return [
-        Waiting(RootId(key[-ROOT_BYTES:]), unpin.since_us, unpin.key)
+        Waiting(RootId(key[-ROOT_BYTES:]), unpin.since_us, unpin.key, unpin.number)
         for key, unpin in ((key, decode(Unpin, raw)) for key, raw in rows)
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -11,10 +12,18 @@ import pytest
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.masking import Chain, strategy_named
 from noisefs.core.domain.requests import Attributes, Principal
-from noisefs.core.errors import InvalidArgument, NodeUnavailable, NoisefsError, ObjectNotFound, OutcomeUnknown
+from noisefs.core.errors import (
+    InvalidArgument,
+    NodeUnavailable,
+    NoisefsError,
+    ObjectNotFound,
+    OutcomeUnknown,
+    StoreSuperseded,
+)
 from noisefs.core.ports.index import Table
 from noisefs.core.services.network.confirming import Confirmer
 from noisefs.core.services.network.log import NetworkLog
+from noisefs.core.services.packs.copies import waiting_of
 from noisefs.core.services.store import Store
 from tests.support.durable import DurableLab, driven
 from tests.support.stores import administrator, joined, memory_store, pieces
@@ -48,13 +57,17 @@ class Shop:
         await self.lab.known.look()
         await self.do(self.lab.store.start(background=False))
 
-    async def crash(self, *, power: bool) -> None:
+    async def crash(self, *, power: bool, during: "asyncio.Future[None] | None" = None) -> None:
         """The process is gone (and with the power what was not synced), and another one begins."""
+        self.lab.store.commits.supersede("the process is gone")
         await self.lab.confirmer.close()
         await self.lab.log.close()
         if power:
             self.lab.parts.packs.crash()
         self.lab.orphan()
+        if during is not None:
+            during.cancel()
+            await asyncio.wait([during])
         self.lab.boot()
         await self.start()
 
@@ -245,7 +258,8 @@ async def play(seed: int) -> None:
     """Random requests, failing nodes, crashes; then and at the end: all that was answered is on nodes, byte by byte."""
     rng = random.Random(seed)
     shop = await Shop.open("a", "b", "c", seed=seed)
-    store = shop.lab.store
+    for node in shop.lab.nodes.values():
+        node.rng = rng
     sure: dict[str, bytes | None] = {}
     maybe: dict[str, set[bytes | None]] = {}
 
@@ -254,13 +268,31 @@ async def play(seed: int) -> None:
             await work()
         except OutcomeUnknown:
             maybe.setdefault(key, set()).add(value)
-        except NodeUnavailable:
+        except (NodeUnavailable, StoreSuperseded):
             pass
         else:
             sure[key] = value
             maybe.pop(key, None)
 
+    async def cut_off(key: str, value: bytes) -> None:
+        """Crash somewhere in the middle of a PUT."""
+        put = asyncio.ensure_future(attempt(key, value, lambda: shop.put("there", key, value)))
+        for _ in range(rng.randrange(600)):
+            await asyncio.sleep(0)
+        if not put.done():
+            maybe.setdefault(key, set()).add(value)
+            await shop.crash(power=rng.random() < 0.5, during=put)
+
     async def check() -> None:
+        covered = shop.lab.snapshots[-1].number if shop.lab.snapshots else 0
+        for node in shop.lab.nodes.values():  # whatever may go goes at once
+            for one in shop.lab.parts.index.read(partial(waiting_of, name=node.name, limit=999)):
+                if one.number <= covered:
+                    node.pinned.pop(one.root, None)
+            node.rng, flaky = None, node.rng
+            down, node.down = node.down, False
+            await node.collect_garbage()
+            node.rng, node.down = flaky, down
         reader = await shop.restored()
         for key in sure.keys() | maybe.keys():
             got = await reader.get("there", key)
@@ -269,7 +301,7 @@ async def play(seed: int) -> None:
     for _ in range(14):
         store = shop.lab.store
         key = rng.choice("xyz")
-        match rng.randrange(9):
+        match rng.randrange(11):
             case 0:
                 node = shop.lab.nodes[rng.choice("abc")]
                 node.down = not node.down
@@ -277,7 +309,7 @@ async def play(seed: int) -> None:
             case 1:
                 await shop.crash(power=rng.random() < 0.5)
             case 2:
-                with contextlib.suppress(NodeUnavailable):
+                with contextlib.suppress(NodeUnavailable, StoreSuperseded):
                     await shop.do(store.packer.run(flush=True))
             case 3:
                 await store.writer.seal()
@@ -291,6 +323,8 @@ async def play(seed: int) -> None:
                 await shop.put("here", key, data)
                 copy = store.objects.copy(shop.who, "here", key, "there", key)
                 await attempt(key, data, lambda: shop.do(copy))  # noqa: B023
+            case 7 | 8:
+                await cut_off(key, rng.randbytes(rng.choice(SIZES)))
             case _:
                 data = rng.randbytes(rng.choice(SIZES))
                 await attempt(key, data, lambda: shop.put("there", key, data))  # noqa: B023
