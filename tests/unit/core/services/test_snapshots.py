@@ -230,6 +230,17 @@ async def test_a_snapshot_forgets_the_changes_it_holds(lab: Lab, running: tuple[
     assert [change.sequence for change in lab.index.changes(0, 100)] == [info.upto + 1]
 
 
+async def test_changes_since_the_snapshot_before_stay_known(lab: Lab, running: tuple[CommitQueue, Snapshots]) -> None:
+    """Whoever brings them onto nodes may not have all of them there yet."""
+    commits, snapshots = running
+    await commits.run(put(b"a", b"1"))
+    before = await snapshots.create()
+    await commits.run(put(b"b", b"1"))
+    info = await snapshots.create()
+    assert info.after == before.upto
+    assert [change.sequence for change in lab.index.changes(0, 100)][0] == before.upto + 1
+
+
 # ---------------------------------------------------------------- failure
 
 

@@ -163,7 +163,7 @@ class Snapshots:
             mark = Mark(info.name)
 
             await self._commits.run(partial(write_mark, mark=mark))
-            await self._workers.run(Lane.BACKGROUND, self._tidy, info)
+            await self._workers.run(Lane.BACKGROUND, self._tidy, info, base)
             return info
 
     def _base(self, now_us: int, full: bool | None) -> SnapshotInfo | None:
@@ -208,12 +208,15 @@ class Snapshots:
         log.info("snapshot.taken", extra={"snapshot": name, "size_bytes": size})
         return SnapshotInfo(name, key.key_id, after, upto, now_us, size)
 
-    def _tidy(self, info: SnapshotInfo) -> None:
-        """On a lane: let go of what the new snapshot holds."""
-        first = next((change.sequence for change in self._index.changes(0, 1)), info.upto + 1)
-        for number in range(first + _FORGET_STEP, info.upto, _FORGET_STEP):
+    def _tidy(self, info: SnapshotInfo, base: SnapshotInfo | None) -> None:
+        """On a lane: let go of what the new snapshot holds. What was changed since its ``base`` stays known until the
+        next one: whoever brings changes onto nodes may not have all of them there yet.
+        """
+        forgotten = info.upto if base is None else base.upto
+        first = next((change.sequence for change in self._index.changes(0, 1)), forgotten + 1)
+        for number in range(first + _FORGET_STEP, forgotten, _FORGET_STEP):
             self._index.forget_changes(number)
-        self._index.forget_changes(info.upto)
+        self._index.forget_changes(forgotten)
         self._redo.drop_covered(info.upto)
 
     def _check_open(self) -> None:
