@@ -13,7 +13,7 @@ from tests.simulation.play import CRASH_POINTS, CRASHES, OPERATIONS, play
 
 SEEDS = int(os.environ.get("NOISEFS_TEST_SEEDS", "200"))
 SEEDS_A_TEST = 5
-TRIES = 40
+TRIES = 100
 """A planted bug must be found within so many histories."""
 
 
