@@ -19,6 +19,7 @@ from noisefs.core.ports.disk import Disk, atomic_write
 
 FORMAT: Final = 1
 _MARK: Final = "noisefs store, format "
+_RESTORE: Final = b"restore\n"
 _IGNORED: Final = frozenset({"lost+found"})
 """What a fresh file system holds."""
 
@@ -170,8 +171,16 @@ class Folder:
         finally:
             os.close(held)
 
-    def begin(self, disk: Disk) -> None:
-        """Mark the folder as unfinished; what an earlier attempt left is removed (none of it was in use)."""
+    @property
+    def holds_half_a_restore(self) -> bool:
+        """Whether a store was to be brought back here, and that was cut off: a new one must not take its place."""
+        return self.unfinished.exists() and self.unfinished.read_bytes() == _RESTORE
+
+    def begin(self, disk: Disk, *, restore: bool = False) -> None:
+        """Mark the folder as unfinished; what an earlier attempt left is removed (none of it was in use).
+
+        ``restore``: a store is brought back, not made.
+        """
         try:
             for leftover in (self.index.parent, self.packs, self.snapshots, self.logs, self.roots):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -179,7 +188,7 @@ class Folder:
                 file.unlink(missing_ok=True)
         except OSError as exc:
             raise ReadOnlyStore(f"the data folder {str(self.path)!r} cannot be written: {exc.strerror}") from exc
-        atomic_write(disk, str(self.unfinished), b"")
+        atomic_write(disk, str(self.unfinished), _RESTORE if restore else b"")
         for folder in (self.index.parent, self.packs, self.snapshots, self.logs, self.locks):
             disk.make_folder(str(folder))
 

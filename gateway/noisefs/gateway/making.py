@@ -48,6 +48,8 @@ async def make_store(folder: Folder, config: Config, telemetry: Telemetry) -> Ma
 async def _make(folder: Folder, config: Config, telemetry: Telemetry) -> Made:
     if folder.state() is State.STORE:
         raise ForeignDirectory(f"there is a store in {str(folder.path)!r} already")
+    if folder.holds_half_a_restore:
+        raise ForeignDirectory(f"a restore into {str(folder.path)!r} was cut off: run it again, or name another folder")
     disk, entropy = LocalDisk(), SystemEntropy()
     geometry = Geometry(config.store.segment_bytes, config.store.strategy)
     folder.begin(disk)

@@ -153,7 +153,7 @@ class _Restoring:
         old = surveyed.head
         keys = StoreKeys(store_id, old.keyring.store_key)
         folder = self._folder
-        folder.begin(self._disk)
+        folder.begin(self._disk, restore=True)
         index = SqliteIndex.open(folder.index, keys.index, create=True, sync=self._config.store.sync)
         self._stack.callback(index.close)
         retriever = Retriever(self._nodes, keys, old.geometry, self._workers)

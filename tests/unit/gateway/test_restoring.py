@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.core.domain.spelled_key import read_spelled_key, spell_key
 from noisefs.core.errors import ForeignDirectory, NodeUnavailable, StoreNotFound, StoreSuperseded, WrongRootKey
+from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder, State
+from noisefs.gateway.making import make_store
 from tests.support.gateways import ROOT_KEY, names_on
 from tests.support.lost_machine import Machine, check_read, restore, restored_store
 from tests.support.upkeep import S, three
@@ -195,6 +198,8 @@ async def test_a_restore_that_no_node_can_be_told_of_is_refused(tmp_path: Path) 
     with pytest.raises(NodeUnavailable, match="new epoch"):
         await restore(tmp_path / "data", nodes)
     assert Folder(tmp_path / "data").state() is State.UNFINISHED
+    with pytest.raises(ForeignDirectory, match="run it again"):
+        await make_store(Folder(tmp_path / "data"), Config(), MemoryTelemetry())
     for node in nodes:
         node.full = False
     await restore(tmp_path / "data", nodes)

@@ -61,7 +61,6 @@ class SnapshotShipping:
 
     async def _take(self, *, full: bool | None = None, patient: bool) -> tuple[SnapshotInfo, bool]:
         info = await self._snapshots.create(full=full)
-        await self._snapshots.expire()
         if info.name != self._flushed:
             try:
                 await self._flush(patient=patient)
@@ -81,6 +80,7 @@ class SnapshotShipping:
         """
         async with self._busy:
             await self._heads.check()
+            await self._snapshots.expire()  # under the lock: nobody reads a file that goes
             newest = await self._snapshots.list()
             placed = await self._files.place()
             if placed is None:
