@@ -238,7 +238,7 @@ async def test_changes_since_the_snapshot_before_stay_known(lab: Lab, running: t
     await commits.run(put(b"b", b"1"))
     info = await snapshots.create()
     assert info.after == before.upto
-    assert [change.sequence for change in lab.index.changes(0, 100)][0] == before.upto + 1
+    assert next(change.sequence for change in lab.index.changes(0, 100)) == before.upto + 1
 
 
 # ---------------------------------------------------------------- failure

@@ -55,6 +55,9 @@ NAMED_AT_ONCE: Final = 16
 SLOWEST_BYTES_PER_S: Final = 1 << 20
 """A node that takes less for longer than the operator's patience is no help to a waiting writer."""
 
+REMEMBERED_PACKS: Final = 64
+"""Packs that are open, or wait for their upload: about 45 KiB each, for the names of their blocks."""
+
 LOOK_AGAIN_S: Final = 0.25
 """While no node can be sent to, whether one can again is looked at so often."""
 
@@ -256,7 +259,14 @@ class Confirmer(Ahead):
         if placing is None:
             strategy = strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
             placing = self._placings[pack_id] = _Placing(pack_id, strategy)
+            self._forget_idle()
         return placing
+
+    def _forget_idle(self) -> None:
+        """Forget the oldest packs: another process may upload what this one fills, and tells nobody here."""
+        for pack_id in list(self._placings)[:-REMEMBERED_PACKS]:
+            if not any(one.task for one in self._placings[pack_id].holders.values()):
+                del self._placings[pack_id]
 
     # ------------------------------------------------------------------ who gets it
 

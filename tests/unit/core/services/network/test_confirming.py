@@ -9,6 +9,7 @@ from noisefs.core.domain.records import Interim, decode
 from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import DiskFull, NodeUnavailable
 from noisefs.core.ports.index import Table
+from noisefs.core.services.network import confirming
 from tests.support.durable import DurableLab, driven
 from tests.support.stores import pieces
 
@@ -188,6 +189,17 @@ async def test_a_forgotten_pack_is_begun_anew(lab: DurableLab) -> None:
     await lab.confirmer.place(pack_id, blocks, 1)
     lab.confirmer.forget(pack_id)
     assert lab.confirmer.held(pack_id) == {}
+
+
+async def test_packs_that_nobody_tells_of_are_forgotten(lab: DurableLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirming, "REMEMBERED_PACKS", 2)
+    packs = []
+    for _ in range(4):
+        pack_id, blocks = await written(lab, 1)
+        await driven(lab.clock, lab.confirmer.place(pack_id, blocks, 1))
+        await lab.store.writer.seal()
+        packs.append(pack_id)
+    assert [bool(lab.confirmer.held(pack_id)) for pack_id in packs] == [False, False, True, True]
 
 
 async def test_closing_fails_who_waits(lab: DurableLab) -> None:
