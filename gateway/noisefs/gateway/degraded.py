@@ -18,7 +18,7 @@ def degraded_of(network: Network) -> Degraded:
                 reason = (
                     "not asked yet" if report.state is None else report.state.reason or "left alone after a failure"
                 )
-                found.append(f"node {report.name}: {reason}")
+                found.append(f"node {report.name}: {reason.removeprefix(f'node {report.name}: ')}")
         lacking = (await network.census.look()).under_replicated
         if lacking:
             found.append(f"{lacking} packs or files have fewer copies on nodes than they shall have")

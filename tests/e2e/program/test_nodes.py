@@ -70,6 +70,17 @@ def put(server: RunningServer, key: str, data: bytes) -> None:
     client.put_object(Bucket="bucket", Key=key, Body=data)
 
 
+def put_until_refused(server: RunningServer, data: bytes) -> tuple[int, Any]:  # Any: as boto3 has it
+    """Store objects called by numbers until one is refused; how many were not, and the answer of that one."""
+    client = s3(server)
+    for number in range(20):
+        try:
+            client.put_object(Bucket="bucket", Key=f"{number}", Body=data)
+        except ClientError as exc:
+            return number, exc.response
+    raise AssertionError("nothing was refused")
+
+
 def get(server: RunningServer, key: str, **fields: str) -> bytes:
     """Read an object."""
     return bytes(s3(server).get_object(Bucket="bucket", Key=key, **fields)["Body"].read())
@@ -172,6 +183,27 @@ def test_packs_leave_the_disk_when_they_take_too_much(tmp_path: Path) -> None:
                 assert get(server, name) == data
             assert server.metrics()['noisefs_block_reads_total{tier="cold"}'] > 0
             assert ask(server, "audit", "orphans")["clean"]
+
+
+def test_packs_that_no_node_takes_slow_writers_down(tmp_path: Path) -> None:
+    """Nothing that is on the disk only is evicted: writers wait, get 503 SlowDown, and go on when the node is back."""
+    data = content(40_000_000)
+    with swarm(tmp_path) as (daemon,):
+        environment = settings([node(daemon, "one")], local_packs_max_bytes="1")  # that is four packs
+        with served(tmp_path, environment) as server:
+            put(server, "before", content(5_000))
+            daemon.stop()
+            stored, answer = put_until_refused(server, data)
+            assert answer["Error"]["Code"] == "SlowDown"
+            assert int(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) > 0
+            assert stored > 3
+            assert get(server, f"{stored - 1}") == data
+            s3(server).delete_object(Bucket="bucket", Key="0")
+            assert server.metrics()["noisefs_packs_evicted_total"] == 0
+            daemon.start()
+            s3(server, retries=20).put_object(Bucket="bucket", Key="after", Body=data)
+            assert get(server, "1") == data
+            assert get(server, "after") == data
 
 
 def test_a_node_killed_or_frozen_leaves_readers_to_the_other_one(tmp_path: Path) -> None:
