@@ -41,6 +41,8 @@ def shipping_over(ground: Ground, networked: Networked, store: Store, snapshots:
 
 async def flush(store: Store, network: Network, *, patient: bool) -> None:
     """Close packs that are open, and upload what nodes lack: a step, or as long as they take something."""
+    if patient:
+        await network.nodes.look()  # one may have come back since it was last asked
     await store.seal()
     while True:
         await network.census.look(fresh=True)
