@@ -1,7 +1,7 @@
 """``noisefs ipfs``."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -50,8 +50,10 @@ def show_nodes(
     """
     if forget is not None:
         answer(data, config, "ipfs.forget", {"name": forget}, as_json=as_json, doing="forgetting the node")
-    else:
-        answer(data, config, "ipfs.nodes", {}, as_json=as_json, doing="asking nodes")
+        return
+    found = run(data, config, "ipfs.nodes", {}, doing="asking nodes")
+    assert isinstance(found, Sequence)
+    output.show(found if as_json else [_short(row) for row in found], as_json=as_json)
 
 
 @ipfs.command("check")
@@ -82,6 +84,16 @@ def repair(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Jso
                 break
     output.show(found, as_json=as_json)
     _end(found)
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, object]:  # Any: as below
+    """What fits a terminal."""
+    said = [text for text in (row["version"], row["reason"].removeprefix(f"node {row['node']}: ")) if text]
+    return {name: row[name] for name in ("node", "state", "zone", "packs", "unpins")} | {
+        "free GiB": None if row["free_bytes"] is None else row["free_bytes"] >> 30,
+        "repo GiB": None if row["repo_bytes"] is None else row["repo_bytes"] >> 30,
+        "says": ", ".join(said),
+    }
 
 
 def _mapping(found: object) -> Mapping[str, Any]:  # Any: numbers and truth values
