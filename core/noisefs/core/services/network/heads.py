@@ -262,8 +262,8 @@ def _foreign(head: Head, own: Head, rows: dict[str, PlacedHead], writers: frozen
         return "the store was restored twice, and this is the other one"
     name = head_name(head)
     known = rows.get(name)
-    if known is not None and known.writer == head.writer:
-        return ""
+    if head == own or (known is not None and known.writer == head.writer):
+        return ""  # the row may be lost (``sync = os``, and a power failure): the head on this disk is synced always
     oldest = min((other for other in rows if other.startswith(f"{own.epoch.counter:016x}-")), default="")
     if known is None and head.writer in writers and name < oldest:
         return ""  # one of ours that we let go of: the node came back from a backup

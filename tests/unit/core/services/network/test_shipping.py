@@ -13,6 +13,7 @@ from noisefs.core.domain.car import car_of
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.keyspace import head_row_key
 from noisefs.core.domain.log_file import Record
 from noisefs.core.domain.log_records import seal_records
 from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, links_of, root_id
@@ -299,6 +300,21 @@ async def test_made_up_and_old_heads_stop_nobody() -> None:
     await gateway.shipping.run()
     assert old[0] not in names_on(node), "what is stale is taken away again"
     assert "00000000000000ff-00000000000000ff" in names_on(node), "what is not ours stays"
+
+
+async def test_a_row_that_a_power_failure_took_is_no_other_gateway() -> None:
+    """With ``sync = os`` the index may lose its last commits; the head on this disk tells."""
+    (node,) = nodes = [MemoryNode()]
+    gateway = await Gateway(nodes).boot()
+    await gateway.write(b"one")
+    await gateway.shipping.run()
+    (name,) = names_on(node)
+    gateway.index.transact([lambda tx: tx.delete(Table.META, head_row_key(name))])
+    await gateway.boot()
+    assert await gateway.heads.owns()
+    await gateway.write(b"two")
+    await gateway.shipping.run()
+    assert len(names_on(node)) == 1
 
 
 async def test_nodes_that_do_not_answer_are_not_waited_for() -> None:
