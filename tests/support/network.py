@@ -1,7 +1,6 @@
 """A store with nodes in memory: packs are put on them by hand, and the nodes do what a test tells them."""
 
 import asyncio
-import threading
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -228,4 +227,3 @@ async def networked_store(
         await net.fetcher.close()
         await net.store.close()
         await asyncio.to_thread(net.workers.close)
-        assert threading.active_count() < 100
