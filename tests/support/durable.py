@@ -145,7 +145,9 @@ class DurableLab:
             log=self.log,
             index=self.parts.index,
             workers=self.store.workers,
+            clock=self.clock,
             copies=1,
+            patience_s=self.settings.patience_s,
         )
         self.store.confirm_with(self.durable)
 

@@ -86,7 +86,9 @@ def classes_over(
         log=log,
         index=store.index,
         workers=ground.workers,
+        clock=ground.clock,
         copies=ground.config.ipfs.copies,
+        patience_s=ground.config.ipfs.confirm_timeout_s,
     )
     store.confirm_with(durable)
     return Classes(confirmer, log)

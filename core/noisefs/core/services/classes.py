@@ -27,6 +27,15 @@ class DurabilityClasses(ABC):
         """Whether enough nodes answer for this class now: who moves bytes on its own account waits for better days."""
 
     @abstractmethod
+    async def reach(self, durability: str) -> None:
+        """Return when enough nodes answer for this class: a write that has nothing to send before its commit asks this,
+        so that it is not done in vain.
+
+        Raises:
+            NodeUnavailable: They do not, for as long as a write waits.
+        """
+
+    @abstractmethod
     async def confirm(self, demands: Collection[str], sequence: int) -> None:
         """Return when the commit of this number has the highest of these classes.
 

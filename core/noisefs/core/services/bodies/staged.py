@@ -47,7 +47,7 @@ class StagedBody:
 
     async def settle(self) -> None:
         """Make the body's cells durable (one shared sync). Call after verification, before the commit."""
-        if self._staging.runs:
+        if self._staging.runs or self._staging.durability != LOCAL:
             await self._writer.settle(self._staging)
 
     def enlist(self, tx: Writing, state: BodyState, *, durability: str = LOCAL) -> tuple[Extent, ...]:

@@ -15,10 +15,11 @@ from noisefs.core.domain.durability import HIGHEST, LOCAL, parse_durability
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.records import Bucket, Pack, PackState, decode
 from noisefs.core.errors import NodeUnavailable, NoisefsError, OutcomeUnknown, PackNotFound
+from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.classes import DurabilityClasses
-from noisefs.core.services.network.confirming import Confirmer
+from noisefs.core.services.network.confirming import LOOK_AGAIN_S, Confirmer
 from noisefs.core.services.network.log import NetworkLog
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.packs.copies import copies_of
@@ -34,15 +35,26 @@ class Durable(DurabilityClasses):
     """Knows what each class asks for, and waits for it. Task-safe; belongs to one event loop."""
 
     def __init__(
-        self, *, nodes: Nodes, confirmer: Confirmer, log: NetworkLog, index: Index, workers: Workers, copies: int
+        self,
+        *,
+        nodes: Nodes,
+        confirmer: Confirmer,
+        log: NetworkLog,
+        index: Index,
+        workers: Workers,
+        clock: Clock,
+        copies: int,
+        patience_s: float,
     ) -> None:
-        """``copies``: of classes that leave it to the store."""
+        """``copies``: of classes that leave it to the store; ``patience_s``: a write waits so long for nodes."""
         self._nodes = nodes
         self._confirmer = confirmer
         self._log = log
         self._index = index
         self._workers = workers
+        self._clock = clock
         self._copies = copies
+        self._patience_s = patience_s
 
     async def copies_of(self, durability: str) -> int:
         """Nodes that have to confirm a write of this class; 0: none."""
@@ -80,6 +92,14 @@ class Durable(DurabilityClasses):
         copies = await self.copies_of(durability)
         places = self._nodes.places(0, 0) if copies else []
         return sum(one.copies_at_most for one in places) >= copies
+
+    async def reach(self, durability: str) -> None:
+        """Look until the operator's patience ends."""
+        until_s = self._clock.monotonic_s() + self._patience_s
+        while not await self.is_within_reach(durability):
+            if self._clock.monotonic_s() >= until_s:
+                raise NodeUnavailable("all", f"a write of class {durability}", "too few nodes answer")
+            await self._clock.sleep(LOOK_AGAIN_S)
 
     # ------------------------------------------------------------------ behind it
 

@@ -52,6 +52,18 @@ class Settling:
         elif wanted != HIGHEST:
             raise NodeUnavailable("none", f"confirming a write of class {wanted}", _NO_NODES)
 
+    async def reach(self, durability: str) -> None:
+        """Return when enough nodes answer for a body of this class that has nothing in packs.
+
+        Raises:
+            NodeUnavailable: They do not.
+        """
+        if durability == LOCAL:
+            return
+        if self._classes is None:
+            raise NodeUnavailable("none", f"confirming a write of class {durability}", _NO_NODES)
+        await self._classes.reach(durability)
+
     async def can_settle(self) -> bool:
         """Whether enough nodes answer now for the class that every body gets here."""
         return self._classes is None or await self._classes.is_within_reach(self._always or LOCAL)

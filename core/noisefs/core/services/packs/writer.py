@@ -191,6 +191,8 @@ class PackWriter:
             PackPoisoned: A write or sync of one of its packs failed: the body is lost and must not be published.
             NodeUnavailable: Too few nodes have confirmed it.
         """
+        if not staging.runs:
+            await self._settling.reach(staging.durability)
         for pack_id in dict.fromkeys(run.pack_id for _segment, run in staging.runs):
             await self.settle_pack(pack_id, staging.durability)
 

@@ -143,6 +143,15 @@ async def test_without_nodes_a_write_says_what_became_of_it(shop: Shop, size: in
     assert seen == (None if size > SEGMENT else bytes(size))
 
 
+async def test_where_nodes_are_known_to_be_down_not_even_a_small_write_is_begun(shop: Shop) -> None:
+    for node in shop.lab.nodes.values():
+        node.down = True
+    await shop.lab.known.look()
+    with pytest.raises(NodeUnavailable):
+        await shop.put("there", "key", b"x")
+    assert await Reader(shop.lab.store, shop.who).get("there", "key") is None
+
+
 async def test_a_delete_outlives_the_gateway(shop: Shop) -> None:
     await shop.put("there", "key", b"x")
     assert await shop.do(shop.lab.store.objects.delete(shop.who, "there", "key"))
