@@ -1,5 +1,6 @@
 """Gateways over nodes in memory: snapshots and heads go there, and another gateway may be restored from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,7 +14,7 @@ from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, decode_head, encode_head
-from noisefs.core.domain.ids import ID_BYTES, InstanceId
+from noisefs.core.domain.ids import ID_BYTES, InstanceId, RootId
 from noisefs.core.domain.keyring import Keyring, SnapshotKey
 from noisefs.core.errors import StoreSuperseded
 from noisefs.core.ports.heads import HeadKeeper, SealedHead
@@ -28,6 +29,7 @@ from noisefs.core.services.network.restoring import Found, IndexFromNodes
 from noisefs.core.services.network.retrieving import Retriever
 from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.network.survey import find_store, survey
+from noisefs.core.services.packs.copies import waiting_of
 from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from tests.support.snapshots import everything
 from tests.support.stores import KEYS
@@ -87,7 +89,7 @@ def first_head(entropy: SeededEntropy) -> SealedHead:
 class Gateway:
     """One machine. What survives a crash is in its fields; what lives is made by :meth:`boot`."""
 
-    network: list[MemoryNode]
+    network: Sequence[MemoryNode]
     seed: int = 1
     copies: int = 1
     settings: SnapshotSettings = field(default_factory=SnapshotSettings)
@@ -170,6 +172,10 @@ class Gateway:
         """What was written."""
         return {key: value for (table, key), value in everything(self.index).items() if table is Table.OBJECTS}
 
+    def unpins(self, node: MemoryNode) -> set[RootId]:
+        """What a node has still to let go of."""
+        return {waiting.root for waiting in self.index.read(lambda tx: waiting_of(tx, node.name, 10_000))}
+
     def files_on_nodes(self) -> dict[str, tuple[str, ...]]:
         """Which nodes hold which file, as rows say."""
         return {name: row.nodes for name, row in self.index.read(file_rows).items()}
@@ -180,7 +186,9 @@ def names_on(node: MemoryNode) -> list[str]:
     return sorted(node.kept_heads.get(KEYS.store_id, {}))
 
 
-async def restored(network: list[MemoryNode], *, seed: int = 2, copies: int = 1) -> tuple[Gateway, Found, list[str]]:
+async def restored(
+    network: Sequence[MemoryNode], *, seed: int = 2, copies: int = 1
+) -> tuple[Gateway, Found, list[str]]:
     """A gateway on another machine, from nodes alone; what it found, and what it was warned of."""
     workers, entropy = InlineWorkers(), SeededEntropy(seed)
     store_id, warnings = await find_store(network, None)

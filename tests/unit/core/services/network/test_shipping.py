@@ -21,6 +21,7 @@ from noisefs.core.errors import InvalidArgument, StoreNotFound, StoreSuperseded,
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Car
 from noisefs.core.ports.telemetry import Gauge
+from noisefs.core.services.network.files import file_rows
 from noisefs.core.services.network.heads import head_rows
 from noisefs.core.services.network.survey import find_store, survey
 from noisefs.core.services.snapshots.service import SnapshotSettings
@@ -92,6 +93,7 @@ async def test_an_expired_set_goes_from_nodes_after_the_head_that_needs_it() -> 
     await gateway.write(b"two")
     await gateway.shipping.run()
     assert old in gateway.files_on_nodes(), "the head on the node that is down still names it"
+    assert [len(names_on(node)) for node in nodes] == [1, 2, 2], "nor does the head go elsewhere before it goes there"
     nodes[0].down = False
     await gateway.heal()
     await gateway.shipping.run()
@@ -166,12 +168,20 @@ class BreakingNode(MemoryNode):
 
     async def put_head(self, store_id: StoreId, name: str, data: bytes) -> None:
         await super().put_head(store_id, name, data)
+        self._after()
+
+    async def import_car(self, car: Car, *, copies: int = 1) -> int:
+        confirmed = await super().import_car(car, copies=copies)
+        self._after()
+        return confirmed
+
+    def _after(self) -> None:
         self.steps += 1
         if self.steps == self.crash_at:
             raise Crash
 
 
-@pytest.mark.parametrize("crash_at", range(1, 14))
+@pytest.mark.parametrize("crash_at", range(1, 18))
 async def test_a_crash_at_any_step_leaves_a_state_to_go_on_from_and_to_restore_from(crash_at: int) -> None:
     """Never two heads under one name, never a head without its snapshot, never an alarm about oneself."""
     node = BreakingNode()
@@ -183,6 +193,9 @@ async def test_a_crash_at_any_step_leaves_a_state_to_go_on_from_and_to_restore_f
         await gateway.write(key)
         with contextlib.suppress(Crash):
             await gateway.shipping.run()
+        rows = gateway.index.read(file_rows).values()
+        known = {row.root for row in rows if node.name in (*row.nodes, *row.asked)}
+        assert node.pinned.keys() <= known | gateway.unpins(node), "what is pinned is in a row that names the node"
         await gateway.boot()
     node.crash_at = -1
     back, found, _warnings = await restored([node])
@@ -193,7 +206,7 @@ async def test_a_crash_at_any_step_leaves_a_state_to_go_on_from_and_to_restore_f
         await gateway.shipping.run()
 
 
-@pytest.mark.parametrize("crash_at", range(1, 14))
+@pytest.mark.parametrize("crash_at", range(1, 18))
 async def test_after_a_crash_at_any_step_the_next_round_brings_all_there(crash_at: int) -> None:
     """With one head, one snapshot that it needs, and all that was written."""
     node = BreakingNode()
