@@ -231,7 +231,7 @@ class Heads:
                 await self._commits.run(partial(_shrink, name, tuple(left)))
                 if not left:
                     del rows[name]
-            for holder, name in sorted(self._stale):
+            for holder, name in sorted(one for one in self._stale if one[1] not in rows):
                 newer = (row for other, row in rows.items() if other > name)
                 if any(row.whole and holder in row.confirmed for row in newer) and await self._drop(holder, name):
                     self._stale.discard((holder, name))
