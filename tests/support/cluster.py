@@ -40,6 +40,7 @@ class ClusterPeer:
             "monitor_ping_interval": "500ms",
             "peer_watch_interval": "500ms",
         }
+        config["consensus"]["crdt"] |= {"rebroadcast_interval": "1s", "repair_interval": "2s"}
         config["api"] = {"restapi": config["api"]["restapi"]}
         config["api"]["restapi"]["http_listen_multiaddress"] = f"/ip4/127.0.0.1/tcp/{self._rest}"
         config["api"]["restapi"]["basic_auth_credentials"] = credentials

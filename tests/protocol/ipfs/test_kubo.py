@@ -259,17 +259,16 @@ async def test_a_stream_that_is_cut_pins_nothing(daemons: list[IpfsDaemon], labe
 
 
 @pytest.mark.parametrize("after", [0, 100, 400, 3000])
-async def test_a_list_that_is_cut_is_an_error(daemons: list[IpfsDaemon], label: str, after: int) -> None:
+async def test_a_list_that_is_cut_is_an_error(
+    nodes: list[KuboNode], daemons: list[IpfsDaemon], label: str, after: int
+) -> None:
+    for number in range(60):
+        await nodes[0].import_car(bundle(f"{label} {number}", count=1, size_bytes=9).car())
     async with Relay(daemons[0].api) as relay:
-        node = KuboNode(relay.url, limits=LIMITS)
-        async with aclosing(_Closing(node)):
-            await asyncio.gather(
-                *(node.import_car(bundle(f"{label} {n}", count=1, size_bytes=9).car()) for n in range(60))
-            )
-            await node.close()
-            relay.cut_down_after = after
+        relay.cut_down_after = after
+        async with aclosing(_Closing(KuboNode(relay.url, limits=LIMITS))) as held:
             with pytest.raises(NodeUnavailable):
-                [root async for root in node.pins()]
+                [root async for root in held.node.pins()]
 
 
 async def test_an_error_in_a_trailer_is_an_error(daemons: list[IpfsDaemon], label: str) -> None:
@@ -440,3 +439,14 @@ def test_no_loop_sends_a_piece_after_it_was_given_up(
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert tuple(runner.run(send())) == pack.blocks
+
+
+async def test_kubo_reads_our_roots_as_we_do(nodes: list[KuboNode], daemons: list[IpfsDaemon], label: str) -> None:
+    """Its dag-cbor is the oracle of ours, canonical form included: the name it gives is the name we gave."""
+    pack = bundle(label, count=30)
+    await nodes[0].import_car(pack.car())
+    told = call(daemons[0], "dag/get", id_text(pack.root))
+    assert isinstance(told, dict)
+    assert told["v"] == 1
+    assert told["b"] == [{"/": id_text(name)} for name in pack.ids]
+    assert call(daemons[0], "refs", id_text(pack.root)) == [{"Ref": id_text(name), "Err": ""} for name in pack.ids]

@@ -78,12 +78,13 @@ class HttpNode:
         self._authorization = credentials.header() if credentials else None
         self._telemetry = telemetry
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Close its connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close its connections; requests after that fail."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
 
     async def whole(
         self,
@@ -219,6 +220,8 @@ class HttpNode:
         headers: Mapping[str, str] | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One exchange. A body that is still on its way when the answer is done is given up, never waited for."""
+        if self._closed:
+            raise NodeUnavailable(self.node, doing, "its connections are closed")
         if self._telemetry is not None:
             self._telemetry.count(Counter.NODE_CALLS, 1, (self.node, doing))
         response = await self._open().request(

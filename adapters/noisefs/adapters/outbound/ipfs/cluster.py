@@ -32,10 +32,11 @@ LAST_LOOK_S: Final = 2.0
 
 _PINNED: Final = "pinned"
 _ELSEWHERE: Final = "remote"
-_UNDER_WAY: Final = (
-    *(_ELSEWHERE, "unpinned", "undefined"),  # an order reaches its peer a moment after it was taken
-    *("pinning", "pin_queued", "queued", "unexpectedly_unpinned"),
-)
+_NOT_ARRIVED: Final = (_ELSEWHERE, "unpinned", "undefined", "unpinning", "unpin_queued")
+"""What a chosen peer says that has not heard of the order: a lost message is repeated after a minute by default."""
+_QUEUED: Final = ("pin_queued", "queued")
+"""It has not begun: a peer fetches ten packs at once by default."""
+_UNDER_WAY: Final = (*_NOT_ARRIVED, *_QUEUED, "pinning", "unexpectedly_unpinned")
 """What a chosen peer says while there is hope."""
 _UNKNOWN: Final = ("unpinned", "undefined", "cluster_error")
 _TOO_FEW_PEERS: Final = ("not enough peers", "need at least")
@@ -140,19 +141,25 @@ class ClusterNode(Node):
         A new order that comes to nothing is withdrawn: Kubo would go on searching, and hold up collections of garbage.
         """
         before = (await self._statuses([root]))[root]
+        pinned = list(before.values()).count(_PINNED)
+        if pinned >= copies:
+            return pinned  # an order more would make its peers begin anew
         allocated = await self._order(root, copies, copies)
         if allocated is None:
             allocated = await self._order(root, 1, copies) or []
         pinned = await self._wait_for_copies(root, allocated)
         if not pinned:
+            said = ", ".join(sorted(set((await self._statuses([root]))[root].values())))
             if all(status in _UNKNOWN for status in before.values()):
                 await self._unpin(root)
-            raise NodeUnavailable(self._name, "pins/order", "no peer has pinned it in time")
+            raise NodeUnavailable(self._name, "pins/order", f"no peer has pinned it in time; they say: {said}")
         return pinned
 
     async def _wait_for_copies(self, root: RootId, allocated: Sequence[str]) -> int:
         """How many of the peers that were chosen have it in the end."""
         look_s, pinned = FIRST_LOOK_S, 0
+        loop = asyncio.get_running_loop()
+        arrived_at = loop.time() + self._limits.order_s
         try:
             async with asyncio.timeout(self._limits.fetch_s), asyncio.timeout(self._limits.links_s) as stall:
                 while True:
@@ -161,8 +168,9 @@ class ClusterNode(Node):
                     before, pinned = pinned, statuses.count(_PINNED)
                     if not any(status in _UNDER_WAY for status in statuses):
                         return pinned
-                    if pinned > before:
-                        stall.reschedule(asyncio.get_running_loop().time() + self._limits.links_s)
+                    on_its_way = loop.time() < arrived_at and any(status in _NOT_ARRIVED for status in statuses)
+                    if on_its_way or pinned > before or any(status in _QUEUED for status in statuses):
+                        stall.reschedule(loop.time() + self._limits.links_s)
                     await asyncio.sleep(look_s)
                     look_s = min(2 * look_s, LAST_LOOK_S)
         except TimeoutError:

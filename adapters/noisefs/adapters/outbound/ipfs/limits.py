@@ -18,6 +18,8 @@ class NodeLimits:
     """Between two pieces of a stream, either way."""
     links_s: float = 30.0
     """From the end of an imported stream until its root is pinned: a node searches its swarm for missing links."""
+    order_s: float = 120.0
+    """Until an order reaches a peer of a cluster, which repeats lost messages every minute by default."""
     fetch_s: float = 900.0
     """To fetch a pack from others and pin it, as long as it advances."""
     list_s: float = 120.0
