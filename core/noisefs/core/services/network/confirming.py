@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 NAMED_AT_ONCE: Final = 16
 """Blocks of one hop to a worker: 2 MiB of 128 KiB blocks, some 4 ms."""
 
+KEPT_BLOCKS: Final = 160
+"""An import of at most so many blocks (20 MiB) keeps what was read for their names, so that it is read once."""
+
 SLOWEST_BYTES_PER_S: Final = 1 << 20
 """A node that takes less for longer than the operator's patience is no help to a waiting writer."""
 
@@ -335,7 +338,8 @@ class Confirmer(Ahead):
     async def _import(self, placing: _Placing, node: Node, one: _Holder, copies: int) -> None:
         """One interim root: everything that is wanted now and that the node has not."""
         first, upto = one.blocks, placing.wanted
-        await self._name(placing, upto)
+        read: dict[int, memoryview] = {}
+        await self._name(placing, upto, read if upto - first <= KEPT_BLOCKS else None)
         masks = placing.strategy.masks_before(first, upto - first)
         new = tuple(placing.names[first:upto])
         links = (*new, *(placing.names[at] for at in masks))
@@ -354,7 +358,12 @@ class Confirmer(Ahead):
         await self._commits.run(lambda tx: _note(tx, placing.pack_id, row))
 
         async def fill(number: int, places: list[memoryview]) -> None:
-            await self._workers.run(Lane.DISK, self._packs.read, placing.pack_id, first + number, places)
+            at = first + number
+            if all(position in read for position in range(at, at + len(places))):
+                for position, place in enumerate(places, at):
+                    place[:] = read[position]
+            else:
+                await self._workers.run(Lane.DISK, self._packs.read, placing.pack_id, at, places)
 
         stream = Stream(raw, new, self._geometry.block_bytes, BATCH, fill)
         car = stream.car(self._limiter)
@@ -374,20 +383,26 @@ class Confirmer(Ahead):
         self._telemetry.count(Count.NODE_SENT, car.size_bytes, (node.name,))
         placing.tell()
 
-    async def _name(self, placing: _Placing, upto: int) -> None:
-        """Compute the names of the pack's first so many blocks, where they are not known yet."""
+    async def _name(self, placing: _Placing, upto: int, read: dict[int, memoryview] | None) -> None:
+        """Compute the names of the pack's first so many blocks, where they are not known yet.
+
+        Blocks that have to be read for it are noted in ``read``.
+        """
         async with placing.naming:
             names = placing.names
-            while len(names) < upto:
-                count = min(NAMED_AT_ONCE, upto - len(names))
-                names += await self._workers.run(Lane.DISK, self._name_blocks, placing.pack_id, len(names), count)
+            while (first := len(names)) < upto:
+                count = min(NAMED_AT_ONCE, upto - first)
+                found, blocks = await self._workers.run(Lane.DISK, self._name_blocks, placing.pack_id, first, count)
+                names += found
+                if read is not None:
+                    read.update(enumerate(blocks, first))
 
-    def _name_blocks(self, pack_id: PackId, first: int, count: int) -> list[BlockId]:
+    def _name_blocks(self, pack_id: PackId, first: int, count: int) -> tuple[list[BlockId], list[memoryview]]:
         size = self._geometry.block_bytes
         room = memoryview(bytearray(count * size))
         places = [room[nth * size : (nth + 1) * size] for nth in range(count)]
         self._packs.read(pack_id, first, places)
-        return [compute_block_id(place) for place in places]
+        return [compute_block_id(place) for place in places], places
 
 
 def _repeated(holders: Mapping[str, _Holder], blocks: int) -> Iterable[str]:
