@@ -224,6 +224,18 @@ async def test_many_are_unpinned_at_once(node: Node, label: str) -> None:
     assert not {pack.root for pack in packs} & await _pins(node)
 
 
+async def test_only_what_no_pin_keeps_is_discarded(node: Node, label: str) -> None:
+    kept, dropped = bundle(f"{label} kept"), bundle(f"{label} dropped")
+    for pack in (kept, dropped):
+        await node.import_car(pack.car())
+    await node.unpin([dropped.root])
+    stranger = compute_block_id(label.encode())
+    while any(await node.has(dropped.ids)):  # peers of a cluster hear late what was unpinned
+        await node.discard([*kept.ids, kept.root, stranger, *dropped.ids])
+    assert await _readable(node, [*kept.ids, kept.root]) == [True] * 5
+    await node.discard([])
+
+
 async def test_garbage_is_what_no_pin_reaches(node: Node, label: str) -> None:
     kept, dropped = bundle(f"{label} kept"), bundle(f"{label} dropped")
     await node.import_car(kept.car())

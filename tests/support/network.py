@@ -105,6 +105,9 @@ class BlockShelf(Node):
     async def has(self, block_ids: Sequence[BlockId | RootId]) -> list[bool]:
         return [block_id in self.blocks for block_id in block_ids]
 
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        raise NotImplementedError
+
     async def collect_garbage(self) -> None:
         raise NotImplementedError
 

@@ -310,16 +310,23 @@ async def test_damage_passes_through_unseen(daemons: list[IpfsDaemon], label: st
             assert proxy.damaged == 1
 
 
-async def test_bit_rot_is_answered_as_if_it_were_right(lone: IpfsDaemon, label: str) -> None:
+@pytest.mark.parametrize("reading", ["gateway", "rpc"])
+async def test_bit_rot_is_answered_as_if_it_were_right(lone: IpfsDaemon, label: str, reading: str) -> None:
+    """And stays until the block is discarded: Kubo does not write over what it has."""
     pack = bundle(label)
-    for gateway in ("", lone.gateway):
-        node = KuboNode(lone.api, gateway=gateway, limits=LIMITS)
-        async with aclosing(_Closing(node)):
-            await node.import_car(pack.car())
-            file = lone.block_file(pack.ids[0])
-            file.chmod(0o600)
-            file.write_bytes(bytes(1000))
-            assert await node.block(pack.ids[0], timeout_s=5) == bytes(1000)
+    node = KuboNode(lone.api, gateway=lone.gateway if reading == "gateway" else "", limits=LIMITS)
+    async with aclosing(_Closing(node)):
+        await node.import_car(pack.car())
+        file = lone.block_file(pack.ids[0])
+        file.chmod(0o600)
+        file.write_bytes(bytes(1000))
+        assert await node.block(pack.ids[0], timeout_s=5) == bytes(1000)
+        await node.import_car(pack.car())
+        assert await node.block(pack.ids[0], timeout_s=5) == bytes(1000)
+        await node.unpin([pack.root])
+        await node.discard([pack.ids[0]])
+        await node.import_car(pack.car())
+        assert await node.block(pack.ids[0], timeout_s=5) == pack.blocks[0]
 
 
 async def test_a_full_disk_is_told(tmp_path: Path, label: str) -> None:

@@ -142,6 +142,17 @@ class Node(ABC):
         """Whether it holds each block itself, without asking others."""
 
     @abstractmethod
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        """Remove blocks that no pin keeps; the others stay, and what is not there is passed over.
+
+        For blocks that a node has damaged: Kubo keeps the bytes it has when it is sent better ones. So unpin every root
+        that links such a block, discard it, and import again.
+
+        Raises:
+            NodeUnavailable, NodeRefused: As above; some may be removed.
+        """
+
+    @abstractmethod
     async def collect_garbage(self) -> None:
         """Give back the space of what is not pinned. Only for ``managed`` nodes.
 

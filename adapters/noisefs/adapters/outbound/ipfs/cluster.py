@@ -237,6 +237,10 @@ class ClusterNode(Node):
         """Whether the Kubo through which blocks enter holds them."""
         return await self._peer.has(block_ids)
 
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        """From the Kubo alone; other peers keep theirs."""
+        await self._peer.discard(block_ids)
+
     async def collect_garbage(self) -> None:
         """One request, which makes every peer do it."""
         answer = await self._ask("/ipfs/gc", "ipfs/gc", self._limits.sweep_s, method="POST")

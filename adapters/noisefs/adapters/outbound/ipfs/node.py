@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from noisefs.adapters.outbound.ipfs.answers import PinList, check_import, id_text
+from noisefs.adapters.outbound.ipfs.answers import PinList, check_import, id_text, row_of
 from noisefs.adapters.outbound.ipfs.client import HttpNode, check_url, rpc_path
 from noisefs.adapters.outbound.ipfs.heads import MfsHeads
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
@@ -26,6 +26,7 @@ UNPIN_BATCH: Final = 512
 UNPIN_ROUNDS: Final = 3
 
 _NOT_PINNED: Final = ("not pinned",)
+_KEPT: Final = b'"Error":"pinned'
 _NOT_FOUND: Final = ("not found locally", "could not find")
 _RAW: Final = {"Accept": "application/vnd.ipld.raw"}
 
@@ -241,6 +242,16 @@ class KuboNode(Node):
     async def _has(self, block_id: BlockId | RootId) -> bool:
         path = rpc_path("block/stat", [id_text(block_id)], offline=True)
         return await self._rpc.whole("POST", path, "block/stat", unless=_NOT_FOUND) is not None
+
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        """One request for each 512."""
+        doing = "block/rm"
+        for start in range(0, len(block_ids), UNPIN_BATCH):
+            names = [id_text(name) for name in dict.fromkeys(block_ids[start : start + UNPIN_BATCH])]
+            raw = await self._rpc.whole("POST", rpc_path(doing, names, force=True), doing)
+            for line in (raw or b"").splitlines():
+                if _KEPT not in line:
+                    row_of(self._name, doing, line)
 
     async def collect_garbage(self) -> None:
         """One request, for as long as it shows signs of life."""

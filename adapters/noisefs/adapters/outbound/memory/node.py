@@ -171,12 +171,23 @@ class MemoryNode(Node):
         await self._answer("has")
         return [block_id in self.blocks for block_id in block_ids]
 
-    async def collect_garbage(self) -> None:
-        """Forget blocks under no pin."""
-        await self._answer("collect_garbage")
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        """Forget these, unless a pin keeps them."""
+        await self._answer("discard")
+        for block_id in set(block_ids) - self._reached():
+            self.blocks.pop(block_id, None)
+            self.damaged.discard(block_id)
+
+    def _reached(self) -> set[bytes]:
         reached: set[bytes] = set()
         for root in self.pinned:
             reached |= {root, *_links(self.blocks.get(root))}
+        return reached
+
+    async def collect_garbage(self) -> None:
+        """Forget blocks under no pin."""
+        await self._answer("collect_garbage")
+        reached = self._reached()
         self.blocks = {name: block for name, block in self.blocks.items() if name in reached}
 
     async def put_head(self, store_id: StoreId, name: str, data: bytes) -> None:
