@@ -232,7 +232,7 @@ def test_health_and_metrics(server: RunningServer) -> None:
     with urllib.request.urlopen(f"{server.admin}/healthz") as answer:
         assert json.load(answer) == {"alive": True}
     with urllib.request.urlopen(f"{server.admin}/readyz") as answer:
-        assert json.load(answer) == {"ready": True, "checks": {"index": "ok", "packs": "ok"}}
+        assert json.load(answer) == {"ready": True, "checks": {"index": "ok", "packs": "ok", "owner": "ok"}}
     metrics = server.metrics()
     assert metrics["noisefs_free_bytes"] > 0
     assert metrics["noisefs_index_bytes"] > 0
