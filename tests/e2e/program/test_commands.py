@@ -40,7 +40,8 @@ def test_users_keys_and_buckets(data: Path) -> None:
     assert len(made["secret_key"]) == 40
     imported = ask(data, "key", "add", "alice", "--access-key", "IMPORTED", "--secret-key", "-", stdin="shhh-secret\n")
     assert imported == {"user": "alice", "access_key": "IMPORTED", "secret_key": "shhh-secret"}
-    assert ask(data, "bucket", "create", "photos", "--owner", "alice") == {"bucket": "photos", "owner": "alice"}
+    created = ask(data, "bucket", "create", "photos", "--owner", "alice")
+    assert created == {"bucket": "photos", "owner": "alice", "durability": "local"}
     buckets = ask(data, "bucket", "list", "--owner", "alice")
     assert isinstance(buckets, list)
     assert [(row["bucket"], row["owner"], row["objects"]) for row in buckets] == [("photos", "alice", 0)]
