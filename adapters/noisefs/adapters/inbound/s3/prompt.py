@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.s3.answers import SERVER, UNWATCHED_MOST
+from noisefs.adapters.inbound.s3.answers import UNWATCHED_MOST
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
 from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import byte_range
-from noisefs.adapters.inbound.s3.headers import check_built, described, http_time
+from noisefs.adapters.inbound.s3.headers import check_built, described
+from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.target import target_of
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
@@ -38,7 +39,6 @@ _UNUSUAL: Final = frozenset(
     }
 )
 """Headers with which a request takes the long way."""
-_REASONS: Final = {200: "OK", 206: "Partial Content"}
 
 
 class Prompt(NamedTuple):
@@ -67,7 +67,7 @@ class PromptReads:
         self._telemetry = telemetry
         self._clock = clock
         self._domain = domain
-        self._host_id = host_id
+        self._heads = ShortHeads(host_id, clock)
 
     def answer(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
         """The answer to a request without a body, on a connection that lives on; ``None``: it takes the long way.
@@ -117,18 +117,7 @@ class PromptReads:
             version, start, end, body = read
             span = byte_range(headers, version) if ranged else None
         status, fields = described(headers, version, span)
-        return Prompt(status, self._head(status, fields, end - start, request_id), body)
-
-    def _head(self, status: int, fields: dict[str, str], length: int, request_id: str) -> bytes:
-        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
-        text = (
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\nx-amz-request-id: {request_id}\r\nx-amz-id-2: {self._host_id}\r\n"
-            f"Server: {SERVER}\r\n{''.join(lines)}Content-Length: {length}\r\n"
-            f"Date: {http_time(self._clock.now_us())}\r\n\r\n"
-        )
-        if text.count("\n") != len(lines) + 7 or text.count("\r") != len(lines) + 7 or "\0" in text:
-            raise ValueError("a header's value has a line break")
-        return text.encode()
+        return Prompt(status, self._heads.head(status, fields | {"Content-Length": str(end - start)}, request_id), body)
 
 
 def _span_of(headers: Mapping[str, str]) -> Wanted:

@@ -12,14 +12,14 @@ from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.s3.answers import SERVER
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.checksums import declared_of
 from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
-from noisefs.adapters.inbound.s3.headers import attributes_of, check_built, http_time
+from noisefs.adapters.inbound.s3.headers import attributes_of, check_built
 from noisefs.adapters.inbound.s3.operations.writing import written_headers
 from noisefs.adapters.inbound.s3.prompt import Prompt
+from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.target import Target, target_of
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 Done = Callable[[Prompt | None], None]
 """Is given the answer, once; ``None``: the request takes the long way after all."""
 
-_STATUS_LINES: Final = {200: "200 OK", 204: "204 No Content"}
 _OPERATIONS: Final = {"PUT": "PutObject", "DELETE": "DeleteObject"}
 _UNUSUAL: Final = frozenset(
     {
@@ -67,7 +66,7 @@ class SmallWrites:
         self._telemetry = telemetry
         self._clock = clock
         self._domain = domain
-        self._host_id = host_id
+        self._heads = ShortHeads(host_id, clock)
         self._max_put_bytes = max_put_bytes
         self._count_open = count_open
 
@@ -148,17 +147,7 @@ class SmallWrites:
             status, fields = 204, {}
             if isinstance(written, Version):
                 status, fields = 200, {**written_headers(written), "Content-Length": "0"}
-            return Prompt(status, self._head(status, fields, request_id), b"")
+            return Prompt(status, self._heads.head(status, fields, request_id), b"")
         except Exception:
             log.exception("s3.bug", extra={"operation": operation})
             return None
-
-    def _head(self, status: int, fields: Mapping[str, str], request_id: str) -> bytes:
-        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
-        text = (
-            f"HTTP/1.1 {_STATUS_LINES[status]}\r\nx-amz-request-id: {request_id}\r\nx-amz-id-2: {self._host_id}\r\n"
-            f"Server: {SERVER}\r\n{''.join(lines)}Date: {http_time(self._clock.now_us())}\r\n\r\n"
-        )
-        if text.count("\n") != len(lines) + 6 or text.count("\r") != len(lines) + 6 or "\0" in text:
-            raise ValueError("a header's value has a line break")
-        return text.encode()
