@@ -7,8 +7,6 @@ machine's disk, then fetched from a holder and sent on.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,17 +24,15 @@ from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.cars import Stream, stream_from_disk, stream_from_node
-from noisefs.core.services.network.census import Census, Found, Task
+from noisefs.core.services.network.census import Census, Task
 from noisefs.core.services.network.copying import Copier
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.patience import Patience
 from noisefs.core.services.network.roots import RootFiles, fetch_root
-from noisefs.core.services.network.turns import in_turns
+from noisefs.core.services.network.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, let_go, set_copies
 
 log = logging.getLogger(__name__)
-
-STEP_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +72,19 @@ class Repair:
         self._geometry = geometry
         self._nodes = nodes
         self._roots = roots
-        self._census = census
         self._copier = copier
-        self._patience = patience
-        self._at_once = at_once
+        self._rounds = Rounds(
+            nodes=nodes,
+            geometry=geometry,
+            clock=clock,
+            census=census,
+            patience=patience,
+            at_once=at_once,
+            failed=_failed,
+        )
         self._busy = asyncio.Lock()
         self.wake = asyncio.Event()
-        self.news = asyncio.Event()
+        self.news = self._rounds.news
 
     async def run(self) -> Repaired:
         """One step: what has the fewest copies first, several at once, for a while. One step at a time."""
@@ -90,54 +92,10 @@ class Repair:
             return await self._run()
 
     async def _run(self) -> Repaired:
-        if self.news.is_set():
-            self.news.clear()
-            self._patience.forgive()
-        found = await self._census.look()
-        self._patience.keep_only(found.keys)
-        until_s = self._clock.monotonic_s() + STEP_S
-        mended, left = await self._deal(found.repairs, found, self._mend, until_s)
-        released, unsure = await self._deal(found.surplus, found, self._release, until_s)
+        found, until_s = await self._rounds.begin()
+        mended, left = await self._rounds.deal(found.repairs, found.wanted_of, self._mend, until_s)
+        released, unsure = await self._rounds.deal(found.surplus, found.wanted_of, self._release, until_s)
         return Repaired(mended, left + unsure, released)
-
-    async def _deal(
-        self, tasks: list[Task], found: Found, work: Callable[[Task, int], Awaitable[bool]], until_s: float
-    ) -> tuple[int, int]:
-        """Work on these; how many were done, and how many are left."""
-        waiting = [task for task in tasks if self._patience.is_ready(task.key)]
-        done = left = 0
-        turns = in_turns(
-            waiting,
-            work=lambda task: self._try(task, found.wanted_of(task), work),
-            nodes_of=lambda task: self._targets(task, task.row, found.wanted_of(task)),
-            at_once=self._at_once,
-            clock=self._clock,
-            until_s=until_s,
-        )
-        async with aclosing(turns):
-            async for task, worked in turns:
-                if worked:
-                    done += 1
-                    tasks.remove(task)
-                else:
-                    left += 1
-        return done, left + len(waiting)
-
-    async def _try(self, task: Task, wanted: int, work: Callable[[Task, int], Awaitable[bool]]) -> bool:
-        try:
-            done = await work(task, wanted)
-        except NoisefsError as exc:
-            log.warning("repair.failed", extra={"root": task.key.hex(), "cause": str(exc)})
-            done = False
-        if done:
-            self._patience.worked(task.key)
-        else:
-            self._patience.failed(task.key)
-        return done
-
-    def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
-        blocks = task.pack.blocks if task.pack is not None else 0
-        return self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
 
     async def _row(self, task: Task) -> Copies | None:
         return await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx: copies_of(tx, task.key))
@@ -149,7 +107,7 @@ class Repair:
         row = await self._row(task)
         if row is None:
             return True
-        for name, copies in self._targets(task, row, wanted).items():
+        for name, copies in self._rounds.targets(task, row, wanted).items():
             begun = await self._copier.begin(task.key, row.root, [name], wanted, pack=task.pack is not None)
             if begun is None or begun.root != row.root:
                 return True  # it was dropped, or begun anew
@@ -243,3 +201,7 @@ class Repair:
         let_go(tx, others, row.root, self._clock.now_us(), still=key)
         set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes, wanted=wanted))
         return True
+
+
+def _failed(task: Task, cause: NoisefsError) -> None:
+    log.warning("repair.failed", extra={"root": task.key.hex(), "cause": str(cause)})

@@ -10,7 +10,6 @@ and the pack's bytes once for each copy.
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,13 +30,10 @@ from noisefs.core.services.network.copying import Copier
 from noisefs.core.services.network.nodes import Nodes
 from noisefs.core.services.network.patience import Patience
 from noisefs.core.services.network.roots import RootFiles
-from noisefs.core.services.network.turns import in_turns
+from noisefs.core.services.network.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, drop_copies
 
 log = logging.getLogger(__name__)
-
-STEP_S = 20.0
-"""After so long a step begins no more packs, so that what was sealed meanwhile is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +78,21 @@ class Uploads:
         self._geometry = geometry
         self._nodes = nodes
         self._roots = roots
-        self._census = census
         self._copier = copier
-        self._patience = patience
-        self._at_once = at_once
+        self._rounds = Rounds(
+            nodes=nodes,
+            geometry=geometry,
+            clock=clock,
+            census=census,
+            patience=patience,
+            at_once=at_once,
+            failed=_failed,
+        )
         self.ahead = ahead
         """May be set before the first run."""
         self._busy = asyncio.Lock()
         self.wake = asyncio.Event()
-        self.news = asyncio.Event()
+        self.news = self._rounds.news
 
     async def run(self) -> Uploaded:
         """One step: upload what waits and is not left alone, several packs at once. One step at a time."""
@@ -98,45 +100,8 @@ class Uploads:
             return await self._run()
 
     async def _run(self) -> Uploaded:
-        if self.news.is_set():
-            self.news.clear()
-            self._patience.forgive()
-        found = await self._census.look()
-        self._patience.keep_only(found.keys)
-        waiting = [task for task in found.uploads if self._patience.is_ready(task.key)]
-        confirmed = left = 0
-        turns = in_turns(
-            waiting,
-            work=lambda task: self._try(task, found.wanted),
-            nodes_of=lambda task: self._targets(task, task.row, found.wanted),
-            at_once=self._at_once,
-            clock=self._clock,
-            until_s=self._clock.monotonic_s() + STEP_S,
-        )
-        async with aclosing(turns):
-            async for task, done in turns:
-                if done:
-                    confirmed += 1
-                    found.uploads.remove(task)
-                else:
-                    left += 1
-        return Uploaded(confirmed, left + len(waiting))
-
-    def _targets(self, task: Task, row: Copies | None, wanted: int) -> dict[str, int]:
-        blocks = task.pack.blocks if task.pack is not None else 0
-        return self._nodes.targets(task.key, row, wanted, blocks * self._geometry.block_bytes, blocks)
-
-    async def _try(self, task: Task, wanted: int) -> bool:
-        try:
-            done = await self._upload(task, wanted)
-        except NoisefsError as exc:
-            log.warning("upload.failed", extra={"pack": task.key.hex(), "cause": str(exc)})
-            done = False
-        if done:
-            self._patience.worked(task.key)
-        else:
-            self._patience.failed(task.key)
-        return done
+        found, until_s = await self._rounds.begin()
+        return Uploaded(*await self._rounds.deal(found.uploads, lambda _task: found.wanted, self._upload, until_s))
 
     async def _upload(self, task: Task, wanted: int) -> bool:
         """Whether all that there is to do for this pack is done."""
@@ -166,7 +131,7 @@ class Uploads:
             row = await self._copier.ask(pack_id, row, [node.name for node in self._nodes.usable()])
         else:
             row = None
-        targets = self._targets(task, row, wanted)
+        targets = self._rounds.targets(task, row, wanted)
         begun = await self._copier.begin(pack_id, root_id(raw), list(targets), wanted, pack=True)
         if begun is None:
             return True  # it was dropped
@@ -209,6 +174,10 @@ class Uploads:
                 await self._commits.run(partial(_start_over, pack_id, row.root, self._clock.now_us()))
         sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
         return await self._roots.make(pack_id, task.pack.blocks, sequence, known=self.ahead.names(pack_id))
+
+
+def _failed(task: Task, cause: NoisefsError) -> None:
+    log.warning("upload.failed", extra={"pack": task.key.hex(), "cause": str(cause)})
 
 
 def _start_over(pack_id: PackId, root: RootId, now_us: int, tx: Writing) -> None:
