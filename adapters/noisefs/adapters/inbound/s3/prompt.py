@@ -13,11 +13,10 @@ from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3.answers import UNWATCHED_MOST
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
-from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import byte_range
-from noisefs.adapters.inbound.s3.headers import check_built, described
+from noisefs.adapters.inbound.s3.headers import described
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
-from noisefs.adapters.inbound.s3.target import target_of
+from noisefs.adapters.inbound.s3.short_requests import plain_request
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
@@ -94,17 +93,13 @@ class PromptReads:
         return found
 
     def _answer(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
-        method, received = message.method, message.headers
-        headers = headers_of(received)
-        if not _UNUSUAL.isdisjoint(headers):
+        found = plain_request(message, _UNUSUAL, self._gatekeeper, self._domain)
+        if found is None:
             return None
-        target = target_of(message.path, headers.get("host", ""), self._domain)
-        if not target.key or (target.params and target.params.keys() != {"x-id"}):
-            return None
-        who = self._gatekeeper.recognise(method, target, headers).principal
-        check_built(headers)
+        session, target, headers = found
+        who = session.principal
         ranged = "range" in headers
-        if method == "HEAD":
+        if message.method == "HEAD":
             version = self._quick.look(who, target.bucket, target.key)
             span = byte_range(headers, version) if ranged else None
             start, end = span or (0, version.size)

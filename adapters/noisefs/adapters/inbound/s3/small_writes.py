@@ -14,13 +14,13 @@ from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.checksums import declared_of
-from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
-from noisefs.adapters.inbound.s3.headers import attributes_of, check_built
+from noisefs.adapters.inbound.s3.headers import attributes_of
 from noisefs.adapters.inbound.s3.operations.writing import written_headers
 from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
-from noisefs.adapters.inbound.s3.target import Target, target_of
+from noisefs.adapters.inbound.s3.short_requests import plain_request
+from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
@@ -105,14 +105,10 @@ class SmallWrites:
         return True
 
     def _queued(self, message: RawRequestMessage, body: bytes) -> asyncio.Future[Version] | asyncio.Future[bool] | None:
-        headers = headers_of(message.headers)
-        if not _UNUSUAL.isdisjoint(headers):
+        found = plain_request(message, _UNUSUAL, self._gatekeeper, self._domain)
+        if found is None:
             return None
-        target = target_of(message.path, headers.get("host", ""), self._domain)
-        if not target.key or (target.params and target.params.keys() != {"x-id"}):
-            return None
-        session = self._gatekeeper.recognise(message.method, target, headers)
-        check_built(headers)
+        session, target, headers = found
         if message.method == "PUT":
             return self._put(session, target, headers, body)
         if body or session.streaming:
