@@ -17,12 +17,12 @@ from noisefs.core.domain.root import Root, RootKind, RootSealer
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Car
-from noisefs.core.services.network.cars import Limiter
-from noisefs.core.services.network.confirming import Confirmer, ConfirmingSettings
-from noisefs.core.services.network.durable import Durable
-from noisefs.core.services.network.footing import Footing
-from noisefs.core.services.network.log import NetworkLog
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.confirming.blocks import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.confirming.durable import Durable
+from noisefs.core.services.network.confirming.footing import Footing
+from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.cars import Limiter
 from noisefs.core.services.store import Store
 from tests.support.stores import KEYS, MemoryParts
 

@@ -21,14 +21,14 @@ from noisefs.core.ports.heads import HeadKeeper, SealedHead
 from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.snapshot_keys import SnapshotKeys
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.announcing import announce, note_heads
-from noisefs.core.services.network.files import NodeFiles, file_rows
-from noisefs.core.services.network.heads import Heads
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.restoring import Found, IndexFromNodes
-from noisefs.core.services.network.retrieving import Retriever
-from noisefs.core.services.network.shipping import SnapshotShipping
-from noisefs.core.services.network.survey import find_store, survey
+from noisefs.core.services.network.heads.files import NodeFiles, file_rows
+from noisefs.core.services.network.heads.heads import Heads
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.restoring.announcing import announce, note_heads
+from noisefs.core.services.network.restoring.index import Found, IndexFromNodes
+from noisefs.core.services.network.restoring.retrieving import Retriever
+from noisefs.core.services.network.restoring.survey import find_store, survey
 from noisefs.core.services.packs.copies import waiting_of
 from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from tests.support.snapshots import everything

@@ -19,13 +19,13 @@ from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.records import Extent
 from noisefs.core.ports.nodes import Node
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.fetching import Fetcher
-from noisefs.core.services.network.files import NodeFiles
-from noisefs.core.services.network.heads import Heads
-from noisefs.core.services.network.packs import NetworkPacks
-from noisefs.core.services.network.reads import ReadTimes
+from noisefs.core.services.network.heads.files import NodeFiles
+from noisefs.core.services.network.heads.heads import Heads
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
+from noisefs.core.services.network.reading.fetching import Fetcher
+from noisefs.core.services.network.reading.packs import NetworkPacks
+from noisefs.core.services.network.reading.reads import ReadTimes
 from noisefs.core.services.network.service import Network, NetworkSettings
-from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store, StoreSettings
 from noisefs.gateway.config.schema import Config

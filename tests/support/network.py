@@ -17,11 +17,11 @@ from noisefs.core.domain.root import RootSealer, root_id
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Car, Node, NodeState
-from noisefs.core.services.network.fetching import Fetcher
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.packs import NetworkPacks
-from noisefs.core.services.network.reads import ReadTimes
-from noisefs.core.services.network.roots import RootFiles
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.reading.fetching import Fetcher
+from noisefs.core.services.network.reading.packs import NetworkPacks
+from noisefs.core.services.network.reading.reads import ReadTimes
 from noisefs.core.services.packs.copies import set_copies
 from noisefs.core.services.store import Store, StoreSettings
 from tests.support.stores import KEYS, MemoryParts

@@ -14,7 +14,7 @@ from noisefs.core.domain.root import RootSealer
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.nodes import Car
-from noisefs.core.services.network.ahead import NothingAhead
+from noisefs.core.services.network.placing.ahead import NothingAhead
 from noisefs.core.services.network.service import Network, NetworkSettings
 from noisefs.core.services.packs.copies import copies_of
 from noisefs.core.services.store import Store

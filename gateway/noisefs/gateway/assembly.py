@@ -12,7 +12,7 @@ from noisefs.core.ports.index import Index
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job, Jobs
-from noisefs.core.services.network.shipping import SnapshotShipping
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey

@@ -7,9 +7,9 @@ from typing import Final
 
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.workers import Lane
-from noisefs.core.services.network.files import NodeFiles
+from noisefs.core.services.network.heads.files import NodeFiles
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
 from noisefs.core.services.network.service import Network
-from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store
 from noisefs.gateway.ground import Ground

@@ -9,12 +9,12 @@ from noisefs.core.ports.index import Index
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
-from noisefs.core.services.network.confirming import Confirmer, ConfirmingSettings
-from noisefs.core.services.network.durable import Durable
-from noisefs.core.services.network.footing import Footing, find_footing, placed
-from noisefs.core.services.network.log import NetworkLog
+from noisefs.core.services.network.confirming.blocks import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.confirming.durable import Durable
+from noisefs.core.services.network.confirming.footing import Footing, find_footing, placed
+from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
 from noisefs.core.services.network.service import Network
-from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.store import Store
 from noisefs.gateway.config.schema import IpfsConfig
 from noisefs.gateway.ground import Ground

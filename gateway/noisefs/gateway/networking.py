@@ -23,13 +23,13 @@ from noisefs.core.ports.nodes import Node, NodeState
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
-from noisefs.core.services.network.confirming import Confirmer
-from noisefs.core.services.network.eviction import NOTES_EVERY_S, Evictor
-from noisefs.core.services.network.fetching import Fetcher
-from noisefs.core.services.network.heads import LOOK_EVERY_S as HEADS_EVERY_S
-from noisefs.core.services.network.heads import Heads
-from noisefs.core.services.network.packs import NetworkPacks
-from noisefs.core.services.network.reads import ReadTimes
+from noisefs.core.services.network.confirming.blocks import Confirmer
+from noisefs.core.services.network.heads.heads import LOOK_EVERY_S as HEADS_EVERY_S
+from noisefs.core.services.network.heads.heads import Heads
+from noisefs.core.services.network.reading.fetching import Fetcher
+from noisefs.core.services.network.reading.packs import NetworkPacks
+from noisefs.core.services.network.reading.reads import ReadTimes
+from noisefs.core.services.network.releasing.eviction import NOTES_EVERY_S, Evictor
 from noisefs.core.services.network.service import Network, NetworkSettings
 from noisefs.core.services.store import PackNews, Store
 from noisefs.gateway.config.schema import IpfsConfig, NodeDeclaration

@@ -34,17 +34,17 @@ from noisefs.core.ports.workers import Lane
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.maintenance.reconcile import ReconcileReport
-from noisefs.core.services.network.announcing import announce, note_heads
-from noisefs.core.services.network.fetching import Fetcher
-from noisefs.core.services.network.files import NodeFiles
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.open_packs import rebuild_open_packs
-from noisefs.core.services.network.reads import ReadTimes
-from noisefs.core.services.network.restoring import Found, IndexFromNodes
-from noisefs.core.services.network.retrieving import Retriever
-from noisefs.core.services.network.roots import RootFiles
-from noisefs.core.services.network.settling import RestoredPacks, Settler, away_of
-from noisefs.core.services.network.survey import Survey, find_store, survey
+from noisefs.core.services.network.heads.files import NodeFiles
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.reading.fetching import Fetcher
+from noisefs.core.services.network.reading.reads import ReadTimes
+from noisefs.core.services.network.restoring.announcing import announce, note_heads
+from noisefs.core.services.network.restoring.index import Found, IndexFromNodes
+from noisefs.core.services.network.restoring.open_packs import rebuild_open_packs
+from noisefs.core.services.network.restoring.retrieving import Retriever
+from noisefs.core.services.network.restoring.settling import RestoredPacks, Settler, away_of
+from noisefs.core.services.network.restoring.survey import Survey, find_store, survey
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder, State

@@ -25,19 +25,19 @@ from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
-from noisefs.core.services.network.ahead import Ahead, NothingAhead
-from noisefs.core.services.network.cars import Limiter
-from noisefs.core.services.network.census import Census, Found
-from noisefs.core.services.network.collecting import Collecting
-from noisefs.core.services.network.copying import Copier
-from noisefs.core.services.network.health import Health
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.patience import Patience
-from noisefs.core.services.network.repair import Repair
-from noisefs.core.services.network.roots import RootFiles
-from noisefs.core.services.network.strays import Strays
-from noisefs.core.services.network.unpins import Unpins
-from noisefs.core.services.network.uploads import Uploads
+from noisefs.core.services.network.nodes.patience import Patience
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.ahead import Ahead, NothingAhead
+from noisefs.core.services.network.placing.cars import Limiter
+from noisefs.core.services.network.placing.census import Census, Found
+from noisefs.core.services.network.placing.copying import Copier
+from noisefs.core.services.network.placing.health import Health
+from noisefs.core.services.network.placing.repair import Repair
+from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.placing.uploads import Uploads
+from noisefs.core.services.network.releasing.collecting import Collecting
+from noisefs.core.services.network.releasing.strays import Strays
+from noisefs.core.services.network.releasing.unpins import Unpins
 
 _GIB = 1 << 30
 

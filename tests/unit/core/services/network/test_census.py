@@ -12,8 +12,8 @@ from noisefs.core.domain.keyspace import file_copies_key
 from noisefs.core.domain.records import Copies, Pack, PackLive, PackState, encode
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Gauge
-from noisefs.core.services.network.census import MOST_TASKS, Census
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.census import MOST_TASKS, Census
 
 ROOT = RootId(bytes(36))
 

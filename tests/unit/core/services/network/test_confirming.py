@@ -9,7 +9,7 @@ from noisefs.core.domain.records import Interim, decode
 from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import DiskFull, NodeUnavailable
 from noisefs.core.ports.index import Table
-from noisefs.core.services.network import confirming
+from noisefs.core.services.network.confirming import blocks as confirming
 from tests.support.durable import DurableLab, driven
 from tests.support.stores import pieces
 

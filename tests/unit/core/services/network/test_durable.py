@@ -21,8 +21,8 @@ from noisefs.core.errors import (
     StoreSuperseded,
 )
 from noisefs.core.ports.index import Table
-from noisefs.core.services.network.confirming import Confirmer
-from noisefs.core.services.network.log import NetworkLog
+from noisefs.core.services.network.confirming.blocks import Confirmer
+from noisefs.core.services.network.confirming.log import NetworkLog
 from noisefs.core.services.packs.copies import waiting_of
 from noisefs.core.services.store import Store
 from tests.support.durable import DurableLab, driven
@@ -246,7 +246,7 @@ async def test_a_raised_class_holds_for_what_comes_then(shop: Shop) -> None:
 
 async def test_a_large_body_is_sent_ahead(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of it is on nodes before its end came in."""
-    monkeypatch.setattr("noisefs.core.services.network.durable.AHEAD_BLOCKS", 8)
+    monkeypatch.setattr("noisefs.core.services.network.confirming.durable.AHEAD_BLOCKS", 8)
     seen: list[int] = []
 
     async def body() -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from noisefs.core.domain.records import Copies
 from noisefs.core.errors import SlowDown
 from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.bodies.gate import SpaceGate
-from noisefs.core.services.network.eviction import LEAST_PACKS, Evictor
+from noisefs.core.services.network.releasing.eviction import LEAST_PACKS, Evictor
 from noisefs.core.services.packs.copies import copies_of, set_copies
 from tests.support.bodies import content, get_body, put_body
 from tests.support.network import NetworkedStore, networked_store

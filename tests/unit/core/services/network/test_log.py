@@ -11,9 +11,9 @@ from noisefs.core.domain.ids import RootId
 from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import IndexDamaged, NodeUnavailable
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.network import log as log_module
-from noisefs.core.services.network.footing import Footing
-from noisefs.core.services.network.log import NetworkLog
+from noisefs.core.services.network.confirming import log as log_module
+from noisefs.core.services.network.confirming.footing import Footing
+from noisefs.core.services.network.confirming.log import NetworkLog
 from tests.support.durable import DurableLab, Rows, driven, rows_of
 
 

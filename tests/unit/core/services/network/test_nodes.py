@@ -10,7 +10,7 @@ from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.core.errors import InvalidArgument, NodeFull, NodeUnavailable
 from noisefs.core.ports.telemetry import Counter, Gauge
-from noisefs.core.services.network.nodes import FULL_REST_S, MOST_REST_S, Nodes
+from noisefs.core.services.network.nodes.registry import FULL_REST_S, MOST_REST_S, Nodes
 
 
 class World:

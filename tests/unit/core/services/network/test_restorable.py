@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from noisefs.core.domain.ids import PackId
 from noisefs.core.ports.index import Writing
-from noisefs.core.services.network.unpins import Unpins
+from noisefs.core.services.network.releasing.unpins import Unpins
 from noisefs.core.services.packs.copies import drop_interims
 from tests.support.durable import DurableLab
 

@@ -9,7 +9,7 @@ from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.jobs import Jobs
-from noisefs.core.services.network.turns import in_turns
+from noisefs.core.services.network.nodes.turns import in_turns
 from tests.support.upkeep import ShakyNode, Upkeep, three, upkeep
 
 

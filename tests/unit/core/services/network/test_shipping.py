@@ -21,9 +21,9 @@ from noisefs.core.errors import InvalidArgument, StoreNotFound, StoreSuperseded,
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Car
 from noisefs.core.ports.telemetry import Gauge
-from noisefs.core.services.network.files import file_rows
-from noisefs.core.services.network.heads import head_rows
-from noisefs.core.services.network.survey import find_store, survey
+from noisefs.core.services.network.heads.files import file_rows
+from noisefs.core.services.network.heads.heads import head_rows
+from noisefs.core.services.network.restoring.survey import find_store, survey
 from noisefs.core.services.snapshots.service import SnapshotSettings
 from tests.support.gateways import Gateway, names_on, restored
 from tests.support.snapshots import everything

@@ -12,7 +12,7 @@ from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Counter, Gauge
-from noisefs.core.services.network.nodes import FULL_REST_S
+from noisefs.core.services.network.nodes.registry import FULL_REST_S
 from noisefs.core.services.network.service import NetworkSettings
 from noisefs.core.services.packs.copies import let_go
 from tests.support.upkeep import ShakyNode, Upkeep, three, upkeep

@@ -7,7 +7,7 @@ from noisefs.adapters.inbound.admin.operations.operation import Administered, Op
 from noisefs.adapters.inbound.admin.operations.users import NoParameters
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.workers import Lane
-from noisefs.core.services.network.census import Found
+from noisefs.core.services.network.placing.census import Found
 from noisefs.core.services.network.service import Network, NodeReport
 from noisefs.core.services.network.status import PackStatus, pack_status
 

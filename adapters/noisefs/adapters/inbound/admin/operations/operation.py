@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from noisefs.core.errors import InvalidArgument
+from noisefs.core.services.network.heads.shipping import SnapshotShipping
 from noisefs.core.services.network.service import Network
-from noisefs.core.services.network.shipping import SnapshotShipping
 from noisefs.core.services.snapshots.service import Snapshots
 from noisefs.core.services.store import Store
 

@@ -19,7 +19,7 @@ from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import OpenPack, PackStore
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.retrieving import Retriever
+from noisefs.core.services.network.restoring.retrieving import Retriever
 from noisefs.core.services.packs.recovery import pack_rows, placed_in
 
 log = logging.getLogger(__name__)

@@ -28,9 +28,9 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.latency import Latency
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.roots import RootFiles
+from noisefs.core.services.network.nodes.latency import Latency
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.roots import RootFiles
 
 log = logging.getLogger(__name__)
 

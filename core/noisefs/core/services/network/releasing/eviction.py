@@ -25,8 +25,8 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.gate import SpaceGate
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.reads import ReadTimes, write
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.reading.reads import ReadTimes, write
 from noisefs.core.services.packs.copies import copies_of, set_copies
 from noisefs.core.services.packs.seeds import SeedPool
 

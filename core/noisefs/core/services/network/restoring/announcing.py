@@ -15,9 +15,9 @@ from noisefs.core.ports.heads import SealedHead
 from noisefs.core.ports.index import Index, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.files import file_rows
-from noisefs.core.services.network.heads import head_rows, put_head_row
-from noisefs.core.services.network.replaying import commit
+from noisefs.core.services.network.heads.files import file_rows
+from noisefs.core.services.network.heads.heads import head_rows, put_head_row
+from noisefs.core.services.network.restoring.replaying import commit
 
 
 def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head, chain: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ from noisefs.core.domain.ids import PackId
 from noisefs.core.errors import BlockUnavailable, PackNotFound
 from noisefs.core.ports.packs import OpenPack, PackRead, PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Counter, Telemetry
-from noisefs.core.services.network.fetching import Fetcher, Place
-from noisefs.core.services.network.reads import ReadTimes
+from noisefs.core.services.network.reading.fetching import Fetcher, Place
+from noisefs.core.services.network.reading.reads import ReadTimes
 
 T = TypeVar("T")
 

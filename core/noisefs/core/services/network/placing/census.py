@@ -15,7 +15,7 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.telemetry import Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
 
 PAGE: Final = 1000
 BUCKETS: Final = 1 << 20

@@ -12,7 +12,7 @@ from noisefs.core.domain.windows import Window, open_since_us
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Node
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
 
 log = logging.getLogger(__name__)
 

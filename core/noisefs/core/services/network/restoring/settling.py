@@ -21,11 +21,11 @@ from noisefs.core.ports.packs import PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.maintenance.reconcile import Reconciler, ReconcileReport
-from noisefs.core.services.network.fetching import Fetcher
-from noisefs.core.services.network.packs import NetworkPacks
-from noisefs.core.services.network.reads import ReadTimes
-from noisefs.core.services.network.replaying import commit
-from noisefs.core.services.network.restoring import Found
+from noisefs.core.services.network.reading.fetching import Fetcher
+from noisefs.core.services.network.reading.packs import NetworkPacks
+from noisefs.core.services.network.reading.reads import ReadTimes
+from noisefs.core.services.network.restoring.index import Found
+from noisefs.core.services.network.restoring.replaying import commit
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import live_of, pack_rows, placements
 from noisefs.core.services.packs.rows import drop_rows, unplace

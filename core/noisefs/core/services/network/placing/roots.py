@@ -32,7 +32,7 @@ from noisefs.core.ports.index import Index, Table
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
 
 log = logging.getLogger(__name__)
 

@@ -39,11 +39,11 @@ from noisefs.core.ports.nodes import Car, Node
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.cars import Limiter
-from noisefs.core.services.network.confirming import LOOK_AGAIN_S, SLOWEST_BYTES_PER_S, ConfirmingSettings
-from noisefs.core.services.network.footing import Footing
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.within import within
+from noisefs.core.services.network.confirming.blocks import LOOK_AGAIN_S, SLOWEST_BYTES_PER_S, ConfirmingSettings
+from noisefs.core.services.network.confirming.footing import Footing
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.nodes.within import within
+from noisefs.core.services.network.placing.cars import Limiter
 from noisefs.core.services.packs.copies import let_go
 
 log = logging.getLogger(__name__)

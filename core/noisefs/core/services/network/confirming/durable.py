@@ -19,9 +19,9 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.classes import DurabilityClasses
-from noisefs.core.services.network.confirming import LOOK_AGAIN_S, Confirmer
-from noisefs.core.services.network.log import NetworkLog
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.confirming.blocks import LOOK_AGAIN_S, Confirmer
+from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.packs.copies import copies_of
 
 AHEAD_BLOCKS: Final = 128

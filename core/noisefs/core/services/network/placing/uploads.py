@@ -23,14 +23,14 @@ from noisefs.core.ports.index import Index, Writing
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.ahead import Ahead
-from noisefs.core.services.network.cars import stream_from_disk
-from noisefs.core.services.network.census import Census, Task
-from noisefs.core.services.network.copying import Copier
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.patience import Patience
-from noisefs.core.services.network.roots import RootFiles
-from noisefs.core.services.network.rounds import Rounds
+from noisefs.core.services.network.nodes.patience import Patience
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.ahead import Ahead
+from noisefs.core.services.network.placing.cars import stream_from_disk
+from noisefs.core.services.network.placing.census import Census, Task
+from noisefs.core.services.network.placing.copying import Copier
+from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.placing.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, drop_copies
 
 log = logging.getLogger(__name__)

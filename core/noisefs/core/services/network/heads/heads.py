@@ -38,8 +38,8 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.files import Placed
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.heads.files import Placed
+from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.snapshots.catalog import parse
 
 log = logging.getLogger(__name__)

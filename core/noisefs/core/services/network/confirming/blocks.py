@@ -42,10 +42,10 @@ from noisefs.core.ports.telemetry import Counter as Count
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.ahead import Ahead
-from noisefs.core.services.network.cars import BATCH, Limiter, Stream
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.within import within
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.nodes.within import within
+from noisefs.core.services.network.placing.ahead import Ahead
+from noisefs.core.services.network.placing.cars import BATCH, Limiter, Stream
 
 log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.maintenance.rows import walk
-from noisefs.core.services.network.replaying import Replayer, commit
-from noisefs.core.services.network.retrieving import Retriever
+from noisefs.core.services.network.restoring.replaying import Replayer, commit
+from noisefs.core.services.network.restoring.retrieving import Retriever
 from noisefs.core.services.packs.copies import keep, set_copies
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
 from noisefs.core.services.snapshots.reading import rows

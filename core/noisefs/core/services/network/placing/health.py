@@ -16,8 +16,8 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.copying import Copier, Heard
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.copying import Copier, Heard
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.packs.copies import Waiting, copies_of, keep, set_copies, waiting_of
 
 log = logging.getLogger(__name__)

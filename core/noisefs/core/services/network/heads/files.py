@@ -34,8 +34,8 @@ from noisefs.core.ports.nodes import Car
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.census import wanted_copies
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.census import wanted_copies
 from noisefs.core.services.packs.copies import drop_copies, keep, set_copies
 from noisefs.core.services.snapshots.catalog import SnapshotInfo, chains, parse
 

@@ -11,9 +11,9 @@ from noisefs.core.domain.keyring import SnapshotKey
 from noisefs.core.domain.records import Copies, PlacedHead
 from noisefs.core.ports.files import StoredFile
 from noisefs.core.ports.index import Reading
-from noisefs.core.services.network.files import file_rows
-from noisefs.core.services.network.heads import head_rows
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.heads.files import file_rows
+from noisefs.core.services.network.heads.heads import head_rows
+from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.snapshots.catalog import parse
 
 

@@ -24,8 +24,8 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.roots import RootFiles, fetch_root
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.roots import RootFiles, fetch_root
 from noisefs.core.services.packs.copies import copies_of, let_go, set_copies, unpin_key
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import NewerFormat, NodeUnavailable, RootDamaged
 from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.network.retrieving import Retriever
+from noisefs.core.services.network.restoring.retrieving import Retriever
 from noisefs.core.services.snapshots.mark import MARK_KEY
 
 

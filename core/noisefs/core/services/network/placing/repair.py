@@ -23,13 +23,13 @@ from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.cars import Stream, stream_from_disk, stream_from_node
-from noisefs.core.services.network.census import Census, Task
-from noisefs.core.services.network.copying import Copier
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.patience import Patience
-from noisefs.core.services.network.roots import RootFiles, fetch_root
-from noisefs.core.services.network.rounds import Rounds
+from noisefs.core.services.network.nodes.patience import Patience
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.cars import Stream, stream_from_disk, stream_from_node
+from noisefs.core.services.network.placing.census import Census, Task
+from noisefs.core.services.network.placing.copying import Copier
+from noisefs.core.services.network.placing.roots import RootFiles, fetch_root
+from noisefs.core.services.network.placing.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, let_go, set_copies
 
 log = logging.getLogger(__name__)

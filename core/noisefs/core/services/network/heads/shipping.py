@@ -12,8 +12,8 @@ from typing import Protocol
 
 from noisefs.core.errors import NoisefsError, StoreSuperseded
 from noisefs.core.ports.telemetry import Gauge, Telemetry
-from noisefs.core.services.network.files import NodeFiles
-from noisefs.core.services.network.heads import Heads
+from noisefs.core.services.network.heads.files import NodeFiles
+from noisefs.core.services.network.heads.heads import Heads
 from noisefs.core.services.snapshots.catalog import SnapshotInfo
 from noisefs.core.services.snapshots.service import Snapshots
 

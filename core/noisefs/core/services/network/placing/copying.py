@@ -20,8 +20,8 @@ from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.cars import Limiter, Stream
-from noisefs.core.services.network.nodes import Nodes
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.placing.cars import Limiter, Stream
 from noisefs.core.services.packs.copies import copies_of, drop_interims, is_let_go, keep, let_go, set_copies
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.records import Copies
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
-from noisefs.core.services.network.census import Census, Found, Task
-from noisefs.core.services.network.nodes import Nodes
-from noisefs.core.services.network.patience import Patience
-from noisefs.core.services.network.turns import in_turns
+from noisefs.core.services.network.nodes.patience import Patience
+from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.services.network.nodes.turns import in_turns
+from noisefs.core.services.network.placing.census import Census, Found, Task
 
 STEP_S: Final = 20.0
 """After so long a step begins nothing more, so that what came meanwhile is seen."""

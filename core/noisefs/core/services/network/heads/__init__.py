@@ -1,0 +1,1 @@
+"""Snapshots and heads on nodes: what a restore begins with."""

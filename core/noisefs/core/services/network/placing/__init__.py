@@ -1,0 +1,1 @@
+"""Packs onto nodes, and what keeps them there."""

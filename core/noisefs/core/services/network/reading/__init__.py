@@ -1,0 +1,1 @@
+"""Blocks from nodes, where this disk has them no more."""

@@ -1,0 +1,1 @@
+"""What nodes, and this disk, need not hold any more."""

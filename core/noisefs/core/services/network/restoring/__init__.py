@@ -1,0 +1,1 @@
+"""A store from nodes alone, after its machine was lost."""
