@@ -42,6 +42,8 @@ class Table(Enum):
     COPIES = "copies"
     INTERIMS = "interims"
     UNPINS = "unpins"
+    VERSIONS = "versions"
+    POLICIES = "policies"
 
 
 SECRETS: Final = frozenset({Table.BODIES, Table.ACCESS_KEYS, Table.USERS})

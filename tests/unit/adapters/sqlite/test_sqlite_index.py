@@ -15,6 +15,7 @@ import pytest
 from noisefs.adapters.outbound.sqlite import unsynced
 from noisefs.adapters.outbound.sqlite.connection import connect
 from noisefs.adapters.outbound.sqlite.index import CHECKPOINT_PAGES, PAGE_BYTES, SqliteIndex
+from noisefs.adapters.outbound.sqlite.schema import FORMAT
 from noisefs.core.errors import (
     DiskFull,
     IndexClosed,
@@ -113,23 +114,31 @@ def test_a_newer_format_is_refused(path: Path) -> None:
     """With both numbers in the message."""
     make(path)
     conn = raw_connection(path)
-    conn.pragma("user_version", 3)
+    conn.pragma("user_version", FORMAT + 1)
     conn.close()
-    with pytest.raises(NewerFormat, match=r"format 3.*up to 2"):
+    with pytest.raises(NewerFormat, match=rf"format {FORMAT + 1}.*up to {FORMAT}"):
         SqliteIndex.open(path, KEY, create=False)
 
 
-def test_format_1_gets_the_tables_it_lacks(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "lacking"),
+    [
+        (1, (Table.COPIES, Table.INTERIMS, Table.UNPINS, Table.VERSIONS, Table.POLICIES)),
+        (2, (Table.VERSIONS, Table.POLICIES)),
+    ],
+)
+def test_an_older_format_gets_the_tables_it_lacks(path: Path, number: int, lacking: tuple[Table, ...]) -> None:
     """And keeps its rows."""
     make(path)
     conn = raw_connection(path)
-    for table in (Table.COPIES, Table.INTERIMS, Table.UNPINS):
+    for table in lacking:
         conn.execute(f"DROP TABLE {table.value}")
-    conn.pragma("user_version", 1)
+    conn.pragma("user_version", number)
     conn.close()
     index = SqliteIndex.open(path, KEY, create=False)
-    index.transact([lambda tx: tx.put(Table.COPIES, b"k", b"v")])
-    assert index.read(lambda tx: (tx.count(Table.COPIES), tx.count(Table.OBJECTS))) == (1, 200)
+    index.transact([lambda tx: [tx.put(table, b"k", b"v") for table in lacking]])
+    assert index.read(lambda tx: [tx.count(table) for table in lacking]) == [1] * len(lacking)
+    assert index.read(lambda tx: tx.count(Table.OBJECTS)) == 200
     index.close()
 
 

@@ -12,9 +12,12 @@ from noisefs.adapters.outbound.sqlite.slots import create_statement
 from noisefs.core.errors import IndexDamaged, NewerFormat
 from noisefs.core.ports.index import Table
 
-FORMAT: Final = 2
-"""Of the tables; in the file's ``user_version``. 2 added the tables of :data:`_ADDED`."""
-_ADDED: Final = {2: (Table.COPIES, Table.INTERIMS, Table.UNPINS)}
+FORMAT: Final = 3
+"""Of the tables; in the file's ``user_version``. Each format after the first added the tables of :data:`_ADDED`."""
+_ADDED: Final = {
+    2: (Table.COPIES, Table.INTERIMS, Table.UNPINS),
+    3: (Table.VERSIONS, Table.POLICIES),
+}
 APPLICATION_ID: Final = 0x4E464958
 """``NFIX``."""
 
