@@ -22,6 +22,8 @@ from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId, RootId, StoreId
 from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password
+from noisefs.core.domain.log_file import Record
+from noisefs.core.domain.log_records import seal_records
 from noisefs.core.domain.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
@@ -377,6 +379,36 @@ def node_files() -> Vectors:
     return found
 
 
+def log_records() -> Vectors:
+    """Records of commits as blocks on nodes: in one block, and in several."""
+    key = SnapshotKey(pattern("key id", 16), pattern("snapshot key", 32), 1_700_000_000_000_000, 0)
+    found: Vectors = {}
+    for name, block_bytes, value_bytes in (("one block", 16384, 60), ("several blocks", 4096, 5000)):
+        rows = [
+            Record(
+                2**40, [("objects", [(b"name \xc3\xa9", pattern("row", 40)), (b"gone", None)]), ("keys", [(b"k", b"")])]
+            ),
+            Record(2**40 + 2, [("inline", [(pattern("inline key", 24), pattern("inline bytes", value_bytes))])]),
+        ]
+        file_id = pattern(f"{name} file id", 16)
+        blocks, size = seal_records(
+            rows, store_id=STORE, store_key=STORE_KEY, key=key, file_id=file_id, block_bytes=block_bytes
+        )
+        found[f"format 1, {name}"] = {
+            "store_key": STORE_KEY.hex(),
+            "store_id": STORE.hex(),
+            "key_id": key.key_id.hex(),
+            "key": key.key.hex(),
+            "file_id": file_id.hex(),
+            "block_bytes": block_bytes,
+            "log_number": rows[-1].sequence,
+            "size_bytes": size,
+            "records": [[row.sequence, plain(row.tables)] for row in rows],
+            "blocks": [block.hex() for block in blocks],
+        }
+    return found
+
+
 SUITES: dict[str, Callable[[], Vectors]] = {
     "segments": segments,
     "masks": masks,
@@ -388,6 +420,7 @@ SUITES: dict[str, Callable[[], Vectors]] = {
     "records": rows,
     "roots": roots,
     "node_files": node_files,
+    "log_records": log_records,
 }
 
 

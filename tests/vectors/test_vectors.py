@@ -14,12 +14,13 @@ from noisefs.core.domain import records
 from noisefs.core.domain.block_id import block_id_text, compute_block_id, parse_block_id
 from noisefs.core.domain.head import decode_head, encode_head, read_passphrase
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.keyring import format_root_key, parse_root_key
+from noisefs.core.domain.keyring import SnapshotKey, format_root_key, parse_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, derive, verify_password
+from noisefs.core.domain.log_records import open_records, seal_records
 from noisefs.core.domain.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.masking import RunPlan, strategy_named
 from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
-from noisefs.core.domain.root import RootSealer, root_id
+from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
 from tests.vectors.make_vectors import digest_of, padding, pattern, plain, plain_fields, record_classes
@@ -82,6 +83,19 @@ def test_node_files(name: str) -> None:
     spans = [span_of(number, size) for number in range(blocks_of(len(data), size))]
     sealed = [opener.seal(number, data[at : at + n], previous) for number, (at, n) in enumerate(spans)]
     assert sealed == blocks
+
+
+@pytest.mark.parametrize("name", suite("log_records"))
+def test_log_records(name: str) -> None:
+    vector = suite("log_records")[name]
+    store_id, store_key, key_id, key, file_id = raw(vector, "store_id", "store_key", "key_id", "key", "file_id")
+    blocks, of_set = [bytes.fromhex(block) for block in vector["blocks"]], SnapshotKey(key_id, key, 0)
+    meta = RootMeta(RootKind.LOG, log_number=vector["log_number"], size_bytes=vector["size_bytes"])
+    store, size = StoreId(store_id), vector["block_bytes"]
+    opened = open_records(blocks, meta, store_id=store, store_key=store_key, keys={key_id: of_set}, block_bytes=size)
+    assert [[record.sequence, plain(record.tables)] for record in opened] == vector["records"]
+    sealed = seal_records(opened, store_id=store, store_key=store_key, key=of_set, file_id=file_id, block_bytes=size)
+    assert sealed == (blocks, meta.size_bytes)
 
 
 @pytest.mark.parametrize("name", suite("masks"))
