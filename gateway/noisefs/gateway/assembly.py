@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered
@@ -18,6 +19,7 @@ from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
 from noisefs.gateway.config.schema import Config
+from noisefs.gateway.config.show import shown
 from noisefs.gateway.departing import depart, shipping_over
 from noisefs.gateway.durable import classes_over
 from noisefs.gateway.folder import Folder
@@ -82,7 +84,7 @@ async def open_store(
             if background:
                 stack.push_async_callback(depart, ground, store, shipping)
         report = await store.start(background=background)
-        log.info("store.opened", extra={"store": ground.head.store_id.hex(), "recovery": str(report)})
+        log.info("store.opened", extra={"store": ground.head.store_id.hex(), "recovery": asdict(report)})
         if background:
             jobs = Jobs(clock=ground.clock, workers=ground.workers, telemetry=telemetry, presence=ground.presence)
             stack.push_async_callback(jobs.stop)
@@ -97,7 +99,7 @@ async def open_store(
                 stack.callback(networked.network.interrupt)
             jobs.start(running)
         network = None if networked is None else networked.network
-        yield Administered(store, snapshots, network, shipping, serving=background)
+        yield Administered(store, snapshots, network, shipping, serving=background, settings=shown(config))
 
 
 def _store(ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None) -> Store:

@@ -13,7 +13,7 @@ from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.head import Head, read_passphrase
+from noisefs.core.domain.head import Head, decode_head, read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.ports.index import Index
@@ -101,8 +101,7 @@ async def open_ground(
         stack.callback(presence.close)
         if own:
             presence.lock_store()
-        raw = read_head_bytes(disk, str(folder.head))
-        root_key = rootkey.fetch(config.root_key, folder, read_passphrase(raw), ask)
+        root_key = _root_key(folder, config, disk, ask)
         head_file = HeadFile(
             disk, str(folder.head), str(folder.head_lock), root_key, entropy, clock, presence.instance_id
         )
@@ -133,6 +132,20 @@ async def open_ground(
             logs=LocalFiles(folder.logs),
             telemetry=telemetry,
         )
+
+
+def read_head(folder: Folder, config: Config) -> Head:
+    """The head of a store as it is now, whoever has the store.
+
+    Raises:
+        WrongRootKey, HeadDamaged, NewerFormat, StorageFailed: It cannot be opened.
+    """
+    disk = LocalDisk()
+    return decode_head(read_head_bytes(disk, str(folder.head)), _root_key(folder, config, disk, None))
+
+
+def _root_key(folder: Folder, config: Config, disk: LocalDisk, ask: rootkey.Ask | None) -> bytes:
+    return rootkey.fetch(config.root_key, folder, read_passphrase(read_head_bytes(disk, str(folder.head))), ask)
 
 
 def store_settings(config: Config) -> StoreSettings:

@@ -39,7 +39,7 @@ def test_users_keys_and_buckets(data: Path) -> None:
     assert made["user"] == "alice"
     assert len(made["secret_key"]) == 40
     imported = ask(data, "key", "add", "alice", "--access-key", "IMPORTED", "--secret-key", "-", stdin="shhh-secret\n")
-    assert imported == {"user": "alice", "access_key": "IMPORTED", "secret_key": "shhh-secret"}
+    assert imported == {"user": "alice", "access_key": "IMPORTED"}
     created = ask(data, "bucket", "create", "photos", "--owner", "alice")
     assert created == {"bucket": "photos", "owner": "alice", "durability": "local"}
     buckets = ask(data, "bucket", "list", "--owner", "alice")
@@ -54,6 +54,34 @@ def test_users_keys_and_buckets(data: Path) -> None:
     users = ask(data, "user", "list")
     assert isinstance(users, list)
     assert {row["user"]: row["disabled"] for row in users} == {"admin": False, "alice": True}
+
+
+def test_a_secret_in_an_argument_is_warned_of(data: Path) -> None:
+    """It works, as scripts want it; others can see it."""
+    pair = ("--access-key", "IMPORTED", "--secret-key", "seen-by-all")
+    done = noisefs("key", "add", "admin", *pair, "--data", str(data))
+    assert done.returncode == 0
+    assert "--secret-key-file" in done.stderr
+    assert "seen-by-all" not in done.stdout + done.stderr
+
+
+def test_the_configuration_of_a_store(data: Path) -> None:
+    """``config`` tells what the server on it runs with, and whether the root key opens it."""
+    shown = ask(data, "config", "show", "--set", "s3.region=mars-1")
+    assert isinstance(shown, dict)
+    assert shown["values"]["s3"]["region"] == ("us-east-1" if shown["running"] else "mars-1")
+    checked = ask(data, "config", "check")
+    assert isinstance(checked, dict)
+    assert len(checked["store"]) == 32
+    other = data.parent / "other.key"
+    other.write_text("noisefs-root-key-1 " + "ab" * 32 + "\n")
+    other.chmod(0o600)
+    refused = noisefs("config", "check", "--data", str(data), environment={"NOISEFS_ROOT_KEY__FILE": str(other)})
+    assert refused.returncode == 5, refused.stderr
+    (data.parent / "foreign").mkdir()
+    (data.parent / "foreign" / "letter.txt").touch()
+    assert noisefs("config", "check", "--data", str(data.parent / "foreign")).returncode == 4
+    assert ask(data.parent / "absent", "config", "check") == {"ok": True, "fields_set": 0, "store": "none yet"}
 
 
 def test_audits_scrub_and_clean_find_a_fresh_store_sound(data: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from noisefs.core.errors import InvalidArgument
+from noisefs.gateway.cli import output
 from noisefs.gateway.cli.asking import answer
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 
@@ -113,6 +114,8 @@ def add_key(
         secret_key = _secret("--secret-key-file", str(secret_key_file))
     elif secret_key == "-":  # noqa: S105 - the name of stdin
         secret_key = _secret("--secret-key", "-")
+    elif secret_key is not None:
+        output.warn("other users of this machine can see arguments: --secret-key-file FILE or --secret-key - hide them")
     asked = {"user": user, "access_key": access_key, "secret_key": secret_key}
     answer(data, config, "key.add", asked, as_json=as_json)
 

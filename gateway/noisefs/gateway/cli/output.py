@@ -45,6 +45,11 @@ def show_error(error: NoisefsError, *, as_json: bool) -> None:
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), str(error)))
 
 
+def warn(text: str) -> None:
+    """Tell people, on stderr, what they may want to do otherwise."""
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning: ", "bold yellow"), text))
+
+
 def _table(rows: Sequence[object]) -> Table:
     first = rows[0]
     assert isinstance(first, Mapping)

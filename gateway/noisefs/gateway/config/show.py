@@ -1,15 +1,15 @@
-"""The configuration as text: the README's table from the schema, and TOML from a loaded configuration.
+"""The configuration as text: the README's table from the schema, and TOML from a configuration.
 
 Made from the schema, so neither can be out of date.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from noisefs.gateway.config.load import PREFIX, Loaded
+from noisefs.gateway.config.load import PREFIX
 from noisefs.gateway.config.schema import Config, table_of
 from noisefs.gateway.config.values import format_size
 
@@ -37,22 +37,21 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def as_json(loaded: Loaded) -> dict[str, object]:
-    """Every field's value as JSON can have it, secrets hidden, and where those that were set come from."""
-    values = loaded.config.model_dump(mode="json")
-    return {"values": _without_secrets(loaded.config, values), "set_by": dict(loaded.origins)}
-
-
-def as_toml(loaded: Loaded) -> str:
-    """The same as a TOML file would say it, each field that was set with its source behind it."""
-    values = _without_secrets(loaded.config, loaded.config.model_dump(mode="json"))
+def shown(config: Config) -> dict[str, object]:
+    """Every field's value as JSON can have it, secrets hidden."""
+    values = _without_secrets(config, config.model_dump(mode="json"))
     assert isinstance(values, dict)
+    return values
+
+
+def as_toml(values: Mapping[str, object], origins: Mapping[str, str]) -> str:
+    """Values of :func:`shown` as a TOML file would say them, each that was set with its source behind it."""
     plain = [
-        line for name, value in values.items() if not isinstance(value, dict) for line in _line(loaded, name, value)
+        line for name, value in values.items() if not isinstance(value, dict) for line in _line(origins, name, value)
     ]
     tables = [
         "\n".join(
-            [f"\n[{name}]", *(line for field, one in table.items() for line in _line(loaded, f"{name}.{field}", one))]
+            [f"\n[{name}]", *(line for field, one in table.items() for line in _line(origins, f"{name}.{field}", one))]
         )
         for name, table in values.items()
         if isinstance(table, dict)
@@ -60,9 +59,9 @@ def as_toml(loaded: Loaded) -> str:
     return "\n".join(plain + tables) + "\n"
 
 
-def _line(loaded: Loaded, name: str, value: object) -> Iterator[str]:
+def _line(origins: Mapping[str, str], name: str, value: object) -> Iterator[str]:
     field = name.rpartition(".")[2]
-    origin = loaded.origins.get(name)
+    origin = origins.get(name)
     behind = f"  # set by {origin}" if origin else ""
     if value is None:
         yield f"# {field} ="

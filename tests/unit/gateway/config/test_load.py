@@ -7,7 +7,7 @@ import pytest
 
 from noisefs.core.errors import ConfigError
 from noisefs.gateway.config.load import BadConfiguration, load
-from noisefs.gateway.config.show import as_json, as_toml, markdown_table, setting_rows
+from noisefs.gateway.config.show import as_toml, markdown_table, setting_rows, shown
 
 
 def message(**sources: object) -> str:
@@ -126,9 +126,8 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 def test_what_is_shown_can_be_loaded_and_has_no_secrets(tmp_path: Path) -> None:
     """``config show`` prints TOML that says the same, secrets apart."""
     loaded = load(environment={"NOISEFS_S3__REGION": "eu-west-1", "NOISEFS_ADMIN__TOKEN": "sixteen-characters"})
-    text = as_toml(loaded)
+    text = as_toml(shown(loaded.config), loaded.origins)
     assert "sixteen-characters" not in text
-    assert "sixteen-characters" not in str(as_json(loaded))
     assert 'region = "eu-west-1"  # set by NOISEFS_S3__REGION' in text
     (tmp_path / "shown.toml").write_text(text.replace("(hidden)", "sixteen-characters"))
     assert load(tmp_path / "shown.toml", environment={}).config == loaded.config
@@ -153,7 +152,7 @@ def test_nodes_have_names_and_secrets_that_nobody_sees() -> None:
     first, second = loaded.config.ipfs.nodes
     assert (first.known_as, second.known_as, second.drain) == ("10.0.0.5:5001", "b", True)
     assert loaded.config.ipfs.gc_windows == ("01:30-05:00", "22:00-24:00")
-    assert "sesame" not in as_toml(loaded) + str(as_json(loaded))
+    assert "sesame" not in as_toml(shown(loaded.config), loaded.origins)
     assert load(environment={"NOISEFS_IPFS__NODES": NODES, "NOISEFS_STORE__DURABILITY": "replicated:2"}).config
 
 

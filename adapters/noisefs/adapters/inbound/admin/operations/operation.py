@@ -1,7 +1,7 @@
 """The shape of an operation: a name, checked parameters, an answer that JSON can carry."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -24,7 +24,7 @@ P = TypeVar("P", bound=Parameters)
 class Administered:
     """What administration works on: a running store, its snapshots, and its nodes if it has any.
 
-    ``serving``: background jobs run beside what is asked for.
+    ``serving``: background jobs run beside what is asked for. ``settings``: what it runs with, secrets hidden.
     """
 
     store: Store
@@ -32,6 +32,7 @@ class Administered:
     network: Network | None = None
     shipping: SnapshotShipping | None = None
     serving: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

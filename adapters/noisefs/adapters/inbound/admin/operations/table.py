@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.buckets import BUCKET_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.configuration import CONFIGURATION_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.ipfs import IPFS_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.operation import Operation
 from noisefs.adapters.inbound.admin.operations.upkeep import UPKEEP_OPERATIONS
@@ -13,4 +14,5 @@ OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has para
     **BUCKET_OPERATIONS,
     **UPKEEP_OPERATIONS,
     **IPFS_OPERATIONS,
+    **CONFIGURATION_OPERATIONS,
 }

@@ -98,11 +98,12 @@ async def set_password(target: Administered, asked: SetPassword) -> object:
 
 
 async def add_key(target: Administered, asked: AddKey) -> object:
-    """Make or import an access key."""
+    """Make or import an access key. Only the secret of one that was made is in the answer."""
     credential = await target.store.accounts.add_key(
         asked.user, access_key_id=asked.access_key, secret=asked.secret_key
     )
-    return {"user": asked.user, "access_key": credential.access_key_id, "secret_key": credential.secret}
+    pair = {"user": asked.user, "access_key": credential.access_key_id}
+    return pair if asked.secret_key is not None else {**pair, "secret_key": credential.secret}
 
 
 async def list_keys(target: Administered, asked: OfUser) -> object:
