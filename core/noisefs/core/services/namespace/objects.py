@@ -42,6 +42,10 @@ __all__ = ["Objects", "OpenObject", "Wanted"]
 
 T = TypeVar("T")
 
+Admit = Callable[[Reading, Bucket, Version | None], Attributes]
+"""Asked inside the commit, given what the key names there: the new version's attributes. Whatever it raises refuses the
+write, of which nothing is left then. It may be asked again where a commit is retried."""
+
 
 class Objects:
     """Object operations. Task-safe. Every method raises ``BucketNotFound`` and ``AccessDenied`` as ``Buckets.get``."""
@@ -73,7 +77,7 @@ class Objects:
         bucket: str,
         key: str,
         source: AsyncIterable[bytes | memoryview],
-        attributes: Attributes,
+        attributes: Attributes | Admit,
         *,
         condition: WriteCondition = ALWAYS,
         digests: Collection[str] = ("MD5",),
@@ -118,7 +122,7 @@ class Objects:
         bucket: str,
         key: str,
         data: bytes,
-        attributes: Attributes,
+        attributes: Attributes | Admit,
         *,
         condition: WriteCondition = ALWAYS,
         digests: Collection[str] = ("MD5",),
@@ -149,7 +153,7 @@ class Objects:
         key: str,
         raw_key: bytes,
         staged: StagedBody,
-        attributes: Attributes,
+        attributes: Attributes | Admit,
         condition: WriteCondition,
         checksums: dict[str, str],
         *,
@@ -164,11 +168,12 @@ class Objects:
                 _check_local(row, bucket)
             row_key = u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
+            wanted = attributes if isinstance(attributes, Attributes) else attributes(tx, row, old)
             if condition is not ALWAYS:
                 check_write(condition, old, bucket, key)
             now_us = self._clock.now_us()
             new = publishing.version_of(
-                attributes,
+                wanted,
                 row,
                 now_us,
                 size=digested.size,
