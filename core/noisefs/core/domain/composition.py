@@ -17,6 +17,9 @@ from noisefs.core.errors import InvalidArgument
 COMPOSITE: Final = "COMPOSITE"
 FULL_OBJECT: Final = "FULL_OBJECT"
 
+DEFAULT: Final = "CRC64NVME"
+"""Of parts of an upload that was begun without an algorithm, and of its object: costs next to nothing, and combines."""
+
 _Combine = Callable[[int, int, int], int]
 _COMBINE: Final[Mapping[str, _Combine]] = {
     "CRC32": crt.combine_crc32,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from noisefs.core.domain import composition
-from noisefs.core.domain.composition import COMPOSITE, FULL_OBJECT
+from noisefs.core.domain.composition import COMPOSITE, DEFAULT, FULL_OBJECT
 from noisefs.core.domain.records import Extent, Part, PartInfo, Upload, decode
 from noisefs.core.domain.requests import CompletedPart
 from noisefs.core.errors import (
@@ -104,10 +104,15 @@ def _chosen(part: Part | None, named: CompletedPart) -> Part:
 
 
 def _checksums(upload: Upload, table: Sequence[PartInfo], declared: Mapping[str, str]) -> dict[str, str]:
-    """The upload's own checksum, and those that the client declares; a declared one must be the computed one."""
+    """The upload's own checksum, and those that the client declares; a declared one must be the computed one.
+
+    Without any, the default one, unless a part has none: one copied from an object without.
+    """
     kinds = {algorithm: _kind_declared(upload, algorithm, checksum) for algorithm, checksum in declared.items()}
     if upload.checksum_algorithm:
         kinds[upload.checksum_algorithm] = upload.checksum_type
+    elif not kinds and all(DEFAULT in part.checksums for part in table):
+        kinds[DEFAULT] = FULL_OBJECT
     found: dict[str, str] = {}
     for algorithm, kind in kinds.items():
         parts = [(part.checksums.get(algorithm, ""), part.length) for part in table]

@@ -48,8 +48,13 @@ def stretch_of(tx: Reading, version: Version, byte_range: tuple[int, int] | None
     return Stretch(start, end, tuple(layouts.cut(found, offset, start, end)))
 
 
-def known_digests(tx: Reading, version: Version, stretch: Stretch, algorithms: Collection[str]) -> Known | None:
-    """The digests of a stretch where it is a whole object, or exactly one part of it, and all of them are kept."""
+def known_digests(
+    tx: Reading, version: Version, stretch: Stretch, algorithms: Collection[str], *, welcome: str
+) -> Known | None:
+    """The digests of a stretch where it is a whole object, or exactly one part of it, and all of them are kept.
+
+    ``welcome``: the algorithm of a checksum that comes along if it is kept, where ``algorithms`` are none.
+    """
     md5: bytes | None = None
     checksums: dict[str, str] = {}
     if version.parts_count:
@@ -61,7 +66,8 @@ def known_digests(tx: Reading, version: Version, stretch: Stretch, algorithms: C
         md5, checksums = bytes.fromhex(version.etag), version.checksums
     if md5 is None or not all(algorithm in checksums for algorithm in algorithms):
         return None
-    return Known(md5, {algorithm: checksums[algorithm] for algorithm in algorithms})
+    taken = algorithms or ((welcome,) if welcome in checksums else ())
+    return Known(md5, {algorithm: checksums[algorithm] for algorithm in taken})
 
 
 async def compute_digests(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from noisefs.core.domain import keyspace, naming
-from noisefs.core.domain.composition import checksum_type_of
+from noisefs.core.domain.composition import DEFAULT, checksum_type_of
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.ids import ID_BYTES, LayoutId, UploadId
 from noisefs.core.domain.keyspace import u64
@@ -125,7 +125,8 @@ class Uploads:
     ) -> Part:
         """Store one part (1 to ``max_parts``), replacing an earlier one of that number.
 
-        The upload's own checksum is computed and kept even if the request does not carry it.
+        The upload's own checksum is computed and kept even if the request does not carry it; of an upload without one,
+        that which its object gets then (:data:`~noisefs.core.domain.composition.DEFAULT`).
 
         Raises:
             InvalidArgument: The number is not allowed.
@@ -134,8 +135,8 @@ class Uploads:
         """
         self._check_number(number)
         row, upload = self._index.read(lambda tx: _reach(tx, who, bucket, key, upload_id))
-        algorithm = upload.checksum_algorithm
-        wanted = {"MD5", *digests, algorithm} if algorithm else {"MD5", *digests}
+        algorithm = upload.checksum_algorithm or DEFAULT
+        wanted = {"MD5", *digests, algorithm}
         raw_id = upload_rows.upload_id_of(upload_id)
         staged = await self._writer.ingest(source, digests=wanted, group=raw_id, durability=row.durability)
         async with staged:
@@ -143,7 +144,7 @@ class Uploads:
             if digested.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(digested.size, self._limits.max_put_bytes)
             checksums = dict(verify(digested))
-            if algorithm and algorithm not in checksums:
+            if algorithm not in checksums:
                 checksums[algorithm] = base64.b64encode(digested.digests[algorithm]).decode()
             await staged.settle()
 
@@ -197,15 +198,15 @@ class Uploads:
             if stretch.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(stretch.size, self._limits.max_put_bytes)
             algorithms = (upload.checksum_algorithm,) if upload.checksum_algorithm else ()
-            known = part_copy.known_digests(tx, version, stretch, algorithms)
+            known = part_copy.known_digests(tx, version, stretch, algorithms, welcome=DEFAULT)
             return source, source_row, raw, stretch, known or self._reader.open(tx, stretch.extents), upload
 
         for _ in range(_COPY_ATTEMPTS):
             source, source_row, raw, stretch, known, upload = self._index.read(look)
             if isinstance(known, OpenBodies):
-                algorithms = (upload.checksum_algorithm,) if upload.checksum_algorithm else ()
                 async with known as bodies:
-                    known = await part_copy.compute_digests(bodies, 0, stretch.size, algorithms, self._workers)
+                    algorithm = upload.checksum_algorithm or DEFAULT
+                    known = await part_copy.compute_digests(bodies, 0, stretch.size, (algorithm,), self._workers)
             part = Part(stretch.size, known.md5, self._clock.now_us(), stretch.extents, known.checksums)
 
             def publish(

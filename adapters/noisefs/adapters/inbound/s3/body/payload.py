@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Session
-from noisefs.adapters.inbound.s3.body.checksums import Declared, declared_of
+from noisefs.adapters.inbound.s3.body.checksums import DEFAULT, Declared, declared_of
 from noisefs.adapters.inbound.s3.body.chunks import ChunkDecoder
 from noisefs.adapters.inbound.s3.body.incoming import Incoming
 from noisefs.adapters.inbound.s3.failure import S3Error
@@ -25,8 +25,10 @@ class Payload:
         limit_bytes: int,
         *,
         of_object: bool = False,
+        default: str = DEFAULT,
     ) -> None:
-        """Check everything that the headers say. ``of_object``: checksum headers are not about this body.
+        """Check everything that the headers say. ``of_object``: checksum headers are not about this body; ``default``:
+        the checksum that is kept where none is declared.
 
         Raises:
             S3Error: ``MissingContentLength``; a digest is malformed.
@@ -40,7 +42,9 @@ class Payload:
         """Bytes of the body without any framing; ``None`` where only its end will tell."""
         if self.size is not None and self.size > limit_bytes:
             raise EntityTooLarge(self.size, limit_bytes)
-        self.declared: Declared = declared_of(headers, session.sha256, trailing=session.trailing, of_object=of_object)
+        self.declared: Declared = declared_of(
+            headers, session.sha256, trailing=session.trailing, of_object=of_object, default=default
+        )
 
     @property
     def digests(self) -> tuple[str, ...]:

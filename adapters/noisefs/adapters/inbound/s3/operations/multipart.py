@@ -78,7 +78,7 @@ class Multipart:
     async def upload_part(self, call: Call) -> Answer:
         """Store one part. All checks that need no bytes come before the client is asked for them."""
         number, upload_id = part_number_of(call), upload_id_of(call)
-        payload = Payload(call.headers, call.session, call.incoming, self._max_put_bytes)
+        payload = Payload(call.headers, call.session, call.incoming, self._max_put_bytes, default="")
         algorithm = payload.declared.algorithm
         if algorithm:
             upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
@@ -98,8 +98,8 @@ class Multipart:
             digests=payload.digests,
             verify=payload.verify,
         )
-        headers = {"ETag": f'"{part.md5.hex()}"', **checksum_headers(part.checksums, "")}
-        return answers.empty(call, headers=headers)
+        told = {algorithm: part.checksums[algorithm]} if algorithm else part.checksums
+        return answers.empty(call, headers={"ETag": f'"{part.md5.hex()}"', **checksum_headers(told, "")})
 
     async def abort(self, call: Call) -> Answer:
         """Forget the upload and its parts."""
