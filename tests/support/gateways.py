@@ -12,6 +12,7 @@ from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
+from noisefs.core.domain.file_parts import MOST_BLOCKS
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, decode_head, encode_head
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, RootId
@@ -98,6 +99,7 @@ class Gateway:
     index: Index = field(default_factory=MemoryIndex)
     clock: ManualClock = field(default_factory=ManualClock)
     head: SealedHead | None = None
+    most_blocks: int = MOST_BLOCKS
 
     def __post_init__(self) -> None:
         self.entropy = SeededEntropy(self.seed)
@@ -135,6 +137,7 @@ class Gateway:
             keys=KEYS,
             geometry=Geometry(),
             copies=self.copies,
+            most_blocks=self.most_blocks,
         )
         self.heads = Heads(
             keeper=self.keeper,

@@ -32,6 +32,11 @@ def blocks_of(size_bytes: int, block_bytes: int) -> int:
     return -(-(SALT_BYTES + _ROOT_BYTES + size_bytes) // (block_bytes - TAG_BYTES))
 
 
+def bytes_in(blocks: int, block_bytes: int) -> int:
+    """Bytes of the longest file that takes so many blocks."""
+    return blocks * (block_bytes - TAG_BYTES) - SALT_BYTES - _ROOT_BYTES
+
+
 def span_of(number: int, block_bytes: int) -> tuple[int, int]:
     """Where in the file the bytes of a block begin, and how many there are; those of block 0 begin before it."""
     whole = block_bytes - TAG_BYTES

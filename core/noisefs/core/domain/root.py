@@ -39,6 +39,8 @@ class RootKind(IntEnum):
     """A snapshot file, cut into blocks."""
     LOG = 4
     """Log records, cut into blocks."""
+    PART = 5
+    """Part ``first`` of a snapshot file that is too long for one root."""
 
 
 class RootMeta(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +49,7 @@ class RootMeta(msgspec.Struct, frozen=True, array_like=True):
     kind: int
     pack_id: bytes = b""
     first: int = 0
-    """Position in the pack of the first linked block."""
+    """Position in the pack of the first linked block; of a part of a file: its number."""
     count: int = 0
     """Linked blocks that the root is about; randomizers come behind them."""
     log_number: int = 0

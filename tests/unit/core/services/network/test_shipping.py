@@ -1,7 +1,8 @@
 """Snapshot files and heads on nodes, and a store that comes back from them."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.car import car_of
+from noisefs.core.domain.file_parts import part_name, whole_name
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import StoreId
@@ -147,6 +149,105 @@ async def test_without_any_node_a_snapshot_stays_here_and_goes_later() -> None:
     assert gateway.telemetry.gauged(Gauge.SNAPSHOT_ON_NODES) == info.created_us / 1e6
     assert gateway.flushed == 1
     assert names_on(node)
+
+
+# ------------------------------------------------------------------ files that are too long for one root
+
+
+async def long_gateway(nodes: Sequence[MemoryNode], copies: int = 1) -> Gateway:
+    """Its snapshots have more blocks than a root may link."""
+    gateway = await Gateway(nodes, copies=copies, most_blocks=2).boot()
+    await gateway.write(b"one", random.Random(1).randbytes(900_000))
+    return gateway
+
+
+async def test_a_long_file_goes_in_parts_and_comes_back() -> None:
+    """With the increment that builds on it, on another machine."""
+    (node,) = nodes = [MemoryNode()]
+    gateway = await long_gateway(nodes)
+    await gateway.shipping.run()
+    (whole,) = [name for name in gateway.files_on_nodes() if whole_name(name) == name]
+    parts = roots_of(node, RootKind.PART)
+    assert sorted(gateway.files_on_nodes()) == parts == [whole, *(part_name(whole, number) for number in range(3))]
+    assert all(len(links_of(node.blocks[root])) <= 2 for root in node.pinned)
+    await gateway.write(b"two")
+    await gateway.shipping.run()
+    assert len(roots_of(node, RootKind.FILE)) == 1, "the increment is short"
+    before = node.calls["import"]
+    await gateway.shipping.run()
+    assert node.calls["import"] == before
+    back, found, warnings = await restored(nodes)
+    assert warnings == []
+    assert len(found.snapshots.chain) == 2
+    assert back.objects() == gateway.objects()
+    assert back.files_on_nodes() == gateway.files_on_nodes(), "no part is forgotten, or unpinned"
+
+
+async def test_parts_go_with_their_file() -> None:
+    (node,) = nodes = [MemoryNode()]
+    gateway = await long_gateway(nodes)
+    gateway.settings = SnapshotSettings(set_age_s=0, keep_sets=1)
+    await gateway.boot()
+    await gateway.shipping.run()
+    old = set(gateway.files_on_nodes())
+    roots = set(node.pinned)
+    await gateway.write(b"two")
+    await gateway.shipping.run()
+    assert len(old) == 4
+    assert not old & gateway.files_on_nodes().keys()
+    assert roots <= gateway.unpins(node)
+
+
+async def test_parts_that_are_there_do_not_travel_again() -> None:
+    """Where a node fails in the middle of a file; and the last part is never there without the others."""
+    nodes = three()
+    gateway = await long_gateway(nodes, copies=2)
+    nodes[0].down = nodes[1].down = True
+    await gateway.heal()
+    await gateway.shipping.run()
+    first = gateway.files_on_nodes()
+    assert all(held == ("west",) for held in first.values())
+    sent = nodes[2].calls["import"]
+    nodes[0].down = False
+    await gateway.heal()
+    await gateway.shipping.run()
+    assert nodes[2].calls["import"] == sent
+    assert all(set(held) == {"north", "west"} for held in gateway.files_on_nodes().values())
+
+
+async def test_a_long_file_of_which_a_part_is_lost_is_passed_over_and_told() -> None:
+    """The snapshot before it is restored."""
+    (node,) = nodes = [MemoryNode()]
+    gateway = await Gateway(nodes, settings=SnapshotSettings(set_age_s=0), most_blocks=2).boot()
+    await gateway.write(b"one")
+    await gateway.shipping.run()
+    await gateway.write(b"two", random.Random(1).randbytes(900_000))
+    await gateway.shipping.run()
+    sealer = RootSealer(KEYS.store_id, KEYS.store_key)
+    (lost,) = [
+        name for name in node.pinned if (meta := sealer.open(node.blocks[name]).meta).kind == 5 and meta.first == 1
+    ]
+    del node.blocks[lost], node.pinned[lost]
+    back, _found, warnings = await restored(nodes)
+    assert back.objects().keys() == {b"one"}
+    assert any("part 1 of it cannot be had" in warning for warning in warnings)
+
+
+async def test_a_long_file_that_no_head_names_is_found() -> None:
+    """The gateway was lost between the last part and the head."""
+    node = BreakingNode()
+    gateway = await long_gateway([node])
+    await gateway.shipping.run()
+    gateway.settings = SnapshotSettings(set_age_s=86_400)
+    await gateway.write(b"two", random.Random(2).randbytes(900_000))
+    node.steps, node.crash_at = 0, 3 * 4 + 1  # three steps for each part, and then the head
+    with contextlib.suppress(Crash):
+        await gateway.shipping.run()
+    node.crash_at = -1
+    assert len(names_on(node)) == 1
+    assert len(roots_of(node, RootKind.PART)) == 8
+    back, _found, _warnings = await restored([node])
+    assert back.objects().keys() == {b"one", b"two"}
 
 
 class Crash(Exception):

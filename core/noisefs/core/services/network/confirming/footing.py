@@ -6,6 +6,7 @@ Log records are worth nothing without it: they follow it, and are sealed under t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from noisefs.core.domain.file_parts import whole_name
 from noisefs.core.domain.head import parse_head_name
 from noisefs.core.domain.keyring import SnapshotKey
 from noisefs.core.domain.records import Copies, PlacedHead
@@ -47,15 +48,18 @@ def find_footing(
         epoch: The present one's counter: heads of others belong to another course of history.
     """
     by_id = {key.key_id: key for key in keys}
+    parts: dict[str, list[Copies]] = {}
+    for part, copies_row in files.items():
+        parts.setdefault(whole_name(part), []).append(copies_row)
     for name in sorted(heads, reverse=True):
         row = heads[name]
         place = parse_head_name(name)
         if place is None or place[0] != epoch or not row.files or len(nodes.counted(row.confirmed)) < copies:
             continue
-        rows = [files.get(file) for file in row.files]
         info = parse(StoredFile(row.files[-1], 0))
         if info is None or info.key_id not in by_id:
             continue
-        if all(one is not None and len(nodes.counted(one.nodes)) >= copies for one in rows):
+        whole = all(file in files for file in row.files)
+        if whole and all(len(nodes.counted(one.nodes)) >= copies for file in row.files for one in parts[file]):
             return Footing(info.upto, by_id[info.key_id])
     return None

@@ -1,10 +1,11 @@
 """Snapshot files on nodes, as packs are: cut into blocks of noise, each file under a root that a node pins.
 
 Promise: a file that lies on this disk and belongs to a chain of snapshots gets as many copies as are wanted, and what
-has them is not sent again; a crash at any step leaves a row that names the root and every node that may hold it. The
-root of an increment's file leads to the root of the file it builds on. Files are immutable and sealing them again gives
-the same blocks, so nobody is kept waiting and nothing is kept in memory. Cost: three passes over a new file, and one
-request a node.
+has them is not sent again; a crash at any step leaves a row that names the root and every node that may hold it. A file
+that is too long for one root goes in parts (:mod:`~noisefs.core.domain.file_parts`), each with a row of its own; its
+last part's row is there only once all before it have a copy. The root of an increment's file leads to the root of the
+file it builds on. Files are immutable and sealing them again gives the same blocks, so nobody is kept waiting and
+nothing but names is kept in memory. Cost: three passes over a new file, and one request for each part and node.
 """
 
 import logging
@@ -17,6 +18,7 @@ import msgspec
 
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.car import car_bytes, car_header, section_head
+from noisefs.core.domain.file_parts import MOST_BLOCKS, FilePart, parts_of, whole_name
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import SnapshotPointer
 from noisefs.core.domain.ids import BlockId, RootId
@@ -24,7 +26,7 @@ from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX, file_copies_key, pr
 from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
 from noisefs.core.domain.placement import place
 from noisefs.core.domain.records import Copies, decode
-from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, RootSealer, root_id
+from noisefs.core.domain.root import NONCE_BYTES, RootMeta, RootSealer, root_id
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
@@ -46,8 +48,6 @@ PIECE_BYTES: Final = 1 << 20
 BLOCKS_A_HOP: Final = 8
 """Sealed by one call of a worker: about 1 MiB."""
 _MOST_FILES: Final = 1 << 16
-MOST_BLOCKS: Final = 25_000
-"""Links of a root that is still read (:data:`~noisefs.core.domain.root.MAX_ROOT_BYTES`): 3 GiB of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A file's root, and what its blocks are sealed under."""
+    """The root of a part, and what its blocks are sealed under."""
 
     info: SnapshotInfo
+    part: FilePart
     previous: RootId | None
     salt: bytes
     blocks: tuple[BlockId, ...]
@@ -99,8 +100,15 @@ class NodeFiles:
         keys: StoreKeys,
         geometry: Geometry,
         copies: int,
+        most_blocks: int = MOST_BLOCKS,
     ) -> None:
-        """``snapshots``: their folder on this disk. ``copies``: of each file; a bucket's class may ask for more."""
+        """Wire it.
+
+        Args:
+            snapshots: Their folder on this disk.
+            copies: Of each file; a bucket's class may ask for more.
+            most_blocks: Under one root.
+        """
         self._snapshots = snapshots
         self._nodes = nodes
         self._index = index
@@ -112,6 +120,7 @@ class NodeFiles:
         self._geometry = geometry
         self._copies = copies
         self._wanted = copies
+        self._most_blocks = most_blocks
         self._sealer = RootSealer(keys.store_id, keys.store_key)
 
     # ------------------------------------------------------------------ placing
@@ -133,15 +142,15 @@ class NodeFiles:
         for chain in reversed(found):
             previous: RootId | None = None
             whole = True
-            for info in chain:
-                row = await self._ensure(info, previous, rows.get(info.name))
+            for info, part in [(one, part) for one in chain for part in self._parts_of(one)]:
+                row = await self._ensure(info, part, previous, rows.get(part.name))
                 if row is None:
                     break
-                rows[info.name] = row
+                rows[part.name] = row
                 previous = row.root
                 whole = whole and len(self._nodes.counted(row.nodes)) >= self._wanted
             else:
-                assert previous is not None, "a chain has a file at least"
+                assert previous is not None, "a chain has a file, and a file a part at least"
                 best = Placed(tuple(chain), previous, whole)
         return best
 
@@ -150,7 +159,7 @@ class NodeFiles:
         kept = set(needed)
         local = {info.name for chain in await self._workers.run(Lane.BACKGROUND, self._chains) for info in chain}
         rows = await self._workers.run(Lane.BACKGROUND, self._index.read, file_rows)
-        gone = [name for name in rows if name not in kept and name not in local]
+        gone = [name for name in rows if whole_name(name) not in kept and whole_name(name) not in local]
         now_us = self._clock.now_us()
 
         def forget(tx: Writing) -> None:
@@ -159,23 +168,25 @@ class NodeFiles:
 
         if gone:
             await self._commits.run(forget)
-        return len(gone)
+        return sum(name == whole_name(name) for name in gone)
 
     def _chains(self) -> list[list[SnapshotInfo]]:
         return chains(info for file in self._snapshots.list() if (info := parse(file)) is not None)
 
-    async def _ensure(self, info: SnapshotInfo, previous: RootId | None, row: Copies | None) -> Copies | None:
-        """The row of a file that has a copy that counts; ``None`` where it could be put nowhere."""
+    def _parts_of(self, info: SnapshotInfo) -> list[FilePart]:
+        return parts_of(info.name, info.size_bytes, self._geometry.block_bytes, self._most_blocks)
+
+    async def _ensure(
+        self, info: SnapshotInfo, part: FilePart, previous: RootId | None, row: Copies | None
+    ) -> Copies | None:
+        """The row of a part that has a copy that counts; ``None`` where it could be put nowhere."""
         if row is not None and len(self._nodes.counted(row.nodes)) >= self._wanted:
             return row
-        if blocks_of(info.size_bytes, self._geometry.block_bytes) > MOST_BLOCKS:
-            log.error("snapshot.too_large", extra={"snapshot": info.name, "size_bytes": info.size_bytes})
-            return None
         prepared: _Prepared | None = None
         tried: set[str] = set()
-        while targets := self._targets(info, row, tried):
+        while targets := self._targets(info, part, row, tried):
             if prepared is None:
-                prepared = await self._workers.run(Lane.BACKGROUND, self._prepare, info, previous)
+                prepared = await self._workers.run(Lane.BACKGROUND, self._prepare, info, part, previous)
             row = await self._note(prepared, row, asked=tuple(targets))
             for name, copies in targets.items():
                 tried.add(name)
@@ -184,10 +195,10 @@ class NodeFiles:
                     row = await self._note(prepared, row, confirmed=(name,) * confirmed)
         return row if row is not None and self._nodes.counted(row.nodes) else None
 
-    def _targets(self, info: SnapshotInfo, row: Copies | None, tried: set[str]) -> dict[str, int]:
-        """Who shall get it now, and how many copies each."""
+    def _targets(self, info: SnapshotInfo, part: FilePart, row: Copies | None, tried: set[str]) -> dict[str, int]:
+        """Who shall get it now, and how many copies each. The parts of a file stay together where they can."""
         held = [] if row is None else self._nodes.counted(row.nodes)
-        blocks = blocks_of(info.size_bytes, self._geometry.block_bytes)
+        blocks = blocks_of(part.size_bytes, self._geometry.block_bytes)
         fit = [one for one in self._nodes.places(blocks * self._geometry.block_bytes, blocks) if one.name not in tried]
         places = {one.name: one for one in (*fit, *self._nodes.places_of(held))}
         wanted = place(info.name.encode(), places.values(), self._wanted, held=held)
@@ -202,7 +213,7 @@ class NodeFiles:
         confirmed: tuple[str, ...] = (),
     ) -> Copies:
         """Write the row: who is asked from now on, or who confirmed."""
-        key, now_us = file_copies_key(prepared.info.name), self._clock.now_us()
+        key, now_us = file_copies_key(prepared.part.name), self._clock.now_us()
         before = row or Copies(prepared.root)
         nodes = tuple(name for name in before.nodes if name not in confirmed) + confirmed
         enough = len(self._nodes.counted(nodes)) >= self._wanted
@@ -224,7 +235,7 @@ class NodeFiles:
         return new
 
     async def _send(self, prepared: _Prepared, name: str, copies: int) -> int:
-        """Import a file into a node; the confirmed copies, 0 where it failed."""
+        """Import a part into a node; the confirmed copies, 0 where it failed."""
         node = self._nodes.get(name)
         assert node is not None, "a target is configured"
         size = car_bytes(len(prepared.blocks), self._geometry.block_bytes, prepared.raw)
@@ -237,7 +248,7 @@ class NodeFiles:
             return 0
         self._nodes.worked(name, size_bytes=size, blocks=len(prepared.blocks))
         self._telemetry.count(Counter.NODE_SENT, size, (name,))
-        log.info("snapshot.placed", extra={"snapshot": prepared.info.name, "node": name, "copies": confirmed})
+        log.info("snapshot.placed", extra={"snapshot": prepared.part.name, "node": name, "copies": confirmed})
         return confirmed
 
     async def _parts(self, prepared: _Prepared) -> AsyncIterator[bytes | memoryview]:
@@ -248,39 +259,41 @@ class NodeFiles:
 
     # ------------------------------------------------------------------ on a lane
 
-    def _prepare(self, info: SnapshotInfo, previous: RootId | None) -> _Prepared:
-        salt = salt_of(self._keys.store_id, self._keys.store_key, previous, self._pieces(info))
-        blocks = self._sealed(info, previous, salt, range(blocks_of(info.size_bytes, self._geometry.block_bytes)))
-        links = tuple(compute_block_id(block) for block in blocks)
+    def _prepare(self, info: SnapshotInfo, part: FilePart, previous: RootId | None) -> _Prepared:
+        salt = salt_of(self._keys.store_id, self._keys.store_key, previous, self._pieces(info, part))
+        numbers = range(blocks_of(part.size_bytes, self._geometry.block_bytes))
+        links = tuple(compute_block_id(block) for block in self._sealed(info, part, previous, salt, numbers))
         meta = RootMeta(
-            RootKind.FILE,
+            part.kind,
+            first=part.number,
             count=len(links),
             log_number=info.upto,
             log_first=info.after or 0,
-            name=info.name,
-            size_bytes=info.size_bytes,
+            name=part.name,
+            size_bytes=part.size_bytes,
             created_us=info.created_us,
         )
         # The root follows from the file as well: its nonce need not be new (GCM-SIV), and nothing else is in it.
         raw = self._sealer.seal(links, meta, nonce=salt[:NONCE_BYTES])
-        return _Prepared(info, previous, salt, links, raw, root_id(raw))
+        return _Prepared(info, part, previous, salt, links, raw, root_id(raw))
 
-    def _pieces(self, info: SnapshotInfo) -> Iterator[bytes]:
-        for offset in range(0, info.size_bytes, PIECE_BYTES):
-            yield self._snapshots.read(info.name, offset, min(PIECE_BYTES, info.size_bytes - offset))
+    def _pieces(self, info: SnapshotInfo, part: FilePart) -> Iterator[bytes]:
+        for offset in range(0, part.size_bytes, PIECE_BYTES):
+            size = min(PIECE_BYTES, part.size_bytes - offset)
+            yield self._snapshots.read(info.name, part.offset_bytes + offset, size)
 
     def _sealed(
-        self, info: SnapshotInfo, previous: RootId | None, salt: bytes, numbers: Iterable[int]
+        self, info: SnapshotInfo, part: FilePart, previous: RootId | None, salt: bytes, numbers: Iterable[int]
     ) -> Iterator[bytes]:
         sealer = FileBlocks(self._keys.store_id, self._keys.store_key, salt, self._geometry.block_bytes)
         for number in numbers:
             begin, size = span_of(number, self._geometry.block_bytes)
-            size = max(0, min(size, info.size_bytes - begin))
-            yield sealer.seal(number, self._snapshots.read(info.name, begin, size), previous)
+            size = max(0, min(size, part.size_bytes - begin))
+            yield sealer.seal(number, self._snapshots.read(info.name, part.offset_bytes + begin, size), previous)
 
     def _sections(self, prepared: _Prepared, first: int) -> bytes:
         numbers = range(first, min(first + BLOCKS_A_HOP, len(prepared.blocks)))
-        sealed = self._sealed(prepared.info, prepared.previous, prepared.salt, numbers)
+        sealed = self._sealed(prepared.info, prepared.part, prepared.previous, prepared.salt, numbers)
         return b"".join(
             section_head(prepared.blocks[number], len(block)) + block
             for number, block in zip(numbers, sealed, strict=True)
@@ -288,6 +301,6 @@ class NodeFiles:
 
 
 def file_rows(tx: Reading) -> dict[str, Copies]:
-    """Where each snapshot file lies, by its name."""
+    """Where each snapshot file lies, or each part of it, by its name."""
     rows = tx.scan(Table.COPIES, FILE_COPIES_PREFIX, prefix_end(FILE_COPIES_PREFIX), _MOST_FILES)
     return {key[len(FILE_COPIES_PREFIX) :].decode(): decode(Copies, raw) for key, raw in rows}

@@ -233,4 +233,5 @@ _SETTLE: Final[Mapping[int, _Settle]] = {
     RootKind.PACK: _settle_pack,
     RootKind.INTERIM: _settle_interim,
     RootKind.FILE: _settle_file,
+    RootKind.PART: _settle_file,
 }

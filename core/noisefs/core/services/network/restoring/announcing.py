@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from noisefs.core.domain.file_parts import whole_name
 from noisefs.core.domain.head import Head, head_name
 from noisefs.core.domain.ids import InstanceId
 from noisefs.core.domain.records import PlacedHead
@@ -31,7 +32,7 @@ def note_heads(index: Index, holders: Mapping[str, tuple[str, ...]], head: Head,
     """
 
     def write(tx: Writing) -> None:
-        files = tuple(sorted(file_rows(tx)))
+        files = tuple(sorted({whole_name(name) for name in file_rows(tx)}))
         for name, nodes in holders.items():
             put_head_row(tx, name, PlacedHead(InstanceId(b""), files, nodes, nodes))
         put_head_row(tx, head_name(head), PlacedHead(head.writer, tuple(chain)))

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from noisefs.core.domain.file_parts import FILE_KINDS, part_name
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import ID_BYTES, PackId, RootId
@@ -69,6 +70,15 @@ class Found:
     opened: dict[PackId, Root] = field(default_factory=dict)
     interims: list[Root] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A file that was brought into the folder: the roots of its parts, and of the one it builds on; or why not."""
+
+    parts: dict[str, RootId] = field(default_factory=dict)
+    previous: RootId | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +149,15 @@ class IndexFromNodes:
         name = None if self.head.snapshot is None else RootId(self.head.snapshot.location)
         while name and len(fetched) < _LONGEST_CHAIN:
             root = await self.retriever.root(name)
-            if root is None or root.meta.kind != RootKind.FILE:
+            if root is None or root.meta.kind not in FILE_KINDS:
                 warnings.append("the snapshot that the newest head names cannot be read whole from these nodes")
                 break
-            previous, problem = await self._fetch(root)
-            if problem:
-                warnings.append(problem)
+            file = await self._fetch(name, root)
+            if file.problem:
+                warnings.append(file.problem)
                 break
-            fetched[root.meta.name] = name
-            name = previous
+            fetched |= file.parts
+            name = file.previous
         return fetched
 
     async def _fetch_more(self, roots: Mapping[RootId, Root], warnings: list[str]) -> dict[str, RootId]:
@@ -157,35 +167,50 @@ class IndexFromNodes:
         fetched: dict[str, RootId] = {}
         for name, root in roots.items():
             meta = root.meta
-            if meta.kind != RootKind.FILE or meta.name in have or (have and meta.log_number <= reached):
+            if meta.kind not in FILE_KINDS or meta.name in have or (have and meta.log_number <= reached):
                 continue
             info = _info_of(meta)
             if info is None or self.head.keyring.snapshot_key(info.key_id) is None:
                 continue
-            _previous, problem = await self._fetch(root)
-            if problem:
-                warnings.append(problem)
-            else:
-                fetched[meta.name] = name
+            file = await self._fetch(name, root)
+            if file.problem:
+                warnings.append(file.problem)
+            fetched |= file.parts
         return fetched
 
-    async def _fetch(self, root: Root) -> tuple[RootId | None, str]:
-        """Bring a file into the folder; the root of the one it builds on, and what went wrong."""
+    async def _fetch(self, name: RootId, root: Root) -> _Fetched:
+        """Bring the file that ends with this root into the folder."""
         meta = root.meta
         if _info_of(meta) is None:
-            return None, f"a root names a file {meta.name!r}, which is no snapshot"
+            return _Fetched(problem=f"a root names a file {meta.name!r}, which is no snapshot")
         draft = await self.workers.run(Lane.BACKGROUND, self.snapshots.draft)
         before: RootId | None = None
         try:
-            async for previous, data in self.retriever.file(root):
-                before = before or previous
-                await self.workers.run(Lane.BACKGROUND, draft.write, data)
+            parts = await self._parts(name, root)
+            for number, part in enumerate(parts.values()):
+                async for previous, data in self.retriever.file(part):
+                    before = before or (previous if number == 0 else None)
+                    await self.workers.run(Lane.BACKGROUND, draft.write, data)
             await self.workers.run(Lane.BACKGROUND, draft.publish, meta.name)
         except (NodeUnavailable, RootDamaged) as exc:
-            return None, f"snapshot {meta.name} cannot be read from these nodes: {exc}"
+            return _Fetched(problem=f"snapshot {meta.name} cannot be read from these nodes: {exc}")
         finally:
             await self.workers.run(Lane.BACKGROUND, draft.discard)
-        return before, ""
+        return _Fetched({part.meta.name: one for one, part in parts.items()}, before)
+
+    async def _parts(self, name: RootId, last: Root) -> dict[RootId, Root]:
+        """The parts of a file, the first one first: each leads to the one before it."""
+        parts = {name: last}
+        part = last
+        while part.meta.kind == RootKind.PART and part.meta.first > 0:
+            number = part.meta.first - 1
+            earlier = await self.retriever.previous(part)
+            found = None if earlier is None else await self.retriever.root(earlier)
+            if earlier is None or found is None or not _is_part(found.meta, last.meta.name, number):
+                raise RootDamaged(f"part {number} of it cannot be had")
+            parts = {earlier: found, **parts}
+            part = found
+        return parts
 
     def _chains(self) -> list[list[SnapshotInfo]]:
         return chains(info for file in self.snapshots.list() if (info := parse(file)) is not None)
@@ -230,7 +255,7 @@ class IndexFromNodes:
         named |= {
             (root.meta.pack_id if root.meta.kind == RootKind.PACK else file_copies_key(root.meta.name)): name
             for name, root in roots.items()
-            if root.meta.kind in (RootKind.PACK, RootKind.FILE)
+            if root.meta.kind in (RootKind.PACK, *FILE_KINDS)
         }
         for key in present.keys() | named.keys():
             row = present.get(key) or Copies(named[key], wanted=self.copies)
@@ -263,6 +288,10 @@ async def _pins_of(node: Node) -> set[RootId] | NodeUnavailable:
 
 def _info_of(meta: RootMeta) -> SnapshotInfo | None:
     return parse(StoredFile(meta.name, meta.size_bytes))
+
+
+def _is_part(meta: RootMeta, name: str, number: int) -> bool:
+    return (meta.kind, meta.name, meta.first) == (RootKind.PART, part_name(name, number), number)
 
 
 def _put_copies(rows_by_key: Sequence[tuple[bytes, Copies]], tx: Writing) -> None:

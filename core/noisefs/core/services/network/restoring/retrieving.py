@@ -89,8 +89,19 @@ class Retriever:
             found.update({name: root for name, root in opened if root is not None})
         return found
 
+    async def previous(self, root: Root) -> RootId | None:
+        """The root that stands in front of a file, or of a part of one. Raises as :meth:`file`."""
+        if not root.links:
+            raise RootDamaged("a file has no block")
+        block = await self.block(root.links[0])
+        return split_front(self._opening(block).open(0, block))[0]
+
+    def _opening(self, first: bytes) -> FileBlocks:
+        """What opens the blocks of a file of which this is the first."""
+        return FileBlocks(self._keys.store_id, self._keys.store_key, first[:SALT_BYTES], self._geometry.block_bytes)
+
     async def file(self, root: Root) -> AsyncIterator[tuple[RootId | None, bytes]]:
-        """A file in pieces, in order; with the first one comes the root of the file that it builds on.
+        """A file, or a part of one, in pieces, in order; with the first one comes the root that it builds on.
 
         Raises:
             NodeUnavailable: A block cannot be had.
@@ -105,8 +116,7 @@ class Retriever:
             pieces: list[bytes] = []
             for number, block in enumerate(await self.blocks(links[first : first + IN_FLIGHT]), first):
                 if opening is None:
-                    salt = block[:SALT_BYTES]
-                    opening = FileBlocks(self._keys.store_id, self._keys.store_key, salt, self._geometry.block_bytes)
+                    opening = self._opening(block)
                 piece = opening.open(number, block)
                 if number == 0:
                     previous, piece = split_front(piece)
