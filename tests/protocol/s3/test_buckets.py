@@ -178,11 +178,8 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
         ("PUT", "/{bucket}?versioning"),
         ("PUT", "/{bucket}?policy"),
         ("PUT", "/{bucket}?lifecycle"),
-        ("PUT", "/{bucket}?cors"),
         ("PUT", "/{bucket}?tagging"),
-        ("PUT", "/{bucket}?encryption"),
         ("PUT", "/{bucket}?object-lock"),
-        ("PUT", "/{bucket}?notification"),
         ("PUT", "/{bucket}?website="),
         ("GET", "/{bucket}?session"),
         ("GET", "/{bucket}?frobnicate"),
@@ -210,11 +207,6 @@ def test_what_is_not_there_yet_is_not_implemented(server: S3Server, bucket: str,
 def test_methods_that_mean_nothing_are_not_allowed(server: S3Server, method: str, target: str) -> None:
     reply = request(server, method, target)
     assert (reply.status, reply.code) == (405, "MethodNotAllowed")
-
-
-def test_preflight_requests_are_told_that_there_is_no_cors(server: S3Server, bucket: str) -> None:
-    reply = request(server, "OPTIONS", f"/{bucket}/k", headers={"origin": "https://example.org"})
-    assert (reply.status, reply.code) == (403, "AccessForbidden")
 
 
 def test_a_request_that_expects_another_owner_is_refused(server: S3Server, s3: Any, bucket: str) -> None:

@@ -16,7 +16,9 @@ from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
+from noisefs.adapters.inbound.s3.operations.configurations import Configurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
+from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
@@ -27,7 +29,7 @@ from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
 from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.small_writes import Done, SmallWrites
-from noisefs.adapters.inbound.s3.target import decode, target_of
+from noisefs.adapters.inbound.s3.target import Target, decode, target_of
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, RequestTimeout, Unavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
@@ -85,10 +87,13 @@ class S3Adapter:
         )
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
+        self._cors = Cors(buckets=buckets, bodies=bodies)
         self._routes = Routes(
             Operations(
                 buckets=BucketOperations(buckets=buckets, bodies=bodies, region=settings.region),
+                configurations=Configurations(buckets=buckets, bodies=bodies),
                 copying=Copying(objects=objects, uploads=uploads),
+                cors=self._cors,
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
                 multipart=Multipart(uploads=uploads, bodies=bodies, max_put_bytes=limit),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
@@ -116,10 +121,17 @@ class S3Adapter:
         call: Call | None = None
         self._count_open(1)
         try:
-            call, found = self._admitted(request, headers, incoming, ids)
-            operation = found.name
-            await self._check_owners(call, found)
-            response: Answer = await found.handler(call)
+            target = target_of(request.raw_path, headers.get("host", ""), self._domain)
+            if request.method == "OPTIONS":
+                operation = "Preflight"
+                response: Answer = self._cors.preflight(target, headers, ids)
+            else:
+                if "origin" in headers:
+                    ids |= self._cors.headers_for(request.method, target, headers)
+                call, found = self._admitted(request, target, headers, incoming, ids)
+                operation = found.name
+                await self._check_owners(call, found)
+                response = await found.handler(call)
         except NoisefsError as exc:
             error = failure_of(exc)
             _log_failure(operation, exc, error)
@@ -144,12 +156,14 @@ class S3Adapter:
         return response
 
     def _admitted(
-        self, request: web.BaseRequest, headers: dict[str, str], incoming: Incoming, ids: Mapping[str, str]
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        headers: dict[str, str],
+        incoming: Incoming,
+        ids: Mapping[str, str],
     ) -> tuple[Call, Operation]:
         """Who wants what. Raises ``S3Error`` where nobody may, or nothing is."""
-        if request.method == "OPTIONS":
-            raise S3Error("AccessForbidden")
-        target = target_of(request.raw_path, headers.get("host", ""), self._domain)
         client = str(request.get("client") or request.remote or "")
         session = self._gatekeeper.admit(request.method, target, headers, client)
         if session.presigned:

@@ -33,6 +33,7 @@ _UNUSUAL: Final = frozenset(
         "if-modified-since",
         "if-none-match",
         "if-unmodified-since",
+        "origin",
         "transfer-encoding",
         "x-amz-expected-bucket-owner",
     }

@@ -8,7 +8,9 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
+from noisefs.adapters.inbound.s3.operations.configurations import ENCRYPTION, KINDS, Configurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying
+from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
@@ -24,10 +26,12 @@ SUBRESOURCES: Final = frozenset(
         *ABSENT,
         *PRESENT,
         *LISTS,
+        *KINDS,
         "acl",
         "abac",
         "append",
         "attributes",
+        "cors",
         "delete",
         "legal-hold",
         "location",
@@ -89,7 +93,9 @@ class Operations:
     """Everything that answers requests."""
 
     buckets: BucketOperations
+    configurations: Configurations
     copying: Copying
+    cors: Cors
     listing: Listing
     multipart: Multipart
     reading: Reading
@@ -160,6 +166,11 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("GET", "bucket", "location", "GetBucketLocation", all_.buckets.location),
         ("GET", "bucket", "acl", "GetBucketAcl", all_.settings.bucket_acl),
         ("PUT", "bucket", "acl", "PutBucketAcl", all_.settings.put_bucket_acl),
+        ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
+        ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
+        ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
+        ("GET", "bucket", ENCRYPTION, "GetBucketEncryption", all_.configurations.get_encryption),
+        ("DELETE", "bucket", ENCRYPTION, "DeleteBucketEncryption", all_.configurations.delete_encryption),
         ("POST", "bucket", "delete", "DeleteObjects", all_.writing.delete_objects),
         ("GET", "object", "", "GetObject", all_.reading.get_object),
         ("HEAD", "object", "", "HeadObject", all_.reading.head_object),
@@ -181,6 +192,7 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("DELETE", "object", "uploadId", "AbortMultipartUpload", all_.multipart.abort),
     ]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.absent) for sub in ABSENT]
+    named += [("PUT", "bucket", sub, "PutBucketSettings", all_.configurations.put) for sub in KINDS]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.present) for sub in PRESENT]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.listed) for sub in LISTS]
     named += [("DELETE", "bucket", sub, "DeleteBucketSettings", all_.settings.removed) for sub in REMOVABLE]

@@ -36,6 +36,7 @@ _OPERATIONS: Final = {"PUT": "PutObject", "DELETE": "DeleteObject"}
 _UNUSUAL: Final = frozenset(
     {
         "expect",
+        "origin",
         "transfer-encoding",
         "x-amz-copy-source",
         "x-amz-expected-bucket-owner",

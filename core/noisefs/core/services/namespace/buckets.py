@@ -88,6 +88,18 @@ class Buckets:
         """
         return self._index.read(lambda tx: reach_bucket(tx, who, name))
 
+    def peek(self, name: str, kind: str) -> bytes | None:
+        """A bucket's configuration of that kind, whoever asks; ``None``: there is none, or no such bucket.
+
+        For what is told without credentials (a browser's preflight). Cost: one get.
+        """
+
+        def look(tx: Reading) -> bytes | None:
+            raw = tx.get(Table.BUCKETS, name.encode("utf-8", "replace"))
+            return None if raw is None else decode(Bucket, raw).config.get(kind)
+
+        return self._index.read(look)
+
     async def usage(self, who: Principal, name: str) -> Usage:
         """Bytes and objects of the bucket, exact; parts of open uploads are not counted. Raises as :meth:`get`."""
         return self._index.read(lambda tx: usage.of_bucket(tx, reach_bucket(tx, who, name).bucket_id))

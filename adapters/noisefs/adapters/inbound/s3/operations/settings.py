@@ -22,11 +22,9 @@ ABSENT: Final = {
     "policy": "NoSuchBucketPolicy",
     "policyStatus": "NoSuchBucketPolicy",
     "lifecycle": "NoSuchLifecycleConfiguration",
-    "cors": "NoSuchCORSConfiguration",
     "tagging": "NoSuchTagSet",
     "website": "NoSuchWebsiteConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
-    "encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "object-lock": "ObjectLockConfigurationNotFoundError",
     "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
 }
@@ -53,9 +51,7 @@ LISTS: Final = {
 }
 """Bucket sub-resources that are lists of configurations, all of them empty."""
 
-REMOVABLE: Final = frozenset(
-    {"policy", "lifecycle", "cors", "tagging", "website", "replication", "encryption", "publicAccessBlock"}
-)
+REMOVABLE: Final = frozenset({"policy", "lifecycle", "tagging", "website", "replication", "publicAccessBlock"})
 """Bucket sub-resources that a DELETE finds gone already."""
 
 

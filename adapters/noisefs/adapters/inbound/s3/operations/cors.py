@@ -1,0 +1,134 @@
+"""Cross-origin requests: the configuration, preflights, and what every answer to a browser's script says.
+
+A preflight comes without credentials, so it is answered from the bucket's rules alone. It tells nothing else: a bucket
+that does not exist and one without rules look alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from lxml import etree
+
+from noisefs.adapters.inbound.s3 import answers
+from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.call import Call
+from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
+from noisefs.adapters.inbound.s3.target import Target
+from noisefs.adapters.inbound.s3.xml.cors import Rule, rules_of
+from noisefs.adapters.inbound.s3.xml.kept import content_of
+from noisefs.adapters.inbound.s3.xml.reading import parse
+from noisefs.core.services.namespace.buckets import Buckets
+
+KIND: Final = "cors"
+"""Of the configuration in a bucket's row."""
+_ROOT: Final = "CORSConfiguration"
+_VARY: Final = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
+
+
+class Cors:
+    """Answers what browsers ask. Task-safe."""
+
+    def __init__(self, *, buckets: Buckets, bodies: XmlBodies) -> None:
+        self._buckets = buckets
+        self._bodies = bodies
+
+    async def put(self, call: Call) -> Answer:
+        """Keep the bucket's rules."""
+        content = await self._bodies.read(call, _ROOT, _checked)
+        await self._buckets.configure(call.who, call.bucket, KIND, content.encode())
+        return answers.empty(call)
+
+    async def get(self, call: Call) -> Answer:
+        """The rules as they were put."""
+        bucket = await self._buckets.get(call.who, call.bucket)
+        kept = bucket.config.get(KIND)
+        if kept is None:
+            raise S3Error("NoSuchCORSConfiguration", BucketName=call.bucket)
+        return answers.xml(call, _ROOT, kept.decode())
+
+    async def delete(self, call: Call) -> Answer:
+        """Forget the rules."""
+        await self._buckets.configure(call.who, call.bucket, KIND, None)
+        return answers.empty(call, 204)
+
+    def preflight(self, target: Target, headers: Mapping[str, str], ids: Mapping[str, str]) -> Answer:
+        """Whether a script may send the request that is announced. Cost: one get of the index.
+
+        Raises:
+            S3Error: ``BadRequest``: it announces nothing; ``AccessForbidden``: it may not.
+        """
+        origin, method = headers.get("origin", ""), headers.get("access-control-request-method", "")
+        if not origin:
+            raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
+        if not method:
+            raise S3Error("BadRequest", "Invalid Access-Control-Request-Method: null")
+        rules = self._rules(target.bucket)
+        if rules is None:
+            raise _forbidden(target, method)
+        wanted = _names(headers.get("access-control-request-headers", ""))
+        rule = _fitting(rules, origin, method, wanted)
+        if rule is None:
+            raise _forbidden(
+                target,
+                method,
+                "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, "
+                "request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted "
+                "by the resource's CORS spec.",
+            )
+        told = _told(rule, origin)
+        if wanted:
+            told["Access-Control-Allow-Headers"] = ", ".join(wanted)
+        return answers.whole(ids, 200, told)
+
+    def headers_for(self, method: str, target: Target, headers: Mapping[str, str]) -> dict[str, str]:
+        """What the answer to a request with ``Origin`` says besides, an error too. Cost: one get of the index."""
+        rules = self._rules(target.bucket) if target.bucket else None
+        if rules is None:
+            return {}
+        origin = headers["origin"]
+        rule = _fitting(rules, origin, headers.get("access-control-request-method", method), ())
+        return {"Vary": _VARY} if rule is None else _told(rule, origin)
+
+    def _rules(self, bucket: str) -> Sequence[Rule] | None:
+        kept = self._buckets.peek(bucket, KIND)
+        return None if kept is None else _rules_kept(kept)
+
+
+def _forbidden(target: Target, method: str, message: str = "") -> S3Error:
+    kind = "OBJECT" if target.key else "BUCKET"
+    return S3Error("AccessForbidden", message, Method=method[:40], ResourceType=kind)
+
+
+def _checked(root: etree._Element) -> str:
+    rules_of(root)
+    return content_of(root)
+
+
+@lru_cache(maxsize=256)
+def _rules_kept(kept: bytes) -> tuple[Rule, ...]:
+    return tuple(rules_of(parse(b"<%s>%s</%s>" % (_ROOT.encode(), kept, _ROOT.encode()), _ROOT)))
+
+
+def _fitting(rules: Sequence[Rule], origin: str, method: str, wanted: Sequence[str]) -> Rule | None:
+    return next((rule for rule in rules if rule.fits(origin, method, wanted)), None)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in (part.strip().lower() for part in text.split(",")) if name]
+
+
+def _told(rule: Rule, origin: str) -> dict[str, str]:
+    told = {
+        "Access-Control-Allow-Origin": "*" if rule.is_for_all else origin,
+        "Access-Control-Allow-Methods": ", ".join(rule.methods),
+        "Vary": _VARY,
+    }
+    if not rule.is_for_all:
+        told["Access-Control-Allow-Credentials"] = "true"
+    if rule.exposed_headers:
+        told["Access-Control-Expose-Headers"] = ", ".join(rule.exposed_headers)
+    if rule.max_age_s:
+        told["Access-Control-Max-Age"] = rule.max_age_s
+    return told
