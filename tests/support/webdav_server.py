@@ -9,10 +9,14 @@ from typing import IO
 import aiohttp
 import yarl
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.core.domain.requests import Principal
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.gateway.config.schema import LimitsConfig
+from noisefs.gateway.requests import Proxies, ShortWay, front, front_shortly
+from noisefs.gateway.server import BoundedServer, plainly
 from tests.support.namespace import World
 
 USER = "alice"
@@ -50,6 +54,8 @@ class WebdavServer:
     port: int
     session: aiohttp.ClientSession
     adapter: WebdavAdapter
+    long_way: list[str]
+    """Methods of the requests that did not take the short way."""
 
     @property
     def url(self) -> str:
@@ -74,6 +80,16 @@ class WebdavServer:
             method, url, data=body, headers=fields, skip_auto_headers=["Content-Type"], allow_redirects=False
         ) as response:
             return Reply(response.status, response.headers.copy(), await response.read())
+
+
+class _Server(BoundedServer):
+    """Waits less for bodies that nobody wants any more: tests leave some."""
+
+    def __call__(self) -> RequestHandler:
+        """A connection."""
+        connection = super().__call__()
+        connection._lingering_time = 1.0
+        return connection
 
 
 @asynccontextmanager
@@ -102,7 +118,19 @@ async def serve(
         clock=world.clock,
         settings=settings or WebdavSettings(),
     )
-    server = web.Server(adapter.handle, access_log=None, auto_decompress=False, lingering_time=1.0)
+    proxies = Proxies([])
+    long_way: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        long_way.append(request.method)
+        return await adapter.handle(request)
+
+    server = _Server(
+        front("webdav", handle, proxies, None),
+        LimitsConfig(),
+        plainly,
+        front_shortly("webdav", ShortWay(adapter.answer_at_once, adapter.begin_at_once), proxies, None),
+    )
     runner = web.ServerRunner(server)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -111,7 +139,7 @@ async def serve(
     await adapter.start()
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         try:
-            yield WebdavServer(world, who, port, session, adapter)
+            yield WebdavServer(world, who, port, session, adapter, long_way)
         finally:
             await runner.cleanup()
             await adapter.close()

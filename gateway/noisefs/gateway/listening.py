@@ -55,7 +55,13 @@ async def listening(
                 s3_malformed,
                 front_shortly("s3", protocols.s3_shortly, proxies, requests),
             ),
-            Listener(front("webdav", protocols.webdav, proxies, requests), sockets.webdav, config.limits, context),
+            Listener(
+                front("webdav", protocols.webdav, proxies, requests),
+                sockets.webdav,
+                config.limits,
+                context,
+                shortly=front_shortly("webdav", protocols.webdav_shortly, proxies, requests),
+            ),
         ]
         if worker == 0:
             admin_tls = None if config.admin.listen.is_loopback else context

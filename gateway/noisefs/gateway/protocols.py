@@ -32,6 +32,7 @@ class Protocols:
     s3: Handle
     s3_shortly: ShortWay
     webdav: Handle
+    webdav_shortly: ShortWay
     admin: AdminAdapter
     socket: AdminSocket
 
@@ -59,6 +60,7 @@ async def protocols_over(
         buckets=store.buckets,
         objects=store.objects,
         uploads=store.uploads,
+        versions=store.versions,
         telemetry=telemetry,
         clock=store.clock,
         settings=s3_settings(config),
@@ -74,8 +76,14 @@ async def protocols_over(
     )
     await webdav.start()
     try:
-        shortly = ShortWay(s3.answer_at_once, s3.begin_at_once)
-        yield Protocols(s3.handle, shortly, webdav.handle, admin, AdminSocket(opened, OPERATIONS))
+        yield Protocols(
+            s3.handle,
+            ShortWay(s3.answer_at_once, s3.begin_at_once),
+            webdav.handle,
+            ShortWay(webdav.answer_at_once, webdav.begin_at_once),
+            admin,
+            AdminSocket(opened, OPERATIONS),
+        )
     finally:
         await webdav.close()
 

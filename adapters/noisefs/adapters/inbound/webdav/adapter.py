@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.basic import Doorman
@@ -20,6 +21,9 @@ from noisefs.adapters.inbound.webdav.place import place_of, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
 from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.adapters.inbound.webdav.short.heads import Prompt
+from noisefs.adapters.inbound.webdav.short.reads import PromptReads
+from noisefs.adapters.inbound.webdav.short.writes import Done, SmallWrites
 from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
@@ -67,7 +71,7 @@ class WebdavAdapter:
         turnstile = Turnstile()
         self._doorman = Doorman(accounts, telemetry)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
-        self._writing = Writing(nodes=nodes, guard=guard, objects=objects, turnstile=turnstile)
+        self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._listing = Listing(
             nodes=nodes,
             guard=guard,
@@ -81,6 +85,15 @@ class WebdavAdapter:
         )
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
         self._bridge = Bridge(nodes=nodes, guard=guard, services=services, turnstile=turnstile, pool=self._pool)
+        self._prompt = PromptReads(doorman=self._doorman, objects=objects, telemetry=telemetry, clock=clock)
+        self._small_writes = SmallWrites(
+            doorman=self._doorman,
+            objects=objects,
+            locks=locks,
+            telemetry=telemetry,
+            clock=clock,
+            count_open=self._count_open,
+        )
         self._hosts = frozenset(map(plain_host, settings.public_hosts))
         self._challenge = {"WWW-Authenticate": f'Basic realm="{settings.realm}", charset="UTF-8"'}
 
@@ -95,6 +108,14 @@ class WebdavAdapter:
     async def close(self) -> None:
         """Give the threads back. Call it when no request is under way any more."""
         await asyncio.to_thread(self._pool.shutdown)
+
+    def answer_at_once(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
+        """The whole answer to a read whose bytes are at hand; see :class:`.reads.PromptReads`."""
+        return self._prompt.answer(message, request_id)
+
+    def begin_at_once(self, message: RawRequestMessage, body: bytes, request_id: str, done: Done) -> bool:
+        """Begin a small write whose body is at hand; see :class:`.writes.SmallWrites`."""
+        return self._small_writes.begin(message, body, request_id, done)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but ``CancelledError``."""

@@ -1,6 +1,6 @@
 """Whether a request may go ahead: its ``If`` header, its HTTP conditions and the locks in its way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from noisefs.adapters.inbound.webdav.if_header import Condition, IfHeader, parse_if
@@ -109,11 +109,14 @@ class Guard:
         locks = await self._locks.find(place.path, below=change.tree)
         blocking = in_the_way(locks, place, who.user_id, tokens, membership=change.membership, tree=change.tree)
         if blocking:
-            hrefs = sorted({place_of_path(lock.path).href(collection=False) for lock in blocking})
-            raise Refused(
-                423, "a lock forbids it, and its token was not submitted", condition=TOKEN_SUBMITTED, hrefs=hrefs
-            )
+            raise locked(blocking)
         return [lock for lock in locks if len(lock.path) >= len(place.path)]
+
+
+def locked(blocking: Sequence[Lock]) -> Refused:
+    """The refusal of a change that these locks forbid."""
+    hrefs = sorted({place_of_path(lock.path).href(collection=False) for lock in blocking})
+    return Refused(423, "a lock forbids it, and its token was not submitted", condition=TOKEN_SUBMITTED, hrefs=hrefs)
 
 
 def check_conditions(headers: Mapping[str, str], node: Node | None) -> None:

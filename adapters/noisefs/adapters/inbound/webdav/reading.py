@@ -92,12 +92,8 @@ class Reading:
         version: Version,
         pieces: AsyncIterator[bytes | memoryview],
     ) -> tuple[web.StreamResponse, int]:
-        wanted = byte_range(headers, version)
-        start, end = wanted or (0, version.size)
-        status, fields = 200, _file_headers(version)
-        if wanted:
-            status = 206
-            fields["Content-Range"] = f"bytes {start}-{end - 1}/{version.size}"
+        status, fields = described(headers, version)
+        start, end = byte_range(headers, version) or (0, version.size)
         if end - start <= WHOLE_BYTES and request.method == "GET":
             body = b"".join([bytes(piece) async for piece in pieces])
             return web.Response(status=status, headers=fields, body=body), 0
@@ -126,8 +122,13 @@ class Reading:
         return response, await answers.stream(request, response, _filled(pieces()), self._settings.body_timeout_s)
 
 
-def _file_headers(version: Version) -> dict[str, str]:
-    return {
+def described(headers: Mapping[str, str], version: Version) -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer to a GET or HEAD of a file, but for its length.
+
+    Raises:
+        RangeNotSatisfiable: The request names a range behind the end.
+    """
+    fields = {
         **answers.COMMON,
         **{name: value for name, value in version.headers.items() if _is_field_value(value)},
         "Content-Type": version.content_type if _is_field_value(version.content_type) else "application/octet-stream",
@@ -136,6 +137,11 @@ def _file_headers(version: Version) -> dict[str, str]:
         "ETag": f'"{version.etag}"',
         "Accept-Ranges": "bytes",
     }
+    wanted = byte_range(headers, version)
+    if wanted is None:
+        return 200, fields
+    fields["Content-Range"] = f"bytes {wanted[0]}-{wanted[1] - 1}/{version.size}"
+    return 206, fields
 
 
 def _is_field_value(value: str) -> bool:

@@ -85,6 +85,13 @@ class Locks:
         now_us = self._clock.now_us()
         return self._index.read(lambda tx: self._around(tx, path, now_us, above=above, below=below))
 
+    def around(self, tx: Reading, path: str) -> list[Lock]:
+        """Locks on ``path`` and above it, as :meth:`find`, inside a commit: none comes between it and what follows.
+
+        Cost: one get where there are no locks at all.
+        """
+        return self._around(tx, path, self._clock.now_us()) if _count(tx) else []
+
     async def refresh(self, token: str, expires_us: int, data: bytes | None = None) -> Lock | None:
         """Let the lock live until ``expires_us`` (0: for ever), with other ``data`` if given. ``None``: it is gone."""
         raw_token = _token_bytes(token)

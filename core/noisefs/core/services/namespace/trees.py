@@ -9,7 +9,7 @@ from noisefs.core.domain.records import Bucket
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock
-from noisefs.core.ports.index import Writing
+from noisefs.core.ports.index import Reading, Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import publishing, usage
 from noisefs.core.services.namespace.access import reach_bucket
@@ -29,6 +29,11 @@ class Trees:
     def __init__(self, *, commits: CommitQueue, clock: Clock) -> None:
         self._commits = commits
         self._clock = clock
+
+    @staticmethod
+    def has_members(tx: Reading, bucket: Bucket, prefix: str) -> bool:
+        """Whether anything is below ``prefix``, inside a commit. Cost: one seek."""
+        return exists_below(tx, keyspace.u64(bucket.bucket_id) + prefix.encode("utf-8", "replace"))
 
     async def make(self, who: Principal, bucket: str, prefix: str) -> None:
         """Create an empty collection (its marker). Where there is one already, nothing happens.
