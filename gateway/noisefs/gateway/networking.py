@@ -245,8 +245,10 @@ def network_settings(ipfs: IpfsConfig) -> NetworkSettings:
         public=ipfs.public,
         min_free_bytes=ipfs.min_free_bytes,
         min_free_inodes=ipfs.min_free_inodes,
+        uploads_at_once=ipfs.uploads_at_once,
         upload_bytes_per_s=ipfs.upload_bytes_per_s,
         down_after_s=ipfs.down_after_s,
         health_every_s=ipfs.health_every_s,
+        reconcile_every_s=ipfs.reconcile_every_s,
         gc_windows=tuple(parse_window(text) for text in ipfs.gc_windows),
     )

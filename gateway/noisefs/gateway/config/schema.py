@@ -220,6 +220,12 @@ class IpfsConfig(Table):
         "0: they all stay. At least 4 packs (256MiB) stay.",
     )
     upload_bytes_per_s: Size = Field(default=0, ge=0, description="Bandwidth of all uploads to nodes; 0: no limit.")
+    uploads_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Packs on their way to nodes at one time, and as many repairs; a node is sent one at a time.",
+    )
     min_free_bytes: Size = Field(default=_GIB, ge=0, description="Free space a node must have left to get a pack.")
     min_free_inodes: int = Field(default=10_000, ge=0, description="Free inodes a node must have left to get a pack.")
     gc_windows: DayWindows = Field(
@@ -241,6 +247,11 @@ class IpfsConfig(Table):
     )
     health_every_s: Annotated[float, Field(ge=1)] = Field(
         default=3600, description="Every node is asked for every pack it should hold this often."
+    )
+    reconcile_every_s: Annotated[float, Field(ge=1)] = Field(
+        default=21_600,
+        description="Pins of nodes are compared with the index at start, and then this often: what a crash left behind "
+        "is taken up, or let go of.",
     )
 
     @model_validator(mode="after")
