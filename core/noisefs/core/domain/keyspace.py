@@ -127,4 +127,8 @@ WRITER_PREFIX: Final = b"head-writer/"
 
 def writer_key(instance_id: InstanceId) -> bytes:
     """Row of an instance; its value is the epoch's counter."""
+VERIFIED_KEY: Final = b"verified"
+"""Row in ``META``: the key in ``COPIES`` up to which copies were verified in this round."""
+
+
     return WRITER_PREFIX + instance_id

@@ -393,6 +393,8 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def decode(kind: type[_R], raw: bytes) -> _R:
+    damaged: tuple[str, ...] = ()
+    """Of ``asked``: who has it pinned, but lacks blocks of it or has wrong ones. Such a copy does not count."""
     """The row of class ``kind`` in ``raw``.
 
     Raises:

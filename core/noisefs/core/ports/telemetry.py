@@ -50,6 +50,13 @@ class Counter(_Metric):
     NODE_SENT = ("noisefs_node_sent_bytes_total", "Bytes of packs and files sent to a node", ("node",))
     COPIES_MADE = ("noisefs_copies_made_total", "Copies confirmed by nodes, by how they came there", ("by",))
     PACKS_EVICTED = ("noisefs_packs_evicted_total", "Packs that left this machine's disk and are on nodes only", ())
+    BLOCKS_DAMAGED = (
+        "noisefs_node_damaged_blocks_total",
+        "Blocks that a node had wrong, or lacked although it pins them, when a copy was found damaged",
+        ("node",),
+    )
+    BLOCKS_MENDED = ("noisefs_node_mended_blocks_total", "Blocks that a node got right again", ("node",))
+    BLOCKS_VERIFIED = ("noisefs_node_verified_blocks_total", "Blocks read from a node to verify them", ("node",))
     UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))
 
 
@@ -80,6 +87,16 @@ class Gauge(_Metric):
     UNDER_REPLICATED = (
         "noisefs_under_replicated_packs",
         "Packs and files with fewer copies on nodes than they shall have",
+        (),
+    )
+    DAMAGED_COPIES = (
+        "noisefs_damaged_copies",
+        "Copies of packs and files of which a node lacks blocks or has wrong ones: they are mended",
+        (),
+    )
+    BEYOND_MENDING = (
+        "noisefs_copies_beyond_mending",
+        "Damaged copies that cannot be mended: nothing else has the right bytes, so objects may be lost",
         (),
     )
     SNAPSHOT_ON_NODES = (

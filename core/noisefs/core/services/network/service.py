@@ -31,10 +31,16 @@ from noisefs.core.services.network.placing.ahead import Ahead, NothingAhead
 from noisefs.core.services.network.placing.cars import Limiter
 from noisefs.core.services.network.placing.census import Census, Found
 from noisefs.core.services.network.placing.copying import Copier
+from noisefs.core.services.network.placing.damage import Damage
 from noisefs.core.services.network.placing.health import Health
+from noisefs.core.services.network.placing.inspecting import Inspector
+from noisefs.core.services.network.placing.linking import Linking
+from noisefs.core.services.network.placing.mending import Mending
 from noisefs.core.services.network.placing.repair import Repair
 from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.placing.sources import Sources
 from noisefs.core.services.network.placing.uploads import Uploads
+from noisefs.core.services.network.placing.verifying import Verifying
 from noisefs.core.services.network.releasing.collecting import Collecting
 from noisefs.core.services.network.releasing.strays import Strays
 from noisefs.core.services.network.releasing.unpins import Unpins
@@ -55,6 +61,7 @@ class NetworkSettings:
         upload_bytes_per_s: For all uploads together; 0: no limit.
         down_after_s: What a node that is down holds counts for so long; after that it is copied to others.
         health_every_s: Every pack and file is asked for on every node once in this time.
+        verify_every_s: Every block of every copy is read from its node once in this time; 0: never.
         reconcile_every_s: Pins of nodes are compared with the index at start, and then so often.
         gc_windows: When garbage of nodes that are ours alone is collected, in UTC; none: never.
     """
@@ -68,6 +75,7 @@ class NetworkSettings:
     upload_bytes_per_s: int = 0
     down_after_s: float = 900.0
     health_every_s: float = 3600.0
+    verify_every_s: float = 2_592_000.0
     reconcile_every_s: float = 21600.0
     gc_windows: tuple[Window, ...] = ()
 
@@ -81,6 +89,7 @@ class NetworkSettings:
             ("upload_bytes_per_s", self.upload_bytes_per_s, 0),
             ("down_after_s", self.down_after_s, 0),
             ("health_every_s", self.health_every_s, 1),
+            ("verify_every_s", self.verify_every_s, 0),
             ("reconcile_every_s", self.reconcile_every_s, 1),
         ):
             if value < least:
@@ -95,6 +104,9 @@ UPLOAD_EVERY_S: Final = 5.0
 """Packs that were sealed by others than this process's writer are seen after so long."""
 REPAIR_EVERY_S: Final = 10.0
 HEALTH_EVERY_S: Final = 1.0
+VERIFY_EVERY_S: Final = 1.0
+DAMAGE_EVERY_S: Final = 10.0
+MEND_EVERY_S: Final = 10.0
 UNPIN_EVERY_S: Final = 10.0
 STRAYS_EVERY_S: Final = 30.0
 COLLECT_EVERY_S: Final = 60.0
@@ -205,6 +217,47 @@ class Network:
             at_once=settings.uploads_at_once,
             ahead=self._ahead,
         )
+        alone = owns if owns is not None else _nobody_can
+        inspector = Inspector(
+            nodes=self.nodes, roots=self.roots, workers=workers, telemetry=telemetry, geometry=geometry
+        )
+        self.damage = Damage(
+            index=index,
+            commits=commits,
+            workers=workers,
+            telemetry=telemetry,
+            nodes=self.nodes,
+            inspector=inspector,
+            patience=Patience(clock, entropy),
+        )
+        self.sources = Sources(packs=packs, workers=workers, nodes=self.nodes, copier=self.copier, geometry=geometry)
+        self.mending = Mending(
+            index=index,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            telemetry=telemetry,
+            geometry=geometry,
+            nodes=self.nodes,
+            census=self.census,
+            copier=self.copier,
+            damage=self.damage,
+            inspector=inspector,
+            linking=Linking(index=index, workers=workers, nodes=self.nodes, roots=self.roots),
+            sources=self.sources,
+            limiter=self.limiter,
+            patience=Patience(clock, entropy),
+            ahead=self._ahead,
+            owns=alone,
+        )
+        self.verifying = Verifying(
+            index=index,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            damage=self.damage,
+            round_s=settings.verify_every_s,
+        )
         self.repair = Repair(
             index=index,
             packs=packs,
@@ -213,11 +266,13 @@ class Network:
             clock=clock,
             geometry=geometry,
             nodes=self.nodes,
-            roots=self.roots,
             census=self.census,
             copier=self.copier,
             patience=Patience(clock, entropy),
             at_once=settings.uploads_at_once,
+            inspector=inspector,
+            damage=self.damage,
+            is_mended=self.mending.is_due,
         )
         self.health = Health(
             index=index,
@@ -227,7 +282,6 @@ class Network:
             copier=self.copier,
             round_s=settings.health_every_s,
         )
-        alone = owns if owns is not None else _nobody_can
         self.unpins = Unpins(
             index=index,
             commits=commits,
@@ -260,11 +314,12 @@ class Network:
             self.unpins.wake,
             self.uploads.news,
             self.repair.news,
+            self.mending.news,
         )
 
     def take_over_from(self, ahead: Ahead) -> None:
         """Let uploads begin where somebody has sent blocks before their packs were sealed."""
-        self._ahead = self.uploads.ahead = ahead
+        self._ahead = self.uploads.ahead = self.mending.ahead = ahead
 
     # ------------------------------------------------------------------ what others tell
 
@@ -289,6 +344,9 @@ class Network:
             Job("uploads", UPLOAD_EVERY_S, steps(self.uploads.run), wake=self.uploads.wake, group="uploads"),
             Job("repair", REPAIR_EVERY_S, steps(self.repair.run), wake=self.repair.wake, group="repair"),
             Job("health", HEALTH_EVERY_S, steps(self.health.run), group="health"),
+            Job("verifying", VERIFY_EVERY_S, steps(self.verifying.run), group="verifying"),
+            Job("damage", DAMAGE_EVERY_S, steps(self.damage.run), False, self.damage.wake, group="damage"),
+            Job("mending", MEND_EVERY_S, steps(self.mending.run), wake=self.mending.wake, group="mending"),
             Job("unpins", UNPIN_EVERY_S, steps(self._let_go), wake=self.unpins.wake, group="unpins"),
             Job("strays", STRAYS_EVERY_S, steps(self.strays.run), group="strays"),
             Job("garbage", COLLECT_EVERY_S, steps(self.collecting.run), group="garbage"),

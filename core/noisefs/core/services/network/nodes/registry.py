@@ -155,10 +155,15 @@ class Nodes:
         ]
 
     def targets(self, key: bytes, row: Copies | None, wanted: int, size_bytes: int, blocks: int) -> dict[str, int]:
-        """Nodes to put copies on now, each with the copies that it shall have then; none where there are enough."""
+        """Nodes to put copies on now, each with the copies that it shall have then; none where there are enough.
+
+        One that has a damaged copy gets no other: that one is mended.
+        """
         held = self.counted(row.nodes) if row is not None else []
+        damaged = row.damaged if row is not None else ()
         keeping = [replace(one, copies_at_most=held.count(one.name)) for one in self.places_of(held)]
-        goal = place(key, [*self.places(size_bytes, blocks), *keeping], wanted, held=held)
+        fit = (one for one in self.places(size_bytes, blocks) if one.name not in damaged)
+        goal = place(key, [*fit, *keeping], wanted, held=held)
         return {name: copies for name, copies in goal.items() if copies > held.count(name)}
 
     def counted(self, holders: Iterable[str]) -> list[str]:

@@ -50,16 +50,19 @@ class Found:
         repairs: Packs and files that had them and now have too few, those with the fewest first.
         surplus: Packs and files with more copies than they shall have, or with some on nodes that shall be emptied, or
             whose row says another number.
-        keys: Of everything that lacks copies.
+        damaged: Packs and files of which nodes have damaged copies.
+        keys: Of everything that is in a list.
     """
 
     wanted: int
     uploads: list[Task] = field(default_factory=list)
     repairs: list[Task] = field(default_factory=list)
     surplus: list[Task] = field(default_factory=list)
+    damaged: list[Task] = field(default_factory=list)
     upload_packs: int = 0
     upload_blocks: int = 0
     under_replicated: int = 0
+    damaged_copies: int = 0
     keys: set[bytes] = field(default_factory=set)
 
     def wanted_of(self, task: Task) -> int:
@@ -119,6 +122,7 @@ class Census:
         self._telemetry.gauge(Gauge.UPLOAD_PACKS, found.upload_packs)
         self._telemetry.gauge(Gauge.UPLOAD_BYTES, found.upload_blocks * self._geometry.block_bytes)
         self._telemetry.gauge(Gauge.UNDER_REPLICATED, found.under_replicated)
+        self._telemetry.gauge(Gauge.DAMAGED_COPIES, found.damaged_copies)
         ended_s = self._clock.monotonic_s()
         self._again_at_s = ended_s + (ended_s - begun_s) / CENSUS_SHARE
         self._found = found
@@ -133,6 +137,9 @@ class Census:
 
     def _sort(self, task: Task, found: Found) -> None:
         row = task.row
+        if row is not None and row.damaged:
+            found.damaged_copies += len(row.damaged)
+            _add(task, found.damaged, found.keys)
         if row is None or not row.confirmed_us:
             if task.pack is not None:
                 found.upload_packs += 1

@@ -210,9 +210,10 @@ class Copier:
 
 
 def with_answers(row: Copies, found: Mapping[str, int]) -> Copies:
-    """A row with what nodes said: by name, how many copies."""
+    """A row with what nodes said: by name, how many copies. A damaged one does not count, whatever its node says."""
+    damaged = tuple(name for name in row.damaged if found.get(name, 1))
     nodes = [name for name in row.nodes if name not in found]
     for name, count in found.items():
-        nodes += [name] * count
-    asked = tuple(name for name in row.asked if name not in found)
-    return msgspec.structs.replace(row, nodes=tuple(nodes), asked=asked)
+        nodes += [name] * count if name not in damaged else []
+    asked = tuple(name for name in row.asked if name not in found or name in damaged)
+    return msgspec.structs.replace(row, nodes=tuple(nodes), asked=asked, damaged=damaged)

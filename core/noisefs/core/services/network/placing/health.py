@@ -17,7 +17,7 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.network.nodes.registry import Nodes
-from noisefs.core.services.network.placing.copying import Copier, Heard
+from noisefs.core.services.network.placing.copying import Copier, Heard, with_answers
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Health:
         changed: list[Heard] = []
         for key, row in rows:
             found = {name: answer.get(row.root, 0) for name, answer in said.items()}
-            if any(count != row.nodes.count(name) or name in row.asked for name, count in found.items()):
+            if with_answers(row, found) != row:
                 changed.append(Heard(key, row, found))
         if changed:
             log.info("health.changed", extra={"roots": len(changed)})

@@ -7,8 +7,10 @@ machine's disk, then fetched from a holder and sent on.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -16,7 +18,7 @@ from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.placement import place
 from noisefs.core.domain.records import Copies
 from noisefs.core.domain.root import links_of
-from noisefs.core.errors import BlockUnavailable, NoisefsError
+from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Writing
 from noisefs.core.ports.nodes import Node
@@ -28,11 +30,15 @@ from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.network.placing.cars import Stream, stream_from_disk, stream_from_node
 from noisefs.core.services.network.placing.census import Census, Task
 from noisefs.core.services.network.placing.copying import Copier
-from noisefs.core.services.network.placing.roots import RootFiles, fetch_root
+from noisefs.core.services.network.placing.damage import Damage
+from noisefs.core.services.network.placing.inspecting import Inspector
 from noisefs.core.services.network.placing.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, let_go, set_copies
 
 log = logging.getLogger(__name__)
+
+_DISK: Final = ""
+"""Where a stream comes from: no node has this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,21 @@ class Repair:
         clock: Clock,
         geometry: Geometry,
         nodes: Nodes,
-        roots: RootFiles,
         census: Census,
         copier: Copier,
         patience: Patience,
         at_once: int,
+        inspector: Inspector,
+        damage: Damage,
+        is_mended: Callable[[Task], bool],
     ) -> None:
-        """``packs``: on this machine's disk. ``patience``: of its own."""
+        """Repair nothing before :meth:`run`.
+
+        Args:
+            packs: On this machine's disk.
+            patience: Of its own.
+            is_mended: Whether a damaged copy of this is about to be mended, so that it needs no other one.
+        """
         self._index = index
         self._packs = packs
         self._commits = commits
@@ -71,8 +85,10 @@ class Repair:
         self._clock = clock
         self._geometry = geometry
         self._nodes = nodes
-        self._roots = roots
         self._copier = copier
+        self._inspector = inspector
+        self._damage = damage
+        self._is_mended = is_mended
         self._rounds = Rounds(
             nodes=nodes,
             geometry=geometry,
@@ -93,7 +109,8 @@ class Repair:
 
     async def _run(self) -> Repaired:
         found, until_s = await self._rounds.begin()
-        mended, left = await self._rounds.deal(found.repairs, found.wanted_of, self._mend, until_s)
+        tasks = [task for task in found.repairs if not self._is_mended(task)]
+        mended, left = await self._rounds.deal(tasks, found.wanted_of, self._mend, until_s)
         released, unsure = await self._rounds.deal(found.surplus, found.wanted_of, self._release, until_s)
         return Repaired(mended, left + unsure, released)
 
@@ -121,7 +138,7 @@ class Repair:
         holders = [node for node in self._nodes.readable(row.nodes) if node.name != name]
         if self._may_pin(name, holders) and await self._copier.pin(task.key, row.root, name, copies):
             return True
-        raw = await self._raw(task, row)
+        raw = await self._inspector.root(task.key, row)
         if raw is None:
             return False
         links = await self._workers.run(Lane.BACKGROUND, links_of, raw)
@@ -129,37 +146,27 @@ class Repair:
         if task.pack is not None and row.local:
             streams.append(
                 (
-                    "import",
+                    _DISK,
                     stream_from_disk(task.pack_id, raw, links, self._packs, self._workers, self._geometry),
                 )
             )
         block_bytes = self._geometry.block_bytes
-        streams += (("fetch", stream_from_node(node, raw, links, self._workers, block_bytes)) for node in holders)
-        for by, stream in streams:
+        streams += ((node.name, stream_from_node(node, raw, links, self._workers, block_bytes)) for node in holders)
+        for source, stream in streams:
+            by = "import" if source == _DISK else "fetch"
             if await self._copier.send(task.key, stream, name, copies, by=by):
                 return True
             if stream.failure is None:
                 return False  # it is the new node that cannot
             log.warning("repair.source_failed", extra={"by": by, "cause": str(stream.failure)})
+            if source != _DISK:
+                self._damage.suspect(source, task.key)
         return False
 
     def _may_pin(self, name: str, holders: list[Node]) -> bool:
         """Whether a node may find a holder in its swarm."""
         state = self._nodes.state(name)
         return bool(holders) and state is not None and state.peers != 0
-
-    async def _raw(self, task: Task, row: Copies) -> bytes | None:
-        """The root's bytes."""
-        if task.pack is not None:
-            try:
-                return (await self._roots.load(task.pack_id))[0]
-            except BlockUnavailable:
-                return None
-        for node in self._nodes.readable(row.nodes):
-            raw = await fetch_root(node, row.root, self._nodes)
-            if raw is not None:
-                return raw
-        return None
 
     # ------------------------------------------------------------------ too many
 

@@ -13,7 +13,7 @@ worth giving up rivals, and blocks that nobody wants, for.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,8 +110,14 @@ class Fetcher:
         clock: Clock,
         telemetry: Telemetry,
         timeout_s: float,
+        suspect: Callable[[str, bytes], None] = lambda _name, _key: None,
     ) -> None:
-        """``timeout_s``: from the call to the bytes, or the error, of every block."""
+        """Fetch nothing yet.
+
+        Args:
+            timeout_s: From the call to the bytes, or the error, of every block.
+            suspect: Told of nodes, by name, whose copy of a pack seems to be damaged. Quick.
+        """
         self._nodes = nodes
         self._roots = roots
         self._index = index
@@ -119,6 +125,7 @@ class Fetcher:
         self._clock = clock
         self._telemetry = telemetry
         self.timeout_s = timeout_s
+        self._suspect = suspect
         self._sources = {node.name: _Source(node) for node in nodes.all()}
         self._flights: dict[BlockId, _Flight] = {}
         self._rotten: LRUCache[tuple[str, BlockId], None] = LRUCache(ROTTEN_KEPT)
@@ -219,6 +226,8 @@ class Fetcher:
                 block = await self._race(search, holders, strangers)
             if block is not None:
                 return block
+        for name in filter(self._nodes.is_ready, search.holders):
+            self._suspect(name, search.place[0])
         raise BlockUnavailable(*search.place)
 
     def _ranked(self, search: _Search) -> tuple[list[_Source], list[_Source]]:
@@ -319,6 +328,7 @@ class Fetcher:
             if (name, search.block_id) not in self._rotten:
                 self._rotten[name, search.block_id] = None
                 log.warning("node.wrong_bytes", extra={"node": name, "bytes": len(block)})
+                self._suspect(name, search.place[0])
             self._telemetry.count(Counter.NODE_READS, 1, (name, "damaged"))
             return None
         self._telemetry.count(Counter.NODE_READS, 1, (name, "ok"))

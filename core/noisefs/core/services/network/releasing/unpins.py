@@ -172,7 +172,8 @@ def _without_copies(tx: Writing, key: bytes, raw: bytes, name: str) -> bool:
         return False
     nodes = tuple(one for one in row.nodes if one != name)
     asked = tuple(one for one in row.asked if one != name)
-    set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes, asked=asked))
+    damaged = tuple(one for one in row.damaged if one != name)
+    set_copies(tx, key, msgspec.structs.replace(row, nodes=nodes, asked=asked, damaged=damaged))
     return True
 
 

@@ -269,6 +269,7 @@ class IndexFromNodes:
                 row,
                 nodes=nodes,
                 asked=asked,
+                damaged=(),  # a damaged copy is better than none; whoever verifies finds it again
                 local=not is_pack,
                 confirmed_us=row.confirmed_us or (now_us if nodes else 0),
             )
