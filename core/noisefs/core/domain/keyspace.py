@@ -112,6 +112,10 @@ def file_copies_key(name: str) -> bytes:
     return FILE_COPIES_PREFIX + name.encode()
 
 
+VERIFIED_KEY: Final = b"verified"
+"""Row in ``META``: the key in ``COPIES`` up to which copies were verified in this round."""
+
+
 HEAD_PREFIX: Final = b"head/"
 """Rows in ``META`` that name the heads put on nodes."""
 
@@ -127,8 +131,4 @@ WRITER_PREFIX: Final = b"head-writer/"
 
 def writer_key(instance_id: InstanceId) -> bytes:
     """Row of an instance; its value is the epoch's counter."""
-VERIFIED_KEY: Final = b"verified"
-"""Row in ``META``: the key in ``COPIES`` up to which copies were verified in this round."""
-
-
     return WRITER_PREFIX + instance_id

@@ -348,6 +348,8 @@ class Copies(Record, frozen=True, array_like=True):
     """About when it was last read, to the hour."""
     asked: tuple[str, ...] = ()
     """Who may hold it as well: it was begun to be put there, and nobody confirmed that, or that it is not there."""
+    damaged: tuple[str, ...] = ()
+    """Of ``asked``: who has it pinned, but lacks blocks of it or has wrong ones. Such a copy does not count."""
 
 
 class Interim(Record, frozen=True, array_like=True):
@@ -393,8 +395,6 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def decode(kind: type[_R], raw: bytes) -> _R:
-    damaged: tuple[str, ...] = ()
-    """Of ``asked``: who has it pinned, but lacks blocks of it or has wrong ones. Such a copy does not count."""
     """The row of class ``kind`` in ``raw``.
 
     Raises:
