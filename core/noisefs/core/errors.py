@@ -109,6 +109,15 @@ class PackNotFound(NotFound):
         self.pack_id = pack_id
 
 
+class UserPolicyNotFound(NotFound):
+    """The user has no policy of this name."""
+
+    def __init__(self, user: str, policy: str) -> None:
+        super().__init__(f"user {user!r} has no policy {policy!r}")
+        self.user = user
+        self.policy = policy
+
+
 class SnapshotNotFound(NotFound):
     """No such snapshot."""
 
@@ -265,6 +274,42 @@ class EntityTooLarge(InvalidRequest):
     """The body is larger than the limit."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+class InvalidPolicy(InvalidArgument):
+    """A policy, or an access control list, says something that cannot be honoured exactly."""
+
+
+class AclNotSupported(InvalidRequest):
+    """The bucket takes no access control lists: its objects are its owner's."""
+
+    def __init__(self) -> None:
+        super().__init__("The bucket does not allow ACLs")
+
+
+class AclInTheWay(InvalidRequest):
+    """The bucket has an access control list that its ownership rule would set aside, or is given both."""
+
+    def __init__(self) -> None:
+        super().__init__("Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
+
+
+class DeleteMarkerNamed(InvalidRequest):
+    """The version that is asked for is a delete marker, which has no bytes."""
+
+    def __init__(self, bucket: str, key: str, version_id: str, modified_us: int) -> None:
+        super().__init__(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
+        self.bucket = bucket
+        self.key = key
+        self.version_id = version_id
+        self.modified_us = modified_us
+
+
+class LockNotConfigured(InvalidRequest):
+    """The bucket has no object lock, so its versions cannot be locked."""
+
+    def __init__(self) -> None:
+        super().__init__("Bucket is missing Object Lock Configuration")
+
+
         super().__init__(f"the body has {size_bytes} bytes: at most {limit_bytes} are allowed")
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes

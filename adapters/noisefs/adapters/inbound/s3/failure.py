@@ -17,6 +17,7 @@ RETRY_AFTER_S: Final = 2
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
     "AccessDenied": (403, "Access Denied"),
+    "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessForbidden": (403, "CORSResponse: CORS is not enabled for this bucket."),
     "AuthorizationHeaderMalformed": (400, "The authorization header you provided is invalid."),
     "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
@@ -32,9 +33,14 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "InsufficientStorage": (507, "The storage is full."),
     "InternalError": (500, "We encountered an internal error. The server's log says more."),
     "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records."),
+    "ExpiredToken": (400, "The provided token has expired."),
     "InvalidArgument": (400, "Invalid Argument"),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
+    "InvalidBucketAclWithObjectOwnership": (
+        400,
+        "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+    ),
     "InvalidEncryptionAlgorithmError": (400, "The encryption request that you specified is not valid."),
     "InvalidLocationConstraint": (400, "The specified location constraint is not valid."),
     "InvalidPart": (
@@ -58,6 +64,11 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",
     ),
+    "MalformedACLError": (
+        400,
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    ),
+    "MalformedPolicy": (400, "The policy is not valid."),
     "MalformedXML": (
         400,
         "The XML that you provided was not well formed or did not validate against our published schema.",
@@ -93,6 +104,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": (
         400,
+    "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
         "Your socket connection to the server was not read from or written to within the timeout period.",
     ),
     "ServerSideEncryptionConfigurationNotFoundError": (404, "The server side encryption configuration was not found"),
@@ -110,6 +122,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
 }
 """Every code this server answers, with its status and S3's own words."""
 
+    "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
 
 class S3Error(core.NoisefsError):
     """The answer to a request is this code. ``fields`` become elements of the answer."""
@@ -160,6 +173,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.FileMissing: "InternalError",
     core.FileNotInStore: "InternalError",
     # conflict
+    core.UserPolicyNotFound: "InternalError",  # only the IAM surface names policies of users
     core.Conflict: "OperationAborted",
     core.BucketExists: "BucketAlreadyExists",
     core.BucketNotEmpty: "BucketNotEmpty",
@@ -188,6 +202,11 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.DigestMismatch: "BadDigest",
     core.IncompleteBody: "IncompleteBody",
     # access
+    core.InvalidPolicy: "MalformedPolicy",
+    core.AclNotSupported: "AccessControlListNotSupported",
+    core.AclInTheWay: "InvalidBucketAclWithObjectOwnership",
+    core.DeleteMarkerNamed: "MethodNotAllowed",
+    core.LockNotConfigured: "InvalidRequest",
     core.AccessDenied: "AccessDenied",
     core.AuthenticationFailed: "InvalidAccessKeyId",
     core.WrongRootKey: "InternalError",
@@ -235,6 +254,8 @@ _OWN_WORDS: Final = frozenset(
     }
 )
 """Codes whose message says what core says; for the others S3's words, or (broken storage) nothing about packs."""
+        "InvalidBucketState",
+        "MalformedPolicy",
 
 
 def failure_of(error: core.NoisefsError) -> S3Error:

@@ -1,0 +1,112 @@
+"""The ``Principal`` of a statement: whom it is about.
+
+Honoured: everybody (``*``, anonymous callers included); users by ARN or canonical id; accounts by id or root ARN. An
+account stands for its administrators in an ``Allow`` (as on AWS it hands the decision to them, and theirs is in users'
+policies), and for all of its users in a ``Deny``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.rights.identity import ACCOUNT, ROOT_ARN, USER_ARN, canonical_id, user_arn, user_of_canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as policies see them. Without a ``user_id``: anonymous."""
+
+    user_id: UserId
+    name: str
+    account: str
+    admin: bool
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody signed the request."""
+        return not self.user_id
+
+    @property
+    def arn(self) -> str:
+        """The user's; empty for an anonymous caller."""
+        return user_arn(self.account, self.name) if self.user_id else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Principals:
+    """A compiled ``Principal`` or ``NotPrincipal``."""
+
+    everybody: bool = False
+    arns: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+
+    def names(self, caller: Caller, *, denying: bool) -> bool:
+        """Whether the caller is one of them. ``denying``: an account stands for all of its users."""
+        if self.everybody:
+            return True
+        if caller.anonymous:
+            return False
+        if self.arns and (caller.arn in self.arns or user_arn("", caller.name) in self.arns):
+            return True
+        if self.ids and canonical_id(caller.user_id) in self.ids:
+            return True
+        return caller.account in self.accounts and (denying or caller.admin)
+
+
+def compile_principals(value: object) -> Principals:
+    """From the JSON value.
+
+    Raises:
+        ValueError: It cannot be honoured.
+    """
+    if value == "*":
+        return Principals(everybody=True)
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f'{value!r} is neither "*" nor an object with AWS or CanonicalUser')
+    everybody = False
+    arns: set[str] = set()
+    accounts: set[str] = set()
+    ids: set[str] = set()
+    for kind, named in value.items():
+        texts = [named] if isinstance(named, str) else named
+        if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{kind} is {named!r}: a text or a list of texts is needed")
+        if kind == "CanonicalUser":
+            ids.update(texts)
+            continue
+        if kind != "AWS":
+            raise ValueError(f"principals of kind {kind!r} do not exist here: only AWS and CanonicalUser")
+        for text in texts:
+            root = ROOT_ARN.fullmatch(text)
+            if text == "*":
+                everybody = True
+            elif root is not None:
+                accounts.add(root[1])
+            elif ACCOUNT.fullmatch(text):
+                accounts.add(text)
+            elif USER_ARN.fullmatch(text) and "*" not in text and "?" not in text:
+                arns.add(text)
+            else:
+                raise ValueError(f"AWS principal {text!r} is no account, user or root ARN, nor *")
+    return Principals(everybody, frozenset(arns), frozenset(accounts), frozenset(ids))
+
+
+def users_named(principals: Principals, account: str) -> list[tuple[str, str, bool]]:
+    """The users that it names: as it says them, the name (or id), and whether that is an id.
+
+    Raises:
+        ValueError: A user of another account: there is no other here; or something that is no user.
+    """
+    found = []
+    for arn in sorted(principals.arns):
+        named = USER_ARN.fullmatch(arn)
+        if named is None or named[2] != "user" or named[1] not in ("", account):
+            raise ValueError(f"{arn!r} is no user of account {account}")
+        found.append((arn, named[3].rpartition("/")[2], False))
+    for text in sorted(principals.ids):
+        user_id = user_of_canonical(text)
+        if user_id is None:
+            raise ValueError(f"{text!r} is no canonical id")
+        found.append((text, user_id, True))
+    return found
