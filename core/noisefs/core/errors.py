@@ -67,6 +67,14 @@ class ObjectNotFound(NotFound):
         self.key = key
 
 
+class ObjectDeleted(ObjectNotFound):
+    """The newest version of the object is a delete marker."""
+
+    def __init__(self, bucket: str, key: str, version_id: str) -> None:
+        super().__init__(bucket, key)
+        self.version_id = version_id
+
+
 class VersionNotFound(NotFound):
     """The object has no such version."""
 
@@ -101,14 +109,6 @@ class AccessKeyNotFound(NotFound):
         self.access_key_id = access_key_id
 
 
-class PackNotFound(NotFound):
-    """The pack store holds no such pack."""
-
-    def __init__(self, pack_id: bytes) -> None:
-        super().__init__(f"pack {pack_id.hex()} is not in the store")
-        self.pack_id = pack_id
-
-
 class UserPolicyNotFound(NotFound):
     """The user has no policy of this name."""
 
@@ -116,6 +116,14 @@ class UserPolicyNotFound(NotFound):
         super().__init__(f"user {user!r} has no policy {policy!r}")
         self.user = user
         self.policy = policy
+
+
+class PackNotFound(NotFound):
+    """The pack store holds no such pack."""
+
+    def __init__(self, pack_id: bytes) -> None:
+        super().__init__(f"pack {pack_id.hex()} is not in the store")
+        self.pack_id = pack_id
 
 
 class SnapshotNotFound(NotFound):
@@ -164,6 +172,10 @@ class BucketNotEmpty(Conflict):
     def __init__(self, bucket: str) -> None:
         super().__init__(f"bucket {bucket!r} is not empty")
         self.bucket = bucket
+
+
+class BucketStateConflict(Conflict):
+    """The bucket's versioning or object lock forbids the change."""
 
 
 class UserExists(Conflict):
@@ -262,18 +274,6 @@ class ConfigError(InvalidArgument):
     """A configuration field is unknown or bad."""
 
 
-class RangeNotSatisfiable(InvalidRequest):
-    """The byte range lies outside the object."""
-
-    def __init__(self, size_bytes: int) -> None:
-        super().__init__(f"the range lies outside the object of {size_bytes} bytes")
-        self.size_bytes = size_bytes
-
-
-class EntityTooLarge(InvalidRequest):
-    """The body is larger than the limit."""
-
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
 class InvalidPolicy(InvalidArgument):
     """A policy, or an access control list, says something that cannot be honoured exactly."""
 
@@ -310,6 +310,18 @@ class LockNotConfigured(InvalidRequest):
         super().__init__("Bucket is missing Object Lock Configuration")
 
 
+class RangeNotSatisfiable(InvalidRequest):
+    """The byte range lies outside the object."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the range lies outside the object of {size_bytes} bytes")
+        self.size_bytes = size_bytes
+
+
+class EntityTooLarge(InvalidRequest):
+    """The body is larger than the limit."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(f"the body has {size_bytes} bytes: at most {limit_bytes} are allowed")
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
@@ -354,6 +366,10 @@ class IncompleteBody(InvalidRequest):
 
 class AuthenticationFailed(AccessDenied):
     """Unknown or disabled user or key, or a wrong password."""
+
+
+class ObjectLocked(AccessDenied):
+    """A retention or a legal hold keeps the version as it is."""
 
 
 class WrongRootKey(AccessDenied):

@@ -7,6 +7,7 @@ S3 has no code for a full disk: 507 says it, and no SDK repeats such a request.
 """
 
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Final
 
 from noisefs.adapters.inbound.s3.xml.text import XML_DECLARATION, xml_text
@@ -16,8 +17,8 @@ RETRY_AFTER_S: Final = 2
 """What a client is told to wait before it repeats a request that may succeed later."""
 
 CODES: Final[Mapping[str, tuple[int, str]]] = {
-    "AccessDenied": (403, "Access Denied"),
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
+    "AccessDenied": (403, "Access Denied"),
     "AccessForbidden": (403, "CORSResponse: CORS is not enabled for this bucket."),
     "AuthorizationHeaderMalformed": (400, "The authorization header you provided is invalid."),
     "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
@@ -32,15 +33,17 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header."),
     "InsufficientStorage": (507, "The storage is full."),
     "InternalError": (500, "We encountered an internal error. The server's log says more."),
-    "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records."),
     "ExpiredToken": (400, "The provided token has expired."),
+    "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records."),
+    "IllegalVersioningConfigurationException": (400, "The Versioning element must be specified"),
     "InvalidArgument": (400, "Invalid Argument"),
-    "InvalidBucketName": (400, "The specified bucket is not valid."),
-    "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
     "InvalidBucketAclWithObjectOwnership": (
         400,
         "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
     ),
+    "InvalidBucketName": (400, "The specified bucket is not valid."),
+    "InvalidBucketState": (409, "The request is not valid for the current state of the bucket."),
+    "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
     "InvalidEncryptionAlgorithmError": (400, "The encryption request that you specified is not valid."),
     "InvalidLocationConstraint": (400, "The specified location constraint is not valid."),
     "InvalidPart": (
@@ -56,19 +59,20 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "The request is not valid."),
+    "InvalidRetentionPeriod": (400, "Default retention period must be a positive integer value."),
     "InvalidStorageClass": (400, "The storage class that you specified is not valid."),
     "InvalidToken": (400, "The provided token is malformed or otherwise not valid."),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
     "KeyTooLongError": (400, "Your key is too long."),
-    "MalformedTrailerError": (
-        400,
-        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
-    ),
     "MalformedACLError": (
         400,
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
     "MalformedPolicy": (400, "The policy is not valid."),
+    "MalformedTrailerError": (
+        400,
+        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+    ),
     "MalformedXML": (
         400,
         "The XML that you provided was not well formed or did not validate against our published schema.",
@@ -84,6 +88,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
     "NoSuchKey": (404, "The specified key does not exist."),
     "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
+    "NoSuchObjectLockConfiguration": (404, "The specified object does not have a ObjectLock configuration"),
     "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found"),
     "NoSuchTagSet": (404, "The TagSet does not exist"),
     "NoSuchUpload": (
@@ -99,12 +104,12 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "NotModified": (304, "Not Modified"),
     "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket"),
     "OperationAborted": (409, "A conflicting operation is in progress against this resource. Try again."),
+    "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": (
         400,
-    "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
         "Your socket connection to the server was not read from or written to within the timeout period.",
     ),
     "ServerSideEncryptionConfigurationNotFoundError": (404, "The server side encryption configuration was not found"),
@@ -117,12 +122,12 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         ),
     ),
     "SlowDown": (503, "Please reduce your request rate."),
+    "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
     "TooManyBuckets": (400, "You have attempted to create more buckets than allowed."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }
 """Every code this server answers, with its status and S3's own words."""
 
-    "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
 
 class S3Error(core.NoisefsError):
     """The answer to a request is this code. ``fields`` become elements of the answer."""
@@ -163,20 +168,22 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.NotFound: "NoSuchKey",
     core.BucketNotFound: "NoSuchBucket",
     core.ObjectNotFound: "NoSuchKey",
+    core.ObjectDeleted: "NoSuchKey",
     core.VersionNotFound: "NoSuchVersion",
     core.UploadNotFound: "NoSuchUpload",
     core.UserNotFound: "InvalidAccessKeyId",
     core.AccessKeyNotFound: "InvalidAccessKeyId",
+    core.UserPolicyNotFound: "InternalError",  # only the IAM surface names policies of users
     core.PackNotFound: "InternalError",  # the name exists, its bytes do not: 404 would make a sync delete its copy
     core.SnapshotNotFound: "InternalError",
     core.StoreNotFound: "InternalError",
     core.FileMissing: "InternalError",
     core.FileNotInStore: "InternalError",
     # conflict
-    core.UserPolicyNotFound: "InternalError",  # only the IAM surface names policies of users
     core.Conflict: "OperationAborted",
     core.BucketExists: "BucketAlreadyExists",
     core.BucketNotEmpty: "BucketNotEmpty",
+    core.BucketStateConflict: "InvalidBucketState",
     core.UserExists: "InternalError",
     core.AccessKeyExists: "InternalError",
     core.PreconditionFailed: "PreconditionFailed",
@@ -195,6 +202,11 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.KeyTooLong: "KeyTooLongError",
     core.ConfigError: "InternalError",
     core.RangeNotSatisfiable: "InvalidRange",
+    core.InvalidPolicy: "MalformedPolicy",
+    core.AclNotSupported: "AccessControlListNotSupported",
+    core.AclInTheWay: "InvalidBucketAclWithObjectOwnership",
+    core.DeleteMarkerNamed: "MethodNotAllowed",
+    core.LockNotConfigured: "InvalidRequest",
     core.EntityTooLarge: "EntityTooLarge",
     core.PartTooSmall: "EntityTooSmall",
     core.InvalidPart: "InvalidPart",
@@ -202,13 +214,9 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.DigestMismatch: "BadDigest",
     core.IncompleteBody: "IncompleteBody",
     # access
-    core.InvalidPolicy: "MalformedPolicy",
-    core.AclNotSupported: "AccessControlListNotSupported",
-    core.AclInTheWay: "InvalidBucketAclWithObjectOwnership",
-    core.DeleteMarkerNamed: "MethodNotAllowed",
-    core.LockNotConfigured: "InvalidRequest",
     core.AccessDenied: "AccessDenied",
     core.AuthenticationFailed: "InvalidAccessKeyId",
+    core.ObjectLocked: "AccessDenied",
     core.WrongRootKey: "InternalError",
     # integrity
     core.IntegrityError: "InternalError",
@@ -246,6 +254,8 @@ _OWN_WORDS: Final = frozenset(
     {
         "InvalidArgument",
         "InvalidBucketName",
+        "InvalidBucketState",
+        "MalformedPolicy",
         "InvalidRequest",
         "BadDigest",
         "EntityTooSmall",
@@ -254,8 +264,6 @@ _OWN_WORDS: Final = frozenset(
     }
 )
 """Codes whose message says what core says; for the others S3's words, or (broken storage) nothing about packs."""
-        "InvalidBucketState",
-        "MalformedPolicy",
 
 
 def failure_of(error: core.NoisefsError) -> S3Error:
@@ -272,6 +280,18 @@ def failure_of(error: core.NoisefsError) -> S3Error:
             fields["BucketName"] = error.bucket
         case core.BucketNotFound() | core.BucketNotEmpty():
             fields["BucketName"] = error.bucket
+        case core.ObjectDeleted():
+            fields["Key"] = error.key
+            headers |= {"x-amz-delete-marker": "true", "x-amz-version-id": error.version_id}
+        case core.DeleteMarkerNamed():
+            headers |= {
+                "Allow": "DELETE",
+                "Last-Modified": formatdate(error.modified_us // 1_000_000, usegmt=True),
+                "x-amz-delete-marker": "true",
+                "x-amz-version-id": error.version_id,
+            }
+        case core.ObjectLocked():
+            message = "Access Denied because object protected by object lock."
         case core.ObjectNotFound():
             fields["Key"] = error.key
         case core.VersionNotFound():

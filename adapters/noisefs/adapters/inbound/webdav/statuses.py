@@ -34,6 +34,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.Conflict: 409,
     errors.BucketExists: 405,  # MKCOL on a mapped URL, RFC 4918 section 9.3.1
     errors.BucketNotEmpty: 409,
+    errors.BucketStateConflict: 409,
     errors.UserExists: 409,
     errors.AccessKeyExists: 409,
     errors.PreconditionFailed: 412,
@@ -50,12 +51,12 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.InvalidBucketName: 403,  # MKCOL in the root: the client may not make a collection of this name here
     errors.InvalidKey: 400,
     errors.KeyTooLong: 414,
-    errors.ConfigError: 503,
     errors.InvalidPolicy: 400,
     errors.AclNotSupported: 400,
     errors.AclInTheWay: 400,
     errors.DeleteMarkerNamed: 405,
     errors.LockNotConfigured: 400,
+    errors.ConfigError: 503,
     errors.RangeNotSatisfiable: 416,
     errors.EntityTooLarge: 413,
     errors.PartTooSmall: 400,
@@ -65,6 +66,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.IncompleteBody: 400,
     # access
     errors.AccessDenied: 403,
+    errors.ObjectLocked: 403,
     errors.AuthenticationFailed: 401,
     errors.WrongRootKey: 503,
     # integrity
