@@ -50,6 +50,27 @@ def lone(tmp_path: Path) -> Iterator[IpfsDaemon]:
         yield daemon
 
 
+async def test_a_collection_of_garbage_that_is_broken_off_lets_imports_in(lone: IpfsDaemon) -> None:
+    """At once, and leaves a node on which another one ends; Kubo pins nothing while it collects."""
+    node = KuboNode(lone.api, limits=LIMITS)
+    try:
+        garbage = [bundle(f"garbage {number}", count=1000, size_bytes=100) for number in range(4)]
+        for pack in garbage:
+            await node.import_car(pack.car())
+        await node.unpin([pack.root for pack in garbage])
+        collecting = asyncio.create_task(node.collect_garbage())
+        while all(await node.has([pack.ids[0] for pack in garbage])) and not collecting.done():
+            await asyncio.sleep(0)
+        collecting.cancel()
+        await asyncio.wait([collecting])
+        pack = bundle("waits")
+        assert await node.import_car(pack.car()) == 1
+        await node.collect_garbage()
+        assert await node.has([*(one.ids[-1] for one in garbage), pack.ids[0]]) == [*[False] * 4, True]
+    finally:
+        await node.close()
+
+
 @pytest.fixture
 async def nodes(daemons: list[IpfsDaemon]) -> AsyncIterator[list[KuboNode]]:
     """The three."""

@@ -247,3 +247,36 @@ async def test_names_are_known_as_far_as_blocks_were_sent(lab: DurableLab) -> No
     await lab.confirmer.place(pack_id, blocks, 1)
     (root,) = lab.roots()
     assert tuple(lab.confirmer.names(pack_id)) == root.links[:blocks]
+
+
+# ------------------------------------------------------------------ nodes whose garbage is collected
+
+
+async def test_what_a_node_has_begun_goes_on_elsewhere_while_its_garbage_is_collected(lab: DurableLab) -> None:
+    pack_id, first = await written(lab, 3)
+    await lab.confirmer.place(pack_id, first, 1)
+    (begun,) = lab.confirmer.held(pack_id)
+    lab.known.close_to_new(begun, closed=True)
+    _, blocks = await written(lab, 2)
+    await driven(lab.clock, lab.confirmer.place(pack_id, blocks, 1))
+    held = lab.confirmer.held(pack_id)
+    assert held[begun] == first
+    assert [upto for name, upto in held.items() if name != begun] == [blocks]
+    assert not lab.known.missed.is_set()
+
+
+async def test_a_write_waits_where_there_is_no_other_node_and_says_so() -> None:
+    lab = DurableLab("a")
+    await lab.store.start(background=False)
+    await lab.known.look()
+    lab.known.close_to_new("a", closed=True)
+    pack_id, blocks = await written(lab, 3)
+    waiting = asyncio.ensure_future(lab.confirmer.place(pack_id, blocks, 1))
+    for _ in range(8):
+        await asyncio.sleep(0)
+        lab.clock.advance(0.5)
+    assert lab.known.missed.is_set()
+    assert not waiting.done()
+    lab.known.close_to_new("a", closed=False)
+    lab.clock.advance(0.5)
+    assert await waiting

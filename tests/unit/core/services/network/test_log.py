@@ -164,6 +164,22 @@ async def test_a_hanging_node_is_replaced_within_the_patience(lab: DurableLab) -
     await confirm(lab, await written(lab, b"2"), 1)
 
 
+async def test_a_node_whose_garbage_is_collected_is_replaced(lab: DurableLab) -> None:
+    """And where there is no other one, whoever collects hears of it."""
+    await lab.renew()
+    await confirm(lab, await written(lab, b"one"), 1)
+    (begun,) = [name for name in lab.nodes if lab.roots(name)]
+    lab.known.close_to_new(begun, closed=True)
+    await confirm(lab, await written(lab, b"two"), 1)
+    assert sum(bool(lab.roots(name)) for name in lab.nodes) == 2
+    assert not lab.known.missed.is_set()
+    for name in lab.nodes:
+        lab.known.close_to_new(name, closed=True)
+    with pytest.raises(NodeUnavailable):
+        await confirm(lab, await written(lab, b"three"), 1)
+    assert lab.known.missed.is_set()
+
+
 async def test_covered_files_are_let_go_of(lab: DurableLab) -> None:
     await lab.renew()
     await confirm(lab, await written(lab, b"1"), 2)

@@ -197,6 +197,7 @@ class Confirmer(Ahead):
                 if placing.failure is not None:
                     raise placing.failure
             else:
+                self._nodes.missed.set()
                 await self._clock.sleep(LOOK_AGAIN_S)
             now_s = self._clock.monotonic_s()
             if (progress := placing.progress()) > before:
@@ -282,7 +283,7 @@ class Confirmer(Ahead):
         begun = [
             name
             for name, one in placing.holders.items()
-            if one.blocks >= blocks or (one.blocks and self._nodes.is_ready(name))
+            if one.blocks >= blocks or (one.blocks and self._nodes.is_open(name))
             for _ in range(max(1, one.copies))
         ]
         held = self._nodes.counted(begun)

@@ -99,6 +99,7 @@ class Durable(DurabilityClasses):
         while not await self.is_within_reach(durability):
             if self._clock.monotonic_s() >= until_s:
                 raise NodeUnavailable("all", f"a write of class {durability}", "too few nodes answer")
+            self._nodes.missed.set()
             await self._clock.sleep(LOOK_AGAIN_S)
 
     # ------------------------------------------------------------------ behind it

@@ -241,6 +241,7 @@ class NetworkLog:
             return await self._stand_anew()
         targets = self._targets(footing, copies)
         if not targets:
+            self._nodes.missed.set()
             return False
         for name, wanted in targets.items():
             if name in self._spans and self._spans[name].copies < wanted:
@@ -302,7 +303,7 @@ class NetworkLog:
 
     def _targets(self, footing: Footing, copies: int) -> dict[str, int]:
         begun = sorted(
-            (name for name, span in self._spans.items() if self._nodes.is_ready(name) and span.follows(footing.number)),
+            (name for name, span in self._spans.items() if self._nodes.is_open(name) and span.follows(footing.number)),
             key=lambda name: self._reached(name, footing),
             reverse=True,
         )

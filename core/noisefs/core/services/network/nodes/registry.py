@@ -55,6 +55,7 @@ class Nodes:
     """The nodes by name.
 
     ``wake``: set where it should be looked at them at once. ``events``: set whenever a node becomes usable, or not.
+    ``missed``: set where a write waits for more nodes than are open to it.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Nodes:
         self._min_free_inodes = min_free_inodes
         self._down_after_s = down_after_s
         self.wake = asyncio.Event()
+        self.missed = asyncio.Event()
         self.events: list[asyncio.Event] = []
 
     # ------------------------------------------------------------------ who there is
@@ -129,6 +131,10 @@ class Nodes:
         """Whether it answered when it was last looked at, and is not left alone after a failure."""
         known = self._known.get(name)
         return known is not None and _is_usable(known) and self._clock.monotonic_s() >= known.rest_until_s
+
+    def is_open(self, name: str) -> bool:
+        """Whether it is ready, and its garbage is not being collected: that holds up whatever is put there."""
+        return self.is_ready(name) and not self._known[name].closed
 
     def usable(self) -> list[Node]:
         """Nodes that are ready, in the order of the configuration."""
