@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
 from noisefs.core.domain.records import Usage
-from noisefs.core.domain.requests import Attributes, CompletedPart, WriteCondition
+from noisefs.core.domain.requests import Attributes, CompletedPart, Doomed, Removed, WriteCondition
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Index
 from noisefs.core.services.namespace.limits import NamespaceLimits
@@ -142,19 +142,22 @@ class NamespaceMachine(RuleBasedStateMachine):
     def delete(self, bucket: str, source: tuple[str, int], kind: str) -> None:
         key = self.present(bucket, source)
         condition = self.condition(kind, bucket, key)
-        self.both(
-            self.world.objects.delete(ALICE, bucket, key, condition=condition),
-            lambda: self.model.delete(bucket, key, condition),
-        )
+
+        async def work() -> bool:
+            return (await self.world.objects.delete(ALICE, bucket, key, condition=condition)).existed
+
+        self.both(work(), lambda: self.model.delete(bucket, key, condition))
 
     @rule(bucket=BUCKETS, keys=st.lists(ANY_KEYS, max_size=3))
     def delete_many(self, bucket: str, keys: list[str]) -> None:
-        def expected() -> list[NoisefsError | None]:
-            for key in keys:
-                self.model.delete(bucket, key, WriteCondition())
-            return [None] * len(keys)
+        def expected() -> list[bool]:
+            return [self.model.delete(bucket, key, WriteCondition()) for key in keys]
 
-        self.both(self.world.objects.delete_many(ALICE, bucket, keys), expected)
+        async def work() -> list[bool]:
+            outcomes = await self.world.objects.delete_many(ALICE, bucket, [Doomed(key) for key in keys])
+            return [isinstance(outcome, Removed) and outcome.existed for outcome in outcomes]
+
+        self.both(work(), expected)
 
     @rule(bucket=BUCKETS, source=SOURCES, to=BUCKETS, goal=ANY_KEYS, fresh=st.booleans(), kind=CONDITIONS)
     def copy(self, bucket: str, source: tuple[str, int], to: str, goal: str, fresh: bool, kind: str) -> None:
@@ -274,7 +277,7 @@ class NamespaceMachine(RuleBasedStateMachine):
         upload_id, to, target = one
 
         async def work() -> str:
-            part = await self.world.uploads.copy_part(
+            part, _ = await self.world.uploads.copy_part(
                 ALICE, to, target, upload_id, number, bucket, key, byte_range=byte_range
             )
             return part.md5.hex()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.requests import Attributes, CompletedPart, Principal, WriteCondition
+from noisefs.core.domain.requests import Attributes, CompletedPart, Doomed, Principal, Removed, WriteCondition
 from noisefs.core.errors import (
     IndexClosed,
     NoisefsError,
@@ -207,11 +207,11 @@ class Client:
         bucket = self._chance.choice(BUCKETS)
         keys = sorted({self._place()[1] for _ in range(5)})
         writes = [self._model.begin(bucket, key, ABSENT) for key in keys]
-        outcomes = await self._store.objects.delete_many(WHO, bucket, keys)
+        outcomes = await self._store.objects.delete_many(WHO, bucket, [Doomed(key) for key in keys])
         if self._disk.down:
             return
         for key, write, outcome in zip(keys, writes, outcomes, strict=True):
-            if outcome is None:
+            if isinstance(outcome, Removed):
                 self._model.answered(bucket, key, write)
 
     async def copy(self) -> None:
@@ -221,7 +221,7 @@ class Client:
         start = self._model.now()
 
         async def ask() -> str:
-            version = await self._store.objects.copy(WHO, source_bucket, source_key, bucket, key)
+            version, _ = await self._store.objects.copy(WHO, source_bucket, source_key, bucket, key)
             if version.etag not in source.possible(start):
                 raise Wrong(f"a copy of {source_key} got bytes that {source_key} cannot have had")
             return version.etag

@@ -22,6 +22,7 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts, LoginLimits
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.versions import order_of
 from noisefs.core.services.store import Store, StoreSettings
 from tests.support.stores import KEYS
 
@@ -84,6 +85,7 @@ class World:
         self.objects = self.store.objects
         self.uploads = self.store.uploads
         self.trees = self.store.trees
+        self.versions = self.store.versions
         self.properties = self.store.properties
         self.locks = self.store.locks
         self.accounts = Accounts(
@@ -139,6 +141,9 @@ class World:
 
 def _check(tx: Reading) -> None:
     objects = [(key, decode(Version, raw)) for key, raw in tx.scan(Table.OBJECTS, *_ALL)]
+    below = [(key, decode(Version, raw)) for key, raw in tx.scan(Table.VERSIONS, *_ALL)]
+    _check_versions(dict(objects), below)
+    objects += below
     uploads = {key[-16:] for key, _ in tx.scan(Table.UPLOADS, *_ALL)}
     parts = [(key, decode(Part, raw)) for key, raw in tx.scan(Table.PARTS, *_ALL)]
     assert {key[:16] for key, _ in parts} <= uploads, "a part without its upload"
@@ -165,6 +170,23 @@ def _check(tx: Reading) -> None:
     _check_usage(tx, objects)
 
 
+def _check_versions(current: dict[bytes, Version], below: list[tuple[bytes, Version]]) -> None:
+    """Every version lies where its order says, the newest is what the key names, and one at most is the null version."""
+    of_key: dict[bytes, list[Version]] = {key: [version] for key, version in current.items()}
+    for key, version in below:
+        row_key = key[: -keyspace.VERSION_TAIL_BYTES]
+        assert key == keyspace.version_key(row_key, version.order)
+        of_key.setdefault(row_key, []).append(version)
+    for key, found in of_key.items():
+        orders = [version.order for version in found]
+        assert orders == sorted(set(orders), reverse=True)
+        assert found[0].delete_marker is (key not in current)
+        nulls = [version.order for version in found if not version.version_id]
+        assert len(nulls) <= 1
+        assert not nulls or nulls[0] in (found[0].order, found[0].null_order), "the null version cannot be found"
+        assert all(order_of(one.version_id) == one.order for one in found if one.version_id)
+
+
 def _check_layouts(tx: Reading, layouts: Counter[LayoutId], wanted: Counter[BodyId]) -> None:
     heads = {LayoutId(key): decode(LayoutHead, raw) for key, raw in tx.scan(Table.LAYOUTS, *_ALL) if len(key) == 16}
     assert {layout_id: head.refs for layout_id, head in heads.items()} == dict(layouts)
@@ -182,6 +204,8 @@ def _check_usage(tx: Reading, objects: Iterable[tuple[bytes, Version]]) -> None:
     sizes, counts = Counter[bytes](), Counter[bytes]()
     for key, version in objects:
         bucket = by_id[key[:8]]
+        if version.delete_marker:
+            continue
         for usage_key in (keyspace.bucket_usage_key(bucket.bucket_id), keyspace.user_usage_key(bucket.owner)):
             sizes[usage_key] += version.size
             counts[usage_key] += 1

@@ -116,6 +116,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             buckets=world.buckets,
             objects=world.objects,
             uploads=world.uploads,
+            versions=world.versions,
             telemetry=world.telemetry,
             clock=world.clock,
             settings=settings or S3Settings(),

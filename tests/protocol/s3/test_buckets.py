@@ -175,17 +175,14 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("PUT", "/{bucket}?versioning"),
         ("PUT", "/{bucket}?policy"),
         ("PUT", "/{bucket}?lifecycle"),
         ("PUT", "/{bucket}?tagging"),
-        ("PUT", "/{bucket}?object-lock"),
         ("PUT", "/{bucket}?website="),
         ("GET", "/{bucket}?session"),
         ("GET", "/{bucket}?frobnicate"),
         ("POST", "/{bucket}"),
         ("PUT", "/{bucket}/k?tagging"),
-        ("PUT", "/{bucket}/k?retention"),
         ("GET", "/{bucket}/k?torrent"),
         ("POST", "/{bucket}/k?restore"),
         ("POST", "/{bucket}/k?select&select-type=2"),

@@ -29,6 +29,21 @@ def bucket_range(bucket_id: int) -> tuple[bytes, bytes]:
     return _U64.pack(bucket_id), _U64.pack(bucket_id + 1)
 
 
+VERSION_TAIL_BYTES: Final = 9
+"""What stands behind an object's key in the row key of an older version: NUL, and how new it is."""
+_ORDER_END: Final = (1 << 64) - 1
+
+
+def version_key(row_key: bytes, order: int) -> bytes:
+    """Row of an older version, or of a delete marker; ``row_key``: of the current version. The newest come first."""
+    return row_key + b"\0" + _U64.pack(_ORDER_END - order)
+
+
+def versions_range(row_key: bytes) -> tuple[bytes, bytes]:
+    """All such rows of an object, as start and end (exclusive)."""
+    return row_key + b"\0", row_key + b"\1"
+
+
 def prefix_end(prefix: bytes) -> bytes:
     """A key above every key that begins with ``prefix``, and above none other that exists (ids of all 0xff apart)."""
     head = prefix.rstrip(b"\xff")
@@ -96,6 +111,11 @@ def trim_key(body_id: BodyId) -> bytes:
 def bucket_owner_key(user_id: str, bucket: str) -> bytes:
     """Row that says who owns a bucket: a user's buckets are one range, in the order of their names."""
     return user_id.encode() + b"\0" + bucket.encode()
+
+
+def user_policy_key(user_id: str, name: str) -> bytes:
+    """Row of a user's policy: a user's are one range, in the order of their names."""
+    return user_id.encode() + b"\0" + name.encode()
 
 
 def interim_key(pack_id: PackId, root: RootId) -> bytes:

@@ -70,6 +70,18 @@ class Version(Record, frozen=True, array_like=True):
     """WebDAV's creation date; kept over an overwrite through WebDAV. 0: the same as ``modified_us``."""
     sse: str = ""
     """The encryption header the client asked for (``AES256``), echoed back."""
+    order: int = 0
+    """Grows with each version of a key; 0: made before the bucket had versions."""
+    null_order: int = 0
+    """``order`` of the null version that lay below when this one was made; there may be none there (any more)."""
+    retention: str = ""
+    """``GOVERNANCE``, ``COMPLIANCE`` or empty (:mod:`.object_lock`)."""
+    retain_until_us: int = 0
+    legal_hold: str = ""
+    """``ON``, ``OFF``, or empty where nobody ever said."""
+    acl: tuple[tuple[str, str], ...] | None = None
+    """Who may do what (:mod:`.rights.acl`); ``None``: the owner everything, others nothing."""
+    tags: dict[str, str] = {}
 
 
 class Listed(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +92,17 @@ class Listed(msgspec.Struct, frozen=True, array_like=True):
     modified_us: int
     owner: UserId
     delete_marker: bool = False
+
+
+class ListedVersion(msgspec.Struct, frozen=True, array_like=True):
+    """The same for listings of versions."""
+
+    size: int
+    etag: str
+    modified_us: int
+    owner: UserId
+    delete_marker: bool = False
+    version_id: str = ""
 
 
 class LayoutHead(Record, frozen=True, array_like=True):
@@ -237,6 +260,25 @@ class Dead(Record, frozen=True, array_like=True):
     """Its object was deleted (not replaced): reads of it are cut soon."""
 
 
+class Versioning(IntEnum):
+    """What becomes of an object of a bucket that is overwritten or deleted."""
+
+    NEVER = 0
+    """It is gone, and there are no other versions."""
+    ENABLED = 1
+    """It stays as an older version."""
+    SUSPENDED = 2
+    """It stays unless it is the null version; what is written is the null version."""
+
+
+class LockRule(Record, frozen=True, array_like=True):
+    """Object lock of a bucket: the retention that new versions get which bring none. No mode: none."""
+
+    mode: str = ""
+    days: int = 0
+    years: int = 0
+
+
 class Bucket(Record, frozen=True, array_like=True):
     """A bucket's row (key: its name)."""
 
@@ -248,6 +290,10 @@ class Bucket(Record, frozen=True, array_like=True):
     """Bucket configurations as they were put, by kind."""
     properties: bool = False
     """Whether a key of this bucket ever had dead properties: a DELETE looks for them only then."""
+    versioning: int = 0
+    """:class:`Versioning`."""
+    lock: LockRule | None = None
+    """Whether versions may be locked, which is for ever."""
 
 
 class Usage(Record, frozen=True, array_like=True):
@@ -268,6 +314,8 @@ class User(Record, frozen=True, array_like=True):
     """Envelope of a slow hash for WebDAV; empty when the user has none."""
     revision: int = 0
     """Changes with every change of the row; caches of verified credentials are keyed by it."""
+    policies: int = 0
+    """How many policies the user has: only then they are looked at. Every change of one changes ``revision`` too."""
 
 
 class AccessKey(Record, frozen=True, array_like=True):

@@ -2,18 +2,74 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.records import Listed, Version
+from noisefs.core.domain.records import Listed, ListedVersion, Version
+from noisefs.core.domain.rights.acl import NO_ACL, AclWish
+from noisefs.core.domain.rights.conditions import Lookup
+from noisefs.core.domain.rights.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a request is going to do, as policies name it. Without a ``key`` it is about the bucket.
+
+    ``optional``: nobody needs leave for it, but a ``Deny`` forbids it: what goes along with a write.
+    """
+
+    action: str
+    bucket: str
+    key: str = ""
+    version_id: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """All that a request is going to do, and what policies can ask about it.
+
+    Attributes:
+        needs: In the buckets they name; in any other bucket nothing is allowed.
+        lookup: Values of condition keys.
+        cleared: Ids of buckets where leave was given before, in the same request.
+    """
+
+    needs: tuple[Need, ...]
+    lookup: Lookup
+    cleared: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated user."""
+    """Who asks: a user, or with an empty ``user_id`` somebody without a name.
+
+    Attributes:
+        user_id: The user.
+        name: The user's.
+        admin: Whether every bucket is as good as their own.
+        account: Of the store, as ARNs name it.
+        policies: The user's own.
+        session: Policies of temporary credentials.
+        token_us: When these were made; 0: they are not temporary.
+        asking: What for. Without it only what needs no policy or list to be looked at is allowed: the owner's plain use
+            of a bucket.
+        trusted: Administration by whoever runs the server: owners and administrators, whatever policies say.
+    """
 
     user_id: UserId
     name: str
     admin: bool
+    account: str = ""
+    policies: tuple[Policy, ...] = ()
+    session: tuple[Policy, ...] = ()
+    token_us: int = 0
+    asking: Asking | None = None
+    trusted: bool = False
+
+
+ANONYMOUS: Final = Principal(UserId(""), "", admin=False)
+"""Who did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +113,7 @@ class Attributes:
     modified_us: int | None = None
     """``None``: the time of the commit."""
     created_us: int | None = None
+    acl: AclWish = NO_ACL
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +123,31 @@ class Digested:
     size: int
     digests: Mapping[str, bytes]
     """By algorithm: ``MD5`` and whichever of ``CRC32 CRC32C CRC64NVME SHA1 SHA256`` were asked for; raw bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a delete did.
+
+    Attributes:
+        existed: There was an object, or such a version.
+        version_id: Of the version that was removed or of the delete marker that was added; empty where the bucket never
+            had versions and none was named.
+        marker: That is a delete marker.
+    """
+
+    existed: bool
+    version_id: str = ""
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """One object to delete among many. ``version_id``: this version for good; ``None``: the object."""
+
+    key: str
+    version_id: str | None = None
+    condition: WriteCondition = ALWAYS
 
 
 Verify = Callable[[Digested], Mapping[str, str]]
@@ -101,6 +183,32 @@ class Page:
     entries: list[tuple[str, Listed]]
     prefixes: list[str]
     next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """A version or delete marker in a listing. ``version_id``: ``null`` for the null version."""
+
+    key: str
+    version: ListedVersion
+    version_id: str
+    latest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """One page of a listing of versions.
+
+    Attributes:
+        entries: Ascending by key, the newest version of a key first.
+        prefixes: Common prefixes, ascending.
+        next_after: Key (or common prefix) and version id (none for a prefix) to begin the next page behind; ``None``
+            when the listing is complete.
+    """
+
+    entries: list[VersionEntry]
+    prefixes: list[str]
+    next_after: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)

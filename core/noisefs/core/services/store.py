@@ -46,6 +46,7 @@ from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
 from noisefs.core.services.namespace.trees import Trees
 from noisefs.core.services.namespace.uploads import Uploads
+from noisefs.core.services.namespace.versioning import Versions
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool
@@ -278,6 +279,7 @@ class Store:
             commits=self.commits,
             workers=workers,
             clock=clock,
+            entropy=entropy,
             body_writer=self.body_writer,
             body_reader=self.body_reader,
             limits=limits,
@@ -293,7 +295,8 @@ class Store:
             body_reader=self.body_reader,
             limits=limits,
         )
-        self.trees = Trees(commits=self.commits, clock=clock)
+        self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
+        self.versions = Versions(commits=self.commits, clock=clock)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)

@@ -93,8 +93,6 @@ def test_storage_classes_that_are_not_there_are_refused(name: str, value: str, c
         ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
         ("x-amz-copy-source-server-side-encryption-customer-key", "k", "NotImplemented"),
         ("x-amz-tagging", "a=b", "NotImplemented"),
-        ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
-        ("x-amz-bucket-object-lock-enabled", "true", "NotImplemented"),
         ("x-amz-website-redirect-location", "/x", "NotImplemented"),
         ("x-amz-grant-read", 'id="x"', "NotImplemented"),
     ],

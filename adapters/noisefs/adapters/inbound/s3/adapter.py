@@ -20,9 +20,11 @@ from noisefs.adapters.inbound.s3.operations.configurations import Configurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.listing import Listing
+from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.settings import Settings
+from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
@@ -37,6 +39,7 @@ from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.uploads import Uploads
+from noisefs.core.services.namespace.versioning import Versions
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class S3Adapter:
         buckets: Buckets,
         objects: Objects,
         uploads: Uploads,
+        versions: Versions,
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
@@ -95,9 +99,11 @@ class S3Adapter:
                 copying=Copying(objects=objects, uploads=uploads),
                 cors=self._cors,
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
+                locking=Locking(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
                 multipart=Multipart(uploads=uploads, bodies=bodies, max_put_bytes=limit),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
                 settings=Settings(buckets=buckets, objects=objects, bodies=bodies),
+                versioning=VersionOperations(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
                 writing=Writing(objects=objects, bodies=bodies, max_put_bytes=limit),
             )
         )

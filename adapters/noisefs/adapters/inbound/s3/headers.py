@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.object_lock import lock_headers
 from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import Attributes
 
@@ -70,10 +71,6 @@ NOT_BUILT: Final = frozenset(
         "x-amz-server-side-encryption-context",
         "x-amz-server-side-encryption-bucket-key-enabled",
         "x-amz-tagging",
-        "x-amz-object-lock-mode",
-        "x-amz-object-lock-retain-until-date",
-        "x-amz-object-lock-legal-hold",
-        "x-amz-bucket-object-lock-enabled",
         "x-amz-website-redirect-location",
         "x-amz-grant-full-control",
         "x-amz-grant-read",
@@ -204,6 +201,10 @@ def object_headers(version: Version) -> dict[str, str]:
         found["x-amz-server-side-encryption"] = version.sse
     if version.storage_class != "STANDARD":
         found["x-amz-storage-class"] = version.storage_class
+    if version.version_id:
+        found["x-amz-version-id"] = version.version_id
+        if version.retention or version.legal_hold:
+            found |= lock_headers(version)
     return found
 
 

@@ -12,9 +12,11 @@ from noisefs.adapters.inbound.s3.operations.configurations import ENCRYPTION, KI
 from noisefs.adapters.inbound.s3.operations.copying import Copying
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.listing import Listing
+from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
+from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.target import Target
 
@@ -35,6 +37,7 @@ SUBRESOURCES: Final = frozenset(
         "delete",
         "legal-hold",
         "location",
+        "object-lock",
         "metadataConfiguration",
         "metadataInventoryTable",
         "metadataJournalTable",
@@ -47,6 +50,7 @@ SUBRESOURCES: Final = frozenset(
         "torrent",
         "uploadId",
         "uploads",
+        "versioning",
         "versions",
     }
 )
@@ -97,9 +101,11 @@ class Operations:
     copying: Copying
     cors: Cors
     listing: Listing
+    locking: Locking
     multipart: Multipart
     reading: Reading
     settings: Settings
+    versioning: VersionOperations
     writing: Writing
 
 
@@ -161,7 +167,11 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("DELETE", "bucket", "", "DeleteBucket", all_.buckets.delete),
         ("GET", "bucket", "", "ListObjects", all_.listing.list_objects),
         ("GET", "bucket", "list-type=2", "ListObjectsV2", all_.listing.list_objects_v2),
-        ("GET", "bucket", "versions", "ListObjectVersions", all_.listing.list_versions),
+        ("GET", "bucket", "versions", "ListObjectVersions", all_.versioning.list_versions),
+        ("GET", "bucket", "versioning", "GetBucketVersioning", all_.versioning.state),
+        ("PUT", "bucket", "versioning", "PutBucketVersioning", all_.versioning.configure),
+        ("GET", "bucket", "object-lock", "GetObjectLockConfiguration", all_.locking.configuration),
+        ("PUT", "bucket", "object-lock", "PutObjectLockConfiguration", all_.locking.configure),
         ("GET", "bucket", "uploads", "ListMultipartUploads", all_.multipart.list_uploads),
         ("GET", "bucket", "location", "GetBucketLocation", all_.buckets.location),
         ("GET", "bucket", "acl", "GetBucketAcl", all_.settings.bucket_acl),
@@ -182,8 +192,10 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "object", "acl", "PutObjectAcl", all_.settings.put_object_acl),
         ("GET", "object", "tagging", "GetObjectTagging", all_.settings.object_tags),
         ("DELETE", "object", "tagging", "DeleteObjectTagging", all_.settings.remove_object_tags),
-        ("GET", "object", "retention", "GetObjectRetention", all_.settings.object_lock),
-        ("GET", "object", "legal-hold", "GetObjectLegalHold", all_.settings.object_lock),
+        ("GET", "object", "retention", "GetObjectRetention", all_.locking.retention),
+        ("PUT", "object", "retention", "PutObjectRetention", all_.locking.retain),
+        ("GET", "object", "legal-hold", "GetObjectLegalHold", all_.locking.legal_hold),
+        ("PUT", "object", "legal-hold", "PutObjectLegalHold", all_.locking.hold),
         ("POST", "object", "uploads", "CreateMultipartUpload", all_.multipart.create),
         ("PUT", "object", "uploadId", "UploadPart", all_.multipart.upload_part),
         ("PUT", "object", "uploadId copy", "UploadPartCopy", all_.copying.upload_part_copy),

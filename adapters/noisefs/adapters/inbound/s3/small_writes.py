@@ -16,12 +16,14 @@ from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.checksums import declared_of
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
 from noisefs.adapters.inbound.s3.headers import attributes_of
-from noisefs.adapters.inbound.s3.operations.writing import written_headers
+from noisefs.adapters.inbound.s3.object_lock import wish_of
+from noisefs.adapters.inbound.s3.operations.writing import removed_headers, written_headers
 from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.short_requests import plain_request
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.records import Version
+from noisefs.core.domain.requests import Removed
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
@@ -91,7 +93,7 @@ class SmallWrites:
             return False
         self._count_open(1)
 
-        def ended(committed: asyncio.Future[Version] | asyncio.Future[bool]) -> None:
+        def ended(committed: asyncio.Future[Version] | asyncio.Future[Removed]) -> None:
             self._count_open(-1)
             found = self._answer(committed, operation, request_id)
             if found is not None:
@@ -105,7 +107,9 @@ class SmallWrites:
         committed.add_done_callback(ended)
         return True
 
-    def _queued(self, message: RawRequestMessage, body: bytes) -> asyncio.Future[Version] | asyncio.Future[bool] | None:
+    def _queued(
+        self, message: RawRequestMessage, body: bytes
+    ) -> asyncio.Future[Version] | asyncio.Future[Removed] | None:
         found = plain_request(message, _UNUSUAL, self._gatekeeper, self._domain)
         if found is None:
             return None
@@ -132,18 +136,20 @@ class SmallWrites:
             condition=write_condition(headers),
             digests=declared.digests,
             verify=lambda digested: declared.verify(digested, {}),
+            lock=wish_of(headers),
         )
 
     def _answer(
-        self, committed: asyncio.Future[Version] | asyncio.Future[bool], operation: str, request_id: str
+        self, committed: asyncio.Future[Version] | asyncio.Future[Removed], operation: str, request_id: str
     ) -> Prompt | None:
         if committed.cancelled() or committed.exception() is not None:
             return None
         try:
             written = committed.result()
-            status, fields = 204, {}
             if isinstance(written, Version):
                 status, fields = 200, {**written_headers(written), "Content-Length": "0"}
+            else:
+                status, fields = 204, removed_headers(written)
             return Prompt(status, self._heads.head(status, fields, request_id), b"")
         except Exception:
             log.exception("s3.bug", extra={"operation": operation})

@@ -37,6 +37,7 @@ from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import live_of, pack_rows
 
 EXAMPLES: Final = 20
+_VERSIONS: Final = (Table.OBJECTS, Table.VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class SpaceAudit:
         packed_plaintext_bytes: What those cells and slices can hold without their tags.
         inline_bytes: Slices that wait in the index for the packer: neither stored nor live above.
         tiny_bytes: Slices that stay in the index for ever; the same.
-        object_bytes: What the sizes of all objects add up to; copies share bytes.
-        objects: How many there are.
+        object_bytes: What the sizes of all objects add up to, older versions included; copies share bytes.
+        objects: How many there are, older versions included.
         index_bytes: The index and its log.
         stored_by_live: Promised: at most 1.35 under overwrites, from 8 GiB of live bytes on.
         stored_by_plaintext: The same against plaintext.
@@ -147,9 +148,11 @@ class Auditor:
         inline = sum(len(raw) for _key, raw in walk(self.index, Table.INLINE))
         tiny = sum(len(raw) for _key, raw in walk(self.index, Table.TINY))
         size = count = 0
-        for _key, raw in walk(self.index, Table.OBJECTS):
-            count += 1
-            size += decode(Version, raw).size
+        for table in _VERSIONS:
+            for _key, raw in walk(self.index, table):
+                version = decode(Version, raw)
+                count += not version.delete_marker
+                size += version.size
         return SpaceAudit(
             packs,
             stored,
@@ -213,8 +216,9 @@ class Auditor:
 
     def _references(self) -> Counter[bytes]:
         counted: Counter[bytes] = Counter()
-        for _key, raw in walk(self.index, Table.OBJECTS):
-            counted.update(extent.body_id for extent in decode(Version, raw).extents)
+        for table in _VERSIONS:
+            for _key, raw in walk(self.index, table):
+                counted.update(extent.body_id for extent in decode(Version, raw).extents)
         for _key, raw in walk(self.index, Table.PARTS):
             counted.update(extent.body_id for extent in decode(Part, raw).extents)
         for key, raw in walk(self.index, Table.LAYOUTS):

@@ -6,7 +6,7 @@ import msgspec
 
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.durability import LOCAL, parse_durability
-from noisefs.core.domain.records import Bucket, Usage, decode, encode
+from noisefs.core.domain.records import Bucket, LockRule, Usage, Versioning, decode, encode
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import BucketExists, BucketNotEmpty, EntityTooLarge, InvalidArgument, TooMany
 from noisefs.core.ports.clock import Clock
@@ -43,9 +43,16 @@ class Buckets:
         self._durability = durability
 
     async def create(
-        self, who: Principal, name: str, *, config: dict[str, bytes] | None = None, durability: str | None = None
+        self,
+        who: Principal,
+        name: str,
+        *,
+        config: dict[str, bytes] | None = None,
+        durability: str | None = None,
+        lock: bool = False,
     ) -> Bucket:
-        """Make a bucket owned by ``who``. ``durability``: its class; by default that of new buckets.
+        """Make a bucket owned by ``who``. ``durability``: its class; by default that of new buckets. ``lock``: with
+        versions, and object lock for them.
 
         Raises:
             InvalidArgument: There is no such class, or it needs nodes and none is configured.
@@ -70,6 +77,8 @@ class Buckets:
                 raise TooMany(f"user {who.name!r} has {limit} buckets, which is the maximum")
             bucket_id = int.from_bytes(tx.get(Table.META, _LAST_ID) or b"", "big") + 1
             bucket = Bucket(bucket_id, who.user_id, self._clock.now_us(), wanted, config or {})
+            if lock:
+                bucket = msgspec.structs.replace(bucket, versioning=Versioning.ENABLED, lock=LockRule())
             if wanted != LOCAL:
                 tx.demand(wanted)
             tx.put(Table.META, _LAST_ID, keyspace.u64(bucket_id))
@@ -109,14 +118,14 @@ class Buckets:
         parts are no objects, and their uploader finds ``UploadNotFound``.
 
         Raises:
-            BucketNotEmpty: It holds an object.
+            BucketNotEmpty: It holds an object, an older version or a delete marker.
             BucketNotFound, AccessDenied: As :meth:`get`.
         """
 
         def remove(tx: Writing) -> None:
             bucket = reach_bucket(tx, who, name)
             start, end = keyspace.bucket_range(bucket.bucket_id)
-            if tx.scan(Table.OBJECTS, start, end, 1):
+            if tx.scan(Table.OBJECTS, start, end, 1) or tx.scan(Table.VERSIONS, start, end, 1):
                 raise BucketNotEmpty(name)
             upload_rows.discard_all(tx, bucket.bucket_id, self._clock.now_us())
             if bucket.properties:

@@ -10,12 +10,15 @@ from noisefs.core.domain.conditions import check_write
 from noisefs.core.domain.ids import LayoutId, UploadId
 from noisefs.core.domain.records import Bucket, Completed, Upload, Version, decode, encode
 from noisefs.core.domain.requests import ALWAYS, CompletedPart, Principal, WriteCondition
+from noisefs.core.domain.rights.ownership import Ownership, ownership_of
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.bodies import references
 from noisefs.core.services.namespace import layouts, publishing, upload_rows
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.assembling import Assembly, Rows, assemble
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.usage import Tally
+from noisefs.core.services.namespace.versions import Mint
 
 _PARTS_MOST = 1 << 16
 
@@ -35,6 +38,7 @@ class Completing:
     expected_size: int | None
     checksums: Mapping[str, str]
     limits: NamespaceLimits
+    mint: Mint
 
     def plan(self, tx: Reading) -> Assembly | Version:
         """Everything that can be worked out before the commit; or the first answer, if there was one."""
@@ -62,7 +66,9 @@ class Completing:
         new = self._version_of(upload, assembly, row, now_us)
         if new.layout is not None:
             layouts.write(tx, new.layout, assembly.extents, assembly.parts)
-        publishing.replace(tx, row, row_key, old, new, now_us)
+        tally = Tally()
+        new = publishing.replace(tx, row, row_key, old, new, now_us, self.mint, tally)
+        tally.apply(tx, row)
         references.release(tx, assembly.unused, now_us)
         for part_row, _ in rows:
             tx.delete(Table.PARTS, part_row)
@@ -98,12 +104,14 @@ class Completing:
 
     def _version_of(self, upload: Upload, assembly: Assembly, row: Bucket, now_us: int) -> Version:
         long = layouts.is_long(assembly.extents, assembly.parts)
+        lists = ownership_of(row) is not Ownership.ENFORCED
         return msgspec.structs.replace(
             upload.template,
             size=assembly.size,
             etag=assembly.etag,
             modified_us=upload.template.modified_us or now_us,
-            owner=row.owner,
+            owner=upload.template.owner if lists else row.owner,
+            acl=upload.template.acl if lists else None,
             checksums=dict(assembly.checksums),
             checksum_type=assembly.checksum_type,
             extents=() if long else tuple(assembly.extents),

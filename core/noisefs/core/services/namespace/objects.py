@@ -1,42 +1,49 @@
 """Objects: the only place where a write becomes visible."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Collection, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from noisefs.core.domain import naming
+from noisefs.core.domain import naming, object_lock
 from noisefs.core.domain.composition import FULL_OBJECT
-from noisefs.core.domain.conditions import check_read, check_source, check_write
+from noisefs.core.domain.conditions import check_source, check_write
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version, decode
+from noisefs.core.domain.object_lock import NO_WISH, Wish
+from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
     Attributes,
+    Doomed,
     FullPage,
     Page,
     Principal,
     ReadCondition,
+    Removed,
     Verify,
+    VersionPage,
     WriteCondition,
     keep_none,
 )
-from noisefs.core.errors import CommitConflict, EntityTooLarge, NoisefsError, ObjectNotFound, VersionNotFound
+from noisefs.core.domain.rights.acl import NO_ACL, AclWish
+from noisefs.core.errors import CommitConflict, EntityTooLarge, InvalidArgument, NoisefsError
 from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import layouts, listing, publishing, usage
+from noisefs.core.services.namespace import history, layouts, listing, lookup, publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
 from noisefs.core.services.namespace.quick import QuickReads
 from noisefs.core.services.namespace.raising import Ready, check_class, run_raising
+from noisefs.core.services.namespace.usage import Tally
 
 __all__ = ["Objects", "OpenObject", "Wanted"]
 
@@ -57,6 +64,7 @@ class Objects:
         commits: CommitQueue,
         workers: Workers,
         clock: Clock,
+        entropy: Entropy,
         body_writer: BodyWriter,
         body_reader: BodyReader,
         limits: NamespaceLimits,
@@ -65,6 +73,7 @@ class Objects:
         self._commits = commits
         self._workers = workers
         self._clock = clock
+        self._mint = versions.minter(entropy)
         self._writer = body_writer
         self.quick = QuickReads(index=index, body_reader=body_reader)
         """Reads that wait for nothing."""
@@ -82,14 +91,19 @@ class Objects:
         condition: WriteCondition = ALWAYS,
         digests: Collection[str] = ("MD5",),
         verify: Verify = keep_none,
+        lock: Wish = NO_WISH,
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
         The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
-        the later commit wins. The ETag is the hex MD5.
+        the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
+        has its id, unless versioning is suspended.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
+            InvalidArgument, LockNotConfigured: No version, or none of this bucket, can be locked like ``lock``.
+            ObjectLocked: The null version is locked, and the new one would replace it.
+            AclNotSupported: The bucket takes no access control lists, and ``attributes`` bring one.
             EntityTooLarge: There are more than ``max_object_bytes`` bytes.
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
             DiskFull, SlowDown: No space, or a backlog is full.
@@ -101,6 +115,8 @@ class Objects:
             if condition is not ALWAYS:
                 present = publishing.present(tx, u64(row.bucket_id) + raw_key)
                 check_write(condition, present, bucket, key)
+            if lock is not NO_WISH:
+                lookup.check_wish(row, lock, self._clock.now_us())
             return row
 
         durability = self._index.read(admit).durability
@@ -113,7 +129,7 @@ class Objects:
             checksums = dict(verify(digested))
             await staged.settle()
             return await self._commits.run(
-                self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums)
+                self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, lock)
             )
 
     def put_small(
@@ -127,6 +143,7 @@ class Objects:
         condition: WriteCondition = ALWAYS,
         digests: Collection[str] = ("MD5",),
         verify: Verify = keep_none,
+        lock: Wish = NO_WISH,
     ) -> asyncio.Future[Version] | None:
         """Begin to store a small body that is at hand, without a task: the future has what :meth:`put` returns or
         raises. ``None``: something has to be waited for, :meth:`put` does. Raises what needs no commit to be found.
@@ -141,7 +158,7 @@ class Objects:
             return None
         checksums = dict(verify(staged.digested))
         done = self._commits.begin(
-            self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, quick=True)
+            self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, quick=True)
         )
         done.add_done_callback(lambda done: None if done.cancelled() or done.exception() else staged.named())
         return done
@@ -156,6 +173,7 @@ class Objects:
         attributes: Attributes | Admit,
         condition: WriteCondition,
         checksums: dict[str, str],
+        lock: Wish,
         *,
         quick: bool = False,
     ) -> Callable[[Writing], Version]:
@@ -172,6 +190,8 @@ class Objects:
             if condition is not ALWAYS:
                 check_write(condition, old, bucket, key)
             now_us = self._clock.now_us()
+            if lock is not NO_WISH:
+                object_lock.check_wish(lock, now_us)
             new = publishing.version_of(
                 wanted,
                 row,
@@ -181,8 +201,12 @@ class Objects:
                 extents=staged.enlist(tx, BodyState.LIVE, durability=row.durability),
                 checksums=checksums,
                 checksum_type=FULL_OBJECT if checksums else "",
+                lock=lock,
             )
-            publishing.replace(tx, row, row_key, old, new, now_us)
+            new = publishing.owned(new, row, who.user_id, wanted.acl)
+            tally = Tally()
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            tally.apply(tx, row)
             return new
 
         return publish
@@ -196,13 +220,16 @@ class Objects:
         condition: ReadCondition = ANY,
         version_id: str | None = None,
     ) -> Version:
-        """The current version's row, parts and layout resolved on demand by :meth:`parts`.
+        """The current version's row (``version_id``: that version's), parts and layout resolved on demand by
+        :meth:`parts`. Where the bucket has or had versions, the null version has the id ``null``.
 
         Raises:
             ObjectNotFound, VersionNotFound, NotModified, PreconditionFailed.
+            ObjectDeleted: The newest version is a delete marker.
+            DeleteMarkerNamed: ``version_id`` is that of a delete marker.
         """
         raw_key = naming.key_bytes(key)
-        return self._index.read(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id))[2]
+        return self._index.read(lambda tx: lookup.look(tx, who, bucket, key, raw_key, condition, version_id)).version
 
     async def parts(self, who: Principal, bucket: str, key: str) -> tuple[Version, Sequence[tuple[int, int, int]]]:
         """The version and its part table as (number, offset, length); empty for an object not uploaded in parts."""
@@ -216,7 +243,7 @@ class Objects:
         raw_key = naming.key_bytes(key)
 
         def look(tx: Reading) -> tuple[Version, Sequence[PartInfo]]:
-            _, _, version = _look(tx, who, bucket, key, raw_key, condition, version_id)
+            version = lookup.look(tx, who, bucket, key, raw_key, condition, version_id).version
             return version, layouts.parts_of(tx, version)
 
         return await self._workers.run(Lane.DISK, self._index.read, look)
@@ -237,81 +264,117 @@ class Objects:
         of an object of many parts only those are opened that hold the wanted bytes, and only these can be read.
         """
         raw_key = naming.key_bytes(key)
-        return await self._opener.open(lambda tx: _look(tx, who, bucket, key, raw_key, condition, version_id), wanted)
+        return await self._opener.open(
+            lambda tx: lookup.look(tx, who, bucket, key, raw_key, condition, version_id), wanted
+        )
 
-    async def delete(self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS) -> bool:
-        """Remove the object; tells whether there was one. The bytes become unreadable at once.
+    async def delete(
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        *,
+        condition: WriteCondition = ALWAYS,
+        version_id: str | None = None,
+        bypass: bool = False,
+    ) -> Removed:
+        """Remove the object. Its bytes become unreadable at once; in a bucket with versions a delete marker covers it.
+
+        ``version_id``: remove this version for good; one that is not there is removed already. ``bypass``: set a
+        governance retention aside.
 
         Raises:
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
+            ObjectLocked: The version is locked.
+            InvalidArgument: No version can have such an id.
         """
-        return await self._commits.run(self._removing(who, bucket, key, condition))
+        raw_key = naming.key_bytes(key)
+        doomed = Doomed(key, version_id, condition)
+        return await self._commits.run(partial(self._remove_one, who, bucket, raw_key, doomed, bypass=bypass))
 
     def begin_delete(
         self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS
-    ) -> asyncio.Future[bool]:
+    ) -> asyncio.Future[Removed]:
         """Like :meth:`delete`, without a task: the future has what :meth:`delete` returns or raises; or, nothing being
         written, ``CommitConflict`` as :meth:`put_small`.
         """
-        return self._commits.begin(self._removing(who, bucket, key, condition, quick=True))
-
-    def _removing(
-        self, who: Principal, bucket: str, key: str, condition: WriteCondition, *, quick: bool = False
-    ) -> Callable[[Writing], bool]:
         raw_key = naming.key_bytes(key)
+        return self._commits.begin(
+            partial(self._remove_one, who, bucket, raw_key, Doomed(key, None, condition), quick=True)
+        )
 
-        def remove(tx: Writing) -> bool:
-            row = reach_bucket(tx, who, bucket)
-            if quick:
-                _check_local(row, bucket)
-            row_key = u64(row.bucket_id) + raw_key
-            old = publishing.present(tx, row_key)
-            if condition is not ALWAYS:
-                check_write(condition, old, bucket, key)
-            if old is None:
-                return False
-            publishing.remove(tx, row, row_key, old, self._clock.now_us())
-            usage.adjust(tx, row, -old.size, -1)
-            return True
-
-        return remove
+    def _remove_one(
+        self,
+        who: Principal,
+        bucket: str,
+        raw_key: bytes,
+        doomed: Doomed,
+        tx: Writing,
+        *,
+        bypass: bool = False,
+        quick: bool = False,
+    ) -> Removed:
+        row = reach_bucket(tx, who, bucket)
+        if quick:
+            _check_local(row, bucket)
+        tally = Tally()
+        removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, bypass=bypass)
+        tally.apply(tx, row)
+        return removed
 
     async def delete_many(
-        self, who: Principal, bucket: str, keys: Sequence[str], conditions: Sequence[WriteCondition] | None = None
-    ) -> list[NoisefsError | None]:
-        """Remove up to 1000 objects in few commits; one outcome a key, in order (``None``: gone).
-
-        ``conditions``: one for each key.
-        """
-        asked = list(zip(keys, conditions or [ALWAYS] * len(keys), strict=True))
-        outcomes: list[NoisefsError | None] = []
-        for begin in range(0, len(asked), self._limits.delete_batch):
-            some = asked[begin : begin + self._limits.delete_batch]
-            outcomes += await self._commits.run(partial(self._remove_some, who=who, bucket=bucket, asked=some))
+        self, who: Principal, bucket: str, doomed: Sequence[Doomed], *, bypass: bool = False
+    ) -> list[Removed | NoisefsError]:
+        """Remove up to 1000 objects or versions in few commits; one outcome each, in order. See :meth:`delete`."""
+        outcomes: list[Removed | NoisefsError] = []
+        for begin in range(0, len(doomed), self._limits.delete_batch):
+            some = doomed[begin : begin + self._limits.delete_batch]
+            outcomes += await self._commits.run(partial(self._remove_some, who, bucket, some, bypass=bypass))
         return outcomes
 
     def _remove_some(
-        self, tx: Writing, *, who: Principal, bucket: str, asked: Sequence[tuple[str, WriteCondition]]
-    ) -> list[NoisefsError | None]:
+        self, who: Principal, bucket: str, doomed: Iterable[Doomed], tx: Writing, *, bypass: bool
+    ) -> list[Removed | NoisefsError]:
         row = reach_bucket(tx, who, bucket)
         now_us = self._clock.now_us()
-        outcomes: list[NoisefsError | None] = []
-        size = objects = 0
-        for key, condition in asked:
+        outcomes: list[Removed | NoisefsError] = []
+        tally = Tally()
+        for one in doomed:
             try:
-                row_key = u64(row.bucket_id) + naming.key_bytes(key)
-                old = publishing.present(tx, row_key)
-                check_write(condition, old, bucket, key)
+                raw_key = naming.key_bytes(one.key)
+                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, bypass=bypass))
             except NoisefsError as exc:
                 outcomes.append(exc)
-                continue
-            if old is not None:
-                publishing.remove(tx, row, row_key, old, now_us)
-                size += old.size
-                objects += 1
-            outcomes.append(None)
-        usage.adjust(tx, row, -size, -objects)
+        tally.apply(tx, row)
         return outcomes
+
+    def _removed(
+        self,
+        tx: Writing,
+        row: Bucket,
+        bucket: str,
+        raw_key: bytes,
+        doomed: Doomed,
+        now_us: int,
+        tally: Tally,
+        *,
+        bypass: bool,
+    ) -> Removed:
+        """One removal. What is refused was refused before anything was written: in a batch the others go on."""
+        row_key = u64(row.bucket_id) + raw_key
+        if doomed.version_id is None:
+            old = publishing.present(tx, row_key)
+            if doomed.condition is not ALWAYS:
+                check_write(doomed.condition, old, bucket, doomed.key)
+            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally)
+        if not versions.is_possible(doomed.version_id):
+            raise InvalidArgument("versionId", doomed.version_id, "Invalid version id specified")
+        found = versions.find(tx, row_key, doomed.version_id)
+        if doomed.condition is not ALWAYS:
+            check_write(doomed.condition, None if found is None else found.version, bucket, doomed.key)
+        if found is None:
+            return Removed(existed=False, version_id=doomed.version_id)
+        return publishing.remove_version(tx, row, row_key, found, now_us, tally, bypass=bypass)
 
     async def copy(
         self,
@@ -324,21 +387,25 @@ class Objects:
         attributes: Attributes | None = None,
         source_condition: ReadCondition = ANY,
         condition: WriteCondition = ALWAYS,
-    ) -> Version:
+        source_version: str | None = None,
+        lock: Wish = NO_WISH,
+        acl: AclWish = NO_ACL,
+    ) -> tuple[Version, str]:
         """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``: replace them.
 
-        A source condition that fails raises ``PreconditionFailed``, never ``NotModified``.
+        Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
+        condition that fails raises ``PreconditionFailed``, never ``NotModified``.
 
         Raises:
+            DeleteMarkerNamed: ``source_version`` is that of a delete marker.
+            InvalidArgument, LockNotConfigured, ObjectLocked, AclNotSupported: As :meth:`put`.
             NodeUnavailable: The bucket has a higher class than the source's, and too few nodes take the bytes.
         """
         raw_source, raw_key = naming.key_bytes(source_key), naming.key_bytes(key)
 
-        def publish(tx: Writing, ready: Ready) -> Version:
+        def publish(tx: Writing, ready: Ready) -> tuple[Version, str]:
             source = reach_bucket(tx, who, source_bucket)
-            version = publishing.present(tx, u64(source.bucket_id) + raw_source)
-            if version is None:
-                raise ObjectNotFound(source_bucket, source_key)
+            version = lookup.find(tx, source, source_bucket, source_key, raw_source, source_version).version
             check_source(source_condition, version)
             row = reach_bucket(tx, who, bucket)
             row_key = u64(row.bucket_id) + raw_key
@@ -346,10 +413,15 @@ class Objects:
             check_write(condition, old, bucket, key)
             check_class(tx, layouts.extents_of(tx, version), source, row, ready)
             now_us = self._clock.now_us()
-            new = publishing.with_attributes(version, attributes, row, now_us)
+            if lock is not NO_WISH:
+                object_lock.check_wish(lock, now_us)
+            new = publishing.with_attributes(version, attributes, row, now_us, lock)
+            new = publishing.owned(new, row, who.user_id, acl)
             layouts.share(tx, new)
-            publishing.replace(tx, row, row_key, old, new, now_us)
-            return new
+            tally = Tally()
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            tally.apply(tx, row)
+            return new, versions.shown(source, version).version_id
 
         return await run_raising(self._commits, publish)
 
@@ -382,6 +454,35 @@ class Objects:
         """Like :meth:`list`, with whole rows of the current versions (WebDAV)."""
         return await self._page(listing.full_page_of, who, bucket, prefix, delimiter, after, "", limit)
 
+    async def list_history(
+        self,
+        who: Principal,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        key_marker: str = "",
+        version_marker: str = "",
+        limit: int = 1000,
+    ) -> VersionPage:
+        """One page of all versions and delete markers: at most ``limit`` entries and common prefixes together, behind
+        all versions of ``key_marker``, or behind its version ``version_marker``. Cost: two listings at most.
+
+        Raises:
+            InvalidArgument: No version can have the id ``version_marker``.
+        """
+        texts = [naming.text_bytes("listing", text) for text in (prefix, delimiter, key_marker)]
+        if version_marker and not versions.is_possible(version_marker):
+            raise InvalidArgument("version-id-marker", version_marker, "Invalid version id specified")
+
+        def look(tx: Reading) -> history.Merged:
+            row = reach_bucket(tx, who, bucket)
+            return history.gather(tx, row, texts[0], texts[1], texts[2], version_marker, limit)
+
+        if limit <= self._limits.inline_page:
+            return history.page_of(self._index.read(look))
+        return await self._workers.run(Lane.DISK, lambda: history.page_of(self._index.read(look)))
+
     async def _page(
         self,
         page_of: Callable[[listing.Gathered], T],
@@ -408,25 +509,3 @@ class Objects:
 def _check_local(row: Bucket, bucket: str) -> None:
     if row.durability != LOCAL:
         raise CommitConflict(f"writes to bucket {bucket!r} wait for nodes")
-
-
-def _look(
-    tx: Reading,
-    who: Principal,
-    bucket: str,
-    key: str,
-    raw_key: bytes,
-    condition: ReadCondition,
-    version_id: str | None,
-) -> tuple[bytes, bytes, Version]:
-    """The row key, row and version that may be read under the condition."""
-    row_key = u64(reach_bucket(tx, who, bucket).bucket_id) + raw_key
-    raw = tx.get(Table.OBJECTS, row_key)
-    version = None if raw is None else decode(Version, raw)
-    if version_id and version_id != "null" and (version is None or version.version_id != version_id):
-        raise VersionNotFound(bucket, key, version_id)
-    if raw is None or version is None:
-        raise ObjectNotFound(bucket, key)
-    if condition is not ANY:
-        check_read(condition, version)
-    return row_key, raw, version

@@ -12,16 +12,17 @@ from typing import cast
 
 from noisefs.core.domain.records import Extent, Version
 from noisefs.core.errors import CommitConflict
-from noisefs.core.ports.index import Index, Reading, Table
+from noisefs.core.ports.index import Index, Reading
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
 from noisefs.core.services.namespace import layouts
+from noisefs.core.services.namespace.versions import Found
 
 Wanted = Callable[[Version], tuple[int, int]]
 """Which bytes of a version a reader will ask for, as start and end (exclusive). May raise (an impossible range)."""
 
-Find = Callable[[Reading], tuple[bytes, bytes, Version]]
-"""Finds a version that may be read: its row key, its row, and the row decoded."""
+Find = Callable[[Reading], Found]
+"""Finds a version that may be read."""
 
 _SLICE = 16
 """Extents opened at once."""
@@ -98,7 +99,7 @@ class Opener:
         """
 
         def at_once(tx: Reading) -> OpenObject | None:
-            _, _, version = find(tx)
+            version = find(tx).version
             start, end = (0, version.size) if wanted is None else wanted(version)
             if wanted is None and version.layout is not None:
                 return None
@@ -112,16 +113,17 @@ class Opener:
         return self._index.read(at_once) or await self._open_in_slices(find, wanted)
 
     async def _open_in_slices(self, find: Find, wanted: Wanted | None) -> OpenObject:
-        def look(tx: Reading) -> tuple[bytes, bytes, OpenObject, Sequence[Extent], int]:
-            row_key, raw, version = find(tx)
+        def look(tx: Reading) -> tuple[Found, OpenObject, Sequence[Extent], int]:
+            found = find(tx)
+            version = found.version
             start, end = (0, version.size) if wanted is None else wanted(version)
             extents, offset = layouts.extents_within(tx, version, start, end)
-            return row_key, raw, OpenObject(version, start, end), extents, offset
+            return found, OpenObject(version, start, end), extents, offset
 
         for _ in range(_ATTEMPTS):
-            row_key, raw, opened, extents, offset = await self._workers.run(Lane.DISK, self._index.read, look)
+            found, opened, extents, offset = await self._workers.run(Lane.DISK, self._index.read, look)
             try:
-                if await self._fill(opened, row_key, raw, extents, offset):
+                if await self._fill(opened, found, extents, offset):
                     return opened
             except BaseException:
                 opened.close()
@@ -129,15 +131,13 @@ class Opener:
             opened.close()
         raise CommitConflict(f"the object changed {_ATTEMPTS} times while it was opened")
 
-    async def _fill(
-        self, opened: OpenObject, row_key: bytes, raw: bytes, extents: Sequence[Extent], offset: int
-    ) -> bool:
-        """Open slice by slice; tells whether the key named the same version all the time."""
+    async def _fill(self, opened: OpenObject, found: Found, extents: Sequence[Extent], offset: int) -> bool:
+        """Open slice by slice; tells whether the version stayed where it was found all the time."""
         for begin in range(0, len(extents), _SLICE):
             some = extents[begin : begin + _SLICE]
 
             def more(tx: Reading, some: Sequence[Extent] = some) -> OpenBodies | None:
-                return self._reader.open(tx, some) if tx.get(Table.OBJECTS, row_key) == raw else None
+                return self._reader.open(tx, some) if tx.get(found.table, found.row_key) == found.raw else None
 
             bodies = self._index.read(more)
             if bodies is None:

@@ -1,11 +1,24 @@
-"""How a version becomes, and ceases to be, what a key names: rows, references and counters in one commit."""
+"""How a version becomes, and ceases to be, what a key names: rows, references and counters in one commit.
+
+Every version that goes for good goes through :func:`_let_go`, which asks its lock. That comes before anything is
+written, so that in a batch what is refused leaves no trace.
+"""
 
 import msgspec
 
-from noisefs.core.domain.records import Bucket, Extent, Version, decode, encode
-from noisefs.core.domain.requests import Attributes
+from noisefs.core.domain import object_lock
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.keyspace import version_key
+from noisefs.core.domain.object_lock import NO_WISH, Wish
+from noisefs.core.domain.records import Bucket, Extent, Version, Versioning, decode, encode
+from noisefs.core.domain.requests import Attributes, Removed
+from noisefs.core.domain.rights.acl import NO_ACL, AclWish
+from noisefs.core.domain.rights.belonging import belonging_of
+from noisefs.core.errors import LockNotConfigured
 from noisefs.core.ports.index import Reading, Table, Writing
-from noisefs.core.services.namespace import layouts, properties, usage
+from noisefs.core.services.namespace import layouts, properties, versions
+from noisefs.core.services.namespace.usage import Tally
+from noisefs.core.services.namespace.versions import Found, Mint
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 """MD5 of no bytes: the ETag of an empty object."""
@@ -17,22 +30,138 @@ def present(tx: Reading, row_key: bytes) -> Version | None:
     return None if raw is None else decode(Version, raw)
 
 
-def replace(tx: Writing, bucket: Bucket, row_key: bytes, old: Version | None, new: Version, now_us: int) -> None:
-    """Let the key name ``new``, whose references are held already, and let go of ``old``."""
+def replace(
+    tx: Writing,
+    bucket: Bucket,
+    row_key: bytes,
+    old: Version | None,
+    new: Version,
+    now_us: int,
+    mint: Mint,
+    tally: Tally,
+) -> Version:
+    """Let the key name ``new``, whose references are held already; returns it as it is kept.
+
+    What becomes of ``old`` is for the bucket's versioning to say. The caller applies the tally.
+
+    Raises:
+        LockNotConfigured: ``new`` is to be locked, and the bucket has no object lock.
+        ObjectLocked: The null version, which it would replace, is locked.
+    """
+    if bucket.lock is not None:
+        new = _retained(new, bucket, now_us)
+    elif new.retention or new.legal_hold:
+        raise LockNotConfigured
+    tally.add(new.size)
+    if bucket.versioning != Versioning.NEVER:
+        new = _next(tx, bucket, row_key, old, new, now_us, mint, tally)
+    elif old is not None:
+        _let_go(tx, old, now_us, tally)
     tx.put(Table.OBJECTS, row_key, encode(new))
-    if old is None:
-        usage.adjust(tx, bucket, new.size, 1)
-        return
-    usage.adjust(tx, bucket, new.size - old.size, 0)
-    layouts.drop(tx, old, now_us)
+    return new
 
 
-def remove(tx: Writing, bucket: Bucket, row_key: bytes, old: Version, now_us: int) -> None:
-    """Let the key name nothing. Its dead properties go with it. The caller adjusts the counters."""
-    tx.delete(Table.OBJECTS, row_key)
-    layouts.drop(tx, old, now_us, deleted=True)
-    if bucket.properties:
+def remove(
+    tx: Writing, bucket: Bucket, row_key: bytes, old: Version | None, now_us: int, mint: Mint, tally: Tally
+) -> Removed:
+    """Let the key name nothing. Its dead properties go with it.
+
+    A bucket with versions gets a delete marker, also where there was nothing. The caller applies the tally.
+
+    Raises:
+        ObjectLocked: The null version, which the delete marker would replace, is locked.
+    """
+    removed = Removed(existed=old is not None)
+    if bucket.versioning != Versioning.NEVER:
+        marker = Version(size=0, etag="", modified_us=now_us, owner=bucket.owner, delete_marker=True)
+        marker = _next(tx, bucket, row_key, old, marker, now_us, mint, tally, deleted=True)
+        tx.put(Table.VERSIONS, version_key(row_key, marker.order), encode(marker))
+        removed = Removed(existed=removed.existed, version_id=versions.told_id(marker), marker=True)
+    elif old is not None:
+        _let_go(tx, old, now_us, tally, deleted=True)
+    if old is not None:
+        tx.delete(Table.OBJECTS, row_key)
+        if bucket.properties:
+            properties.forget(tx, row_key)
+    return removed
+
+
+def remove_version(
+    tx: Writing, bucket: Bucket, row_key: bytes, found: Found, now_us: int, tally: Tally, *, bypass: bool
+) -> Removed:
+    """Remove one version for good. Where it was the newest, the next one becomes what the key names.
+
+    ``bypass``: set a governance retention aside. The caller applies the tally.
+
+    Raises:
+        ObjectLocked: Its lock forbids it.
+    """
+    version = found.version
+    _let_go(tx, version, now_us, tally, deleted=True, bypass=bypass)
+    tx.delete(found.table, found.row_key)
+    removed = Removed(existed=True, version_id=versions.told_id(version), marker=version.delete_marker)
+    if found.table is Table.VERSIONS and (not version.delete_marker or versions.current(tx, row_key) is not None):
+        return removed
+    following = versions.newest_below(tx, row_key) if bucket.versioning else None
+    if following is not None and not following.version.delete_marker:
+        tx.delete(Table.VERSIONS, following.row_key)
+        tx.put(Table.OBJECTS, row_key, following.raw)
+    elif found.table is Table.OBJECTS and bucket.properties:
         properties.forget(tx, row_key)
+    return removed
+
+
+def _next(
+    tx: Writing,
+    bucket: Bucket,
+    row_key: bytes,
+    old: Version | None,
+    new: Version,
+    now_us: int,
+    mint: Mint,
+    tally: Tally,
+    *,
+    deleted: bool = False,
+) -> Version:
+    """``new`` with its place above all other versions, which are put away as the bucket's versioning wants it."""
+    found = None if old is not None else versions.newest_below(tx, row_key)
+    below = old if found is None else found.version
+    order, null_order = now_us, 0
+    if below is not None:
+        order = max(now_us, below.order + 1)
+        null_order = below.null_order if below.version_id else below.order
+    enabled = bucket.versioning == Versioning.ENABLED
+    if not enabled and below is not None:
+        null = versions.null_below(tx, row_key, below) if below.version_id else found
+        if null is not None:
+            _let_go(tx, null.version, now_us, tally, deleted=deleted)
+            tx.delete(Table.VERSIONS, null.row_key)
+        elif not below.version_id:
+            _let_go(tx, below, now_us, tally, deleted=deleted)
+    if old is not None and (enabled or old.version_id):
+        tx.put(Table.VERSIONS, version_key(row_key, old.order), encode(old))
+    version_id = mint(order) if enabled else ""
+    return msgspec.structs.replace(new, version_id=version_id, order=order, null_order=null_order)
+
+
+def _let_go(
+    tx: Writing, version: Version, now_us: int, tally: Tally, *, deleted: bool = False, bypass: bool = False
+) -> None:
+    """The version's row is gone or replaced: so are its references, unless its lock forbids it."""
+    object_lock.check_removal(version, now_us, bypass=bypass)
+    if version.delete_marker:
+        return
+    layouts.drop(tx, version, now_us, deleted=deleted)
+    tally.add(-version.size, -1)
+
+
+def _retained(new: Version, bucket: Bucket, now_us: int) -> Version:
+    """The version with the retention of the bucket's rule, unless it brings one."""
+    rule = bucket.lock
+    if rule is None or not rule.mode or new.retention:
+        return new
+    until_us = object_lock.default_until(rule, now_us)
+    return msgspec.structs.replace(new, retention=rule.mode, retain_until_us=until_us)
 
 
 def version_of(
@@ -45,6 +174,7 @@ def version_of(
     extents: tuple[Extent, ...] = (),
     checksums: dict[str, str] | None = None,
     checksum_type: str = "",
+    lock: Wish = NO_WISH,
 ) -> Version:
     """A new version with a client's attributes. It belongs to the bucket's owner, whoever writes it."""
     return Version(
@@ -61,7 +191,23 @@ def version_of(
         storage_class=attributes.storage_class,
         created_us=attributes.created_us or 0,
         sse=attributes.sse,
+        retention=lock.mode,
+        retain_until_us=lock.retain_until_us,
+        legal_hold=lock.legal_hold,
     )
+
+
+def owned(version: Version, bucket: Bucket, writer: UserId, wish: AclWish = NO_ACL) -> Version:
+    """The version with the owner and the list that the bucket's ownership rule gives it. Cost: nothing without one.
+
+    Raises:
+        AclNotSupported: Lists do not count there, and this one would say something.
+        AccessDenied: The list is public, and the bucket refuses that.
+    """
+    owner, acl = belonging_of(bucket, writer, wish)
+    if owner == version.owner and acl == version.acl:
+        return version
+    return msgspec.structs.replace(version, owner=owner, acl=acl)
 
 
 def marker_of(bucket: Bucket, now_us: int) -> Version:
@@ -69,19 +215,38 @@ def marker_of(bucket: Bucket, now_us: int) -> Version:
     return version_of(Attributes(content_type="application/x-directory"), bucket, now_us, size=0, etag=EMPTY_MD5)
 
 
-def with_attributes(version: Version, attributes: Attributes | None, bucket: Bucket, now_us: int) -> Version:
-    """The version that a copy makes: the same bytes, ETag, checksums and parts; ``None``: the same attributes too."""
+def with_attributes(
+    version: Version, attributes: Attributes | None, bucket: Bucket, now_us: int, lock: Wish = NO_WISH
+) -> Version:
+    """The version that a copy makes: the same bytes, ETag, checksums and parts; ``None``: the same attributes too.
+
+    A lock is never copied.
+    """
+    copied = new_version(version, bucket, lock)
     if attributes is None:
-        return msgspec.structs.replace(version, modified_us=now_us, owner=bucket.owner, version_id="", created_us=0)
+        return msgspec.structs.replace(copied, modified_us=now_us, created_us=0)
     return msgspec.structs.replace(
-        version,
+        copied,
         modified_us=now_us if attributes.modified_us is None else attributes.modified_us,
-        owner=bucket.owner,
-        version_id="",
         content_type=attributes.content_type,
         headers=dict(attributes.headers),
         metadata=dict(attributes.metadata),
         storage_class=attributes.storage_class,
         created_us=attributes.created_us or 0,
         sse=attributes.sse,
+    )
+
+
+def new_version(version: Version, bucket: Bucket, lock: Wish = NO_WISH) -> Version:
+    """The same under another key: without what belongs to one version of one key alone."""
+    return msgspec.structs.replace(
+        version,
+        owner=bucket.owner,
+        acl=None,
+        version_id="",
+        order=0,
+        null_order=0,
+        retention=lock.mode,
+        retain_until_us=lock.retain_until_us,
+        legal_hold=lock.legal_hold,
     )

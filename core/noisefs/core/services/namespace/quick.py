@@ -16,6 +16,7 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.namespace.access import check_reach, reach_bucket
 from noisefs.core.services.namespace.opening import Wanted
+from noisefs.core.services.namespace.versions import shown
 
 BUCKETS_MOST: Final = 1024
 """Buckets that are remembered."""
@@ -96,7 +97,7 @@ class QuickReads:
         check_reach(seen.row, who, bucket)
         if raw is None:
             raise ObjectNotFound(bucket, key)
-        return decode(Version, raw)
+        return shown(seen.row, decode(Version, raw))
 
     def _look(self, tx: Reading, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version:
         row = reach_bucket(tx, who, bucket)
@@ -110,4 +111,4 @@ class QuickReads:
         raw = tx.get(Table.OBJECTS, prefix + raw_key)
         if raw is None:
             raise ObjectNotFound(bucket, key)
-        return decode(Version, raw)
+        return shown(row, decode(Version, raw))

@@ -1,7 +1,9 @@
 """One MOVE or COPY: everything of it happens in the function that one commit runs.
 
 The source's rows are taken first, then what the target shows is removed, then the rows are written under their new
-keys. So a target above its source works too, and nothing is read that this function wrote.
+keys. So a target above its source works too, and nothing is read that this function wrote, but where a bucket has
+versions: there the source gets delete markers, what is replaced stays as an older version, and the references are
+shared with what stays.
 """
 
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from noisefs.core.domain.naming import KEY_BYTES_MAX
 from noisefs.core.domain.records import Bucket, Listed, Version, decode, encode
 from noisefs.core.errors import KeyTooLong, ObjectNotFound, PreconditionFailed
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.namespace import layouts, properties, publishing, usage
+from noisefs.core.services.namespace import layouts, properties, publishing
 from noisefs.core.services.namespace.raising import Ready, check_class
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree, rows_below
+from noisefs.core.services.namespace.usage import Tally
+from noisefs.core.services.namespace.versions import Mint
 
 _Rows = list[tuple[bytes, bytes]]
 
@@ -55,6 +59,7 @@ class Relocation:
     keep_source: bool
     recursive: bool
     now_us: int
+    mint: Mint
     ready: Ready
 
     def run(self, tx: Writing) -> bool:
@@ -67,20 +72,15 @@ class Relocation:
         replaces = tree_shown or object_shown is not None
         if replaces and not self.overwrite:
             raise PreconditionFailed("Overwrite")
-        if self.keep_source:
+        if self.keep_source or self.source.row.versioning:
             for _, raw in objects:
                 layouts.share(tx, decode(Version, raw))
-        else:
+        if not self.keep_source:
             self._detach(tx, objects, noted)
-        if tree_shown:
-            remove_tree(tx, self.target.row, self.target.bare_key + b"/", self.now_us)
-        if object_shown is not None:
-            row_key = keyspace.u64(self.target.row.bucket_id) + self.target.bare_key
-            publishing.remove(tx, self.target.row, row_key, object_shown, self.now_us)
-            usage.adjust(tx, self.target.row, -object_shown.size, -1)
+        self._clear(tx, objects, object_shown, tree_shown=tree_shown)
         self._place(tx, objects, noted)
         if not self.keep_source and not self._lands_above():
-            keep_collection(tx, self.source.row, self.source.raw_key, self.now_us)
+            keep_collection(tx, self.source.row, self.source.raw_key, self.now_us, self.mint)
         return replaces
 
     def _lands_above(self) -> bool:
@@ -116,12 +116,36 @@ class Relocation:
             raise KeyTooLong("key", f"{self.target.key[:64]}...", f"at most {KEY_BYTES_MAX} bytes, one has {longest}")
 
     def _detach(self, tx: Writing, objects: _Rows, noted: _Rows) -> None:
-        """Remove the source's rows; the references they hold go along to the target."""
-        row_key = self.source.row_key
-        for rest, _ in objects:
-            tx.delete(Table.OBJECTS, row_key + rest)
+        """Remove the source's rows. The references they hold go along to the target, unless the bucket has versions."""
+        row, row_key = self.source.row, self.source.row_key
         for rest, _ in noted:
             tx.delete(Table.PROPERTIES, row_key + rest)
+        if not row.versioning:
+            for rest, _ in objects:
+                tx.delete(Table.OBJECTS, row_key + rest)
+            return
+        bare = msgspec.structs.replace(row, properties=False)
+        tally = Tally()
+        for rest, raw in objects:
+            publishing.remove(tx, bare, row_key + rest, decode(Version, raw), self.now_us, self.mint, tally)
+        tally.apply(tx, row)
+
+    def _clear(self, tx: Writing, objects: _Rows, object_shown: Version | None, *, tree_shown: bool) -> None:
+        """Remove what the target shows; where it has versions, not what is about to get a new one."""
+        row = self.target.row
+        placed = {self.target.row_key + rest for rest, _ in objects} if row.versioning else ()
+        if tree_shown:
+            remove_tree(tx, row, self.target.bare_key + b"/", self.now_us, self.mint, placed)
+        if object_shown is None:
+            return
+        row_key = keyspace.u64(row.bucket_id) + self.target.bare_key
+        if row_key in placed:
+            if row.properties:
+                properties.forget(tx, row_key)
+            return
+        tally = Tally()
+        publishing.remove(tx, row, row_key, object_shown, self.now_us, self.mint, tally)
+        tally.apply(tx, row)
 
     def _shown(self, tx: Writing) -> tuple[bool, Version | None]:
         """What has to go from the target: the collection of that name, and the object of that name unless the
@@ -137,22 +161,34 @@ class Relocation:
         """Write the rows under their new keys, and keep the counters right."""
         source, target = self.source, self.target
         row_key = target.row_key
-        for rest, raw in objects:
-            tx.put(Table.OBJECTS, row_key + rest, self._relabelled(raw))
+        tally = Tally()
+        moved = not self.keep_source and not source.row.versioning
+        if moved and source.row.bucket_id != target.row.bucket_id:
+            Tally(-sum(decode(Listed, raw).size for _, raw in objects), -len(objects)).apply(tx, source.row)
+        if moved and not target.row.versioning:
+            for rest, raw in objects:
+                tx.put(Table.OBJECTS, row_key + rest, self._relabelled(raw))
+            if source.row.bucket_id != target.row.bucket_id:
+                tally.add(sum(decode(Listed, raw).size for _, raw in objects), len(objects))
+        else:
+            for rest, raw in objects:
+                new = self._copied(decode(Version, raw))
+                old = publishing.present(tx, row_key + rest) if target.row.versioning else None
+                publishing.replace(tx, target.row, row_key + rest, old, new, self.now_us, self.mint, tally)
         for rest, value in noted:
             tx.put(Table.PROPERTIES, row_key + rest, value)
         if noted:
             properties.mark(tx, target.bucket, target.row)
-        if self.keep_source or source.row.bucket_id != target.row.bucket_id:
-            size = sum(decode(Listed, raw).size for _, raw in objects)
-            usage.adjust(tx, target.row, size, len(objects))
-            if not self.keep_source:
-                usage.adjust(tx, source.row, -size, -len(objects))
+        tally.apply(tx, target.row)
+
+    def _copied(self, version: Version) -> Version:
+        """A version at the target; one that is moved keeps its times."""
+        if self.keep_source:
+            return publishing.with_attributes(version, None, self.target.row, self.now_us)
+        return publishing.new_version(version, self.target.row)
 
     def _relabelled(self, raw: bytes) -> bytes:
-        """An object's row as it is at the target: mostly the same bytes."""
-        if self.keep_source:
-            return encode(publishing.with_attributes(decode(Version, raw), None, self.target.row, self.now_us))
+        """The row of an object that is moved between buckets without versions: mostly the same bytes."""
         if self.source.row.owner != self.target.row.owner:
             return encode(msgspec.structs.replace(decode(Version, raw), owner=self.target.row.owner))
         return raw

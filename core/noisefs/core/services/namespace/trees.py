@@ -9,13 +9,15 @@ from noisefs.core.domain.records import Bucket
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Reading, Writing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import publishing, usage
+from noisefs.core.services.namespace import publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.raising import Ready, run_raising
 from noisefs.core.services.namespace.relocating import Place, Relocation
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree
+from noisefs.core.services.namespace.usage import Tally
 
 
 class Trees:
@@ -23,12 +25,14 @@ class Trees:
 
     An empty collection is a marker: an empty object whose key ends in ``/``. ``delete`` and ``move`` leave a marker in
     the parent when they take its last member. Every operation is one commit, however many members there are: it costs
-    some 50 us a member (a move within one bucket less), and other writers wait for it.
+    some 50 us a member (a move within one bucket less), and other writers wait for it. In a bucket with versions what
+    is removed or moved away gets a delete marker, and what is replaced stays as an older version.
     """
 
-    def __init__(self, *, commits: CommitQueue, clock: Clock) -> None:
+    def __init__(self, *, commits: CommitQueue, clock: Clock, entropy: Entropy) -> None:
         self._commits = commits
         self._clock = clock
+        self._mint = versions.minter(entropy)
 
     @staticmethod
     def has_members(tx: Reading, bucket: Bucket, prefix: str) -> bool:
@@ -49,7 +53,10 @@ class Trees:
             row_key = keyspace.u64(row.bucket_id) + raw_prefix
             if not exists_below(tx, row_key):
                 now_us = self._clock.now_us()
-                publishing.replace(tx, row, row_key, None, publishing.marker_of(row, now_us), now_us)
+                tally = Tally()
+                marker = publishing.marker_of(row, now_us)
+                publishing.replace(tx, row, row_key, None, marker, now_us, self._mint, tally)
+                tally.apply(tx, row)
 
         await self._commits.run(mark)
 
@@ -63,9 +70,9 @@ class Trees:
         def remove(tx: Writing) -> int:
             row = reach_bucket(tx, who, bucket)
             now_us = self._clock.now_us()
-            removed = remove_tree(tx, row, raw_prefix, now_us)
+            removed = remove_tree(tx, row, raw_prefix, now_us, self._mint)
             if removed:
-                keep_collection(tx, row, raw_prefix, now_us)
+                keep_collection(tx, row, raw_prefix, now_us, self._mint)
             return removed
 
         return await self._commits.run(remove)
@@ -81,9 +88,10 @@ class Trees:
             if old is None:
                 return False
             now_us = self._clock.now_us()
-            publishing.remove(tx, row, row_key, old, now_us)
-            usage.adjust(tx, row, -old.size, -1)
-            keep_collection(tx, row, raw_key, now_us)
+            tally = Tally()
+            publishing.remove(tx, row, row_key, old, now_us, self._mint, tally)
+            tally.apply(tx, row)
+            keep_collection(tx, row, raw_key, now_us, self._mint)
             return True
 
         return await self._commits.run(remove)
@@ -153,6 +161,7 @@ class Trees:
                 keep_source=keep_source,
                 recursive=recursive,
                 now_us=self._clock.now_us(),
+                mint=self._mint,
                 ready=ready,
             ).run(tx)
 

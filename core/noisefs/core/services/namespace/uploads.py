@@ -10,6 +10,7 @@ from noisefs.core.domain.composition import DEFAULT, checksum_type_of
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.ids import ID_BYTES, LayoutId, UploadId
 from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import BodyState, Bucket, Part, Upload, Version, decode, encode
 from noisefs.core.domain.requests import (
     ALWAYS,
@@ -26,7 +27,6 @@ from noisefs.core.errors import (
     CommitConflict,
     EntityTooLarge,
     InvalidArgument,
-    ObjectNotFound,
 )
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -37,11 +37,12 @@ from noisefs.core.services.bodies import references
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import expiry, listing, part_copy, publishing, upload_rows
+from noisefs.core.services.namespace import expiry, listing, lookup, part_copy, publishing, upload_rows, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.completing import Completing
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.raising import Ready, check_class, run_raising
+from noisefs.core.services.namespace.versions import Found
 
 _TAIL_BYTES = 1 + ID_BYTES
 """NUL and upload id behind the object key in an upload's row key."""
@@ -72,6 +73,7 @@ class Uploads:
         self._workers = workers
         self._clock = clock
         self._entropy = entropy
+        self._mint = versions.minter(entropy)
         self._telemetry = telemetry
         self._writer = body_writer
         self._reader = body_reader
@@ -86,11 +88,14 @@ class Uploads:
         *,
         checksum_algorithm: str = "",
         checksum_type: str = "",
+        lock: Wish = NO_WISH,
     ) -> str:
         """Begin an upload; returns its id. Ids ascend with time, so that a key's uploads are listed in that order.
 
         Raises:
-            InvalidArgument: There is no such algorithm, or it cannot be of that type for an upload in parts.
+            InvalidArgument: There is no such algorithm, or it cannot be of that type for an upload in parts; or no
+                version can be locked like ``lock``.
+            LockNotConfigured: None of this bucket can.
             InvalidKey, KeyTooLong, BucketNotFound, AccessDenied.
         """
         naming.key_bytes(key)
@@ -100,7 +105,10 @@ class Uploads:
 
         def begin(tx: Writing) -> None:
             row = reach_bucket(tx, who, bucket)
-            template = publishing.version_of(attributes, row, 0, size=0, etag="")
+            if lock is not NO_WISH:
+                lookup.check_wish(row, lock, now_us)
+            template = publishing.version_of(attributes, row, 0, size=0, etag="", lock=lock)
+            template = publishing.owned(template, row, who.user_id, attributes.acl)
             upload = Upload(who.user_id, now_us, template, checksum_algorithm, kind)
             tx.put(Table.UPLOADS, keyspace.upload_key(row.bucket_id, key, upload_id), encode(upload))
 
@@ -170,14 +178,16 @@ class Uploads:
         *,
         byte_range: tuple[int, int] | None = None,
         source_condition: ReadCondition = ANY,
-    ) -> Part:
+        source_version: str | None = None,
+    ) -> tuple[Part, str]:
         """Make a part from an object's bytes (``byte_range``: first and last byte, inclusive): shares the extents,
         moves no data. A range that is exactly one part of the source, or all of it, reuses its MD5; any other range is
-        read once to hash it.
+        read once to hash it. Returns the part, and the id of the version that was copied (empty: its bucket never had
+        versions).
 
         Raises:
             RangeNotSatisfiable: The range is not wholly inside the source.
-            ObjectNotFound, PreconditionFailed: Of the source.
+            ObjectNotFound, VersionNotFound, DeleteMarkerNamed, PreconditionFailed: Of the source.
             CommitConflict: The source was overwritten again and again meanwhile.
             InvalidArgument, EntityTooLarge, UploadNotFound: As :meth:`put_part`.
         """
@@ -185,24 +195,21 @@ class Uploads:
         raw_id = upload_rows.upload_id_of(upload_id)
         raw_source = naming.key_bytes(source_key)
 
-        def look(tx: Reading) -> tuple[Bucket, bytes, bytes, part_copy.Stretch, part_copy.Known | OpenBodies, Upload]:
+        def look(tx: Reading) -> tuple[Bucket, Found, part_copy.Stretch, part_copy.Known | OpenBodies, Upload]:
             _, upload = _reach(tx, who, bucket, key, upload_id)
             source = reach_bucket(tx, who, source_bucket)
-            source_row = u64(source.bucket_id) + raw_source
-            raw = tx.get(Table.OBJECTS, source_row)
-            if raw is None:
-                raise ObjectNotFound(source_bucket, source_key)
-            version = decode(Version, raw)
+            found = lookup.find(tx, source, source_bucket, source_key, raw_source, source_version)
+            version = found.version
             check_source(source_condition, version)
             stretch = part_copy.stretch_of(tx, version, byte_range)
             if stretch.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(stretch.size, self._limits.max_put_bytes)
             algorithms = (upload.checksum_algorithm,) if upload.checksum_algorithm else ()
             known = part_copy.known_digests(tx, version, stretch, algorithms, welcome=DEFAULT)
-            return source, source_row, raw, stretch, known or self._reader.open(tx, stretch.extents), upload
+            return source, found, stretch, known or self._reader.open(tx, stretch.extents), upload
 
         for _ in range(_COPY_ATTEMPTS):
-            source, source_row, raw, stretch, known, upload = self._index.read(look)
+            source, found, stretch, known, upload = self._index.read(look)
             if isinstance(known, OpenBodies):
                 async with known as bodies:
                     algorithm = upload.checksum_algorithm or DEFAULT
@@ -213,12 +220,11 @@ class Uploads:
                 tx: Writing,
                 ready: Ready,
                 source: Bucket = source,
-                source_row: bytes = source_row,
-                raw: bytes = raw,
+                found: Found = found,
                 part: Part = part,
             ) -> bool:
                 row, _upload = _reach(tx, who, bucket, key, upload_id)
-                if tx.get(Table.OBJECTS, source_row) != raw:
+                if tx.get(found.table, found.row_key) != found.raw:
                     return False
                 check_class(tx, part.extents, source, row, ready)
                 references.acquire(tx, part.extents)
@@ -226,7 +232,7 @@ class Uploads:
                 return True
 
             if await run_raising(self._commits, publish):
-                return part
+                return part, versions.shown(source, found.version).version_id
         raise CommitConflict(f"object {source_key!r} changed {_COPY_ATTEMPTS} times while it was copied")
 
     async def list_parts(
@@ -322,6 +328,7 @@ class Uploads:
             expected_size=expected_size,
             checksums=checksums or {},
             limits=self._limits,
+            mint=self._mint,
         )
         planned = await self._workers.run(Lane.DISK, self._index.read, request.plan)
         if isinstance(planned, Version):

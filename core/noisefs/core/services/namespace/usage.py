@@ -1,8 +1,30 @@
 """Byte and object counters of buckets and users, changed in the commits that change what they count."""
 
+from dataclasses import dataclass
+
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.records import Bucket, Usage, decode, encode
 from noisefs.core.ports.index import Reading, Table, Writing
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one commit adds to a bucket, gathered so that its counters change once.
+
+    Every version with bytes counts, the current one and older ones; a delete marker does not.
+    """
+
+    size_bytes: int = 0
+    objects: int = 0
+
+    def add(self, size_bytes: int, objects: int = 1) -> None:
+        """There are so many more."""
+        self.size_bytes += size_bytes
+        self.objects += objects
+
+    def apply(self, tx: Writing, bucket: Bucket) -> None:
+        """Change the counters."""
+        adjust(tx, bucket, self.size_bytes, self.objects)
 
 
 def adjust(tx: Writing, bucket: Bucket, size_bytes: int, objects: int) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from noisefs.core.domain.records import Bucket, Usage, Version, decode, encode
-from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
+from noisefs.core.domain.requests import Attributes, Digested, Doomed, ReadCondition, Removed, WriteCondition
 from noisefs.core.errors import (
     AccessDenied,
     BucketNotFound,
@@ -230,8 +230,8 @@ async def test_an_open_object_is_readable_after_its_deletion(world: World) -> No
 
 async def test_delete_tells_whether_there_was_one(world: World) -> None:
     await world.put("key", b"x" * 2000)
-    assert await world.objects.delete(ALICE, "bucket", "key") is True
-    assert await world.objects.delete(ALICE, "bucket", "key") is False
+    assert await world.objects.delete(ALICE, "bucket", "key") == Removed(existed=True)
+    assert await world.objects.delete(ALICE, "bucket", "key") == Removed(existed=False)
     for table in (Table.OBJECTS, Table.BODIES, Table.TINY, Table.INLINE):
         assert world.rows(table) == []
 
@@ -250,7 +250,7 @@ async def test_only_who_may_deletes(world: World) -> None:
     with pytest.raises(AccessDenied):
         await world.objects.delete(BOB, "bucket", "key")
     with pytest.raises(AccessDenied):
-        await world.objects.delete_many(BOB, "bucket", ["key"])
+        await world.objects.delete_many(BOB, "bucket", [Doomed("key")])
     assert await world.keys() == ["key"]
 
 
@@ -260,15 +260,17 @@ async def test_deleting_many_has_an_outcome_for_each(world: World) -> None:
     outcomes = await world.objects.delete_many(
         ALICE,
         "bucket",
-        ["k0", "a\0b", "none", "k1", "k0", "k2"],
-        [WriteCondition()] * 5 + [WriteCondition(if_match=("other",))],
+        [
+            *(Doomed(key) for key in ["k0", "a\0b", "none", "k1", "k0"]),
+            Doomed("k2", condition=WriteCondition(if_match=("other",))),
+        ],
     )
     assert [type(outcome) for outcome in outcomes] == [
-        type(None),
+        Removed,
         InvalidKey,
-        type(None),
-        type(None),
-        type(None),
+        Removed,
+        Removed,
+        Removed,
         PreconditionFailed,
     ]
     assert await world.keys() == ["k2", "k3", "k4"]
@@ -280,7 +282,8 @@ async def test_deleting_more_than_one_commit_takes() -> None:
     for key in keys:
         await world.put(key, b"x")
     before = world.index.sequence()
-    assert await world.objects.delete_many(ALICE, "bucket", keys) == [None] * 10
+    outcomes = await world.objects.delete_many(ALICE, "bucket", [Doomed(key) for key in keys])
+    assert outcomes == [Removed(existed=True)] * 10
     assert world.index.sequence() == before + 3
     assert await world.keys() == []
     world.check()
@@ -289,7 +292,7 @@ async def test_deleting_more_than_one_commit_takes() -> None:
 async def test_a_copy_names_the_same_bytes(world: World) -> None:
     await world.objects.put(ALICE, "bucket", "a", stream(b"d" * 3000), ATTRIBUTES)
     world.clock.advance(10)
-    copied = await world.objects.copy(ALICE, "bucket", "a", "bucket", "b")
+    copied, _ = await world.objects.copy(ALICE, "bucket", "a", "bucket", "b")
     source = await world.objects.head(ALICE, "bucket", "a")
     assert copied.modified_us == source.modified_us + 10_000_000
     assert (copied.etag, copied.metadata, copied.extents) == (source.etag, source.metadata, source.extents)
@@ -300,7 +303,7 @@ async def test_a_copy_names_the_same_bytes(world: World) -> None:
 
 async def test_a_copy_may_replace_attributes(world: World) -> None:
     await world.objects.put(ALICE, "bucket", "a", stream(b"d"), ATTRIBUTES)
-    copied = await world.objects.copy(
+    copied, _ = await world.objects.copy(
         ALICE, "bucket", "a", "bucket", "b", attributes=Attributes(content_type="x/y", metadata={"n": "1"})
     )
     assert (copied.content_type, copied.metadata, copied.headers) == ("x/y", {"n": "1"}, {})
@@ -308,7 +311,7 @@ async def test_a_copy_may_replace_attributes(world: World) -> None:
 
 async def test_a_copy_onto_itself_keeps_the_data(world: World) -> None:
     await world.put("a", b"d" * 3000)
-    copied = await world.objects.copy(ALICE, "bucket", "a", "bucket", "a", attributes=Attributes(content_type="x/y"))
+    copied, _ = await world.objects.copy(ALICE, "bucket", "a", "bucket", "a", attributes=Attributes(content_type="x/y"))
     assert copied.content_type == "x/y"
     assert await world.read("a") == b"d" * 3000
 
@@ -329,7 +332,7 @@ async def test_a_copy_between_owners(world: World) -> None:
     for who, source, target in ((ALICE, "bucket", "bobs"), (BOB, "bucket", "bobs"), (ALICE, "bobs", "bucket")):
         with pytest.raises(AccessDenied):
             await world.objects.copy(who, source, "a", target, "a")
-    copied = await world.objects.copy(ROOT, "bucket", "a", "bobs", "a")
+    copied, _ = await world.objects.copy(ROOT, "bucket", "a", "bobs", "a")
     assert copied.owner == BOB.user_id
     await world.objects.delete(ALICE, "bucket", "a")
     assert await world.read("a", "bobs", BOB) == b"d" * 2000
@@ -362,8 +365,8 @@ async def test_a_small_body_at_hand_is_stored_without_a_task(world: World, size:
     assert (version.size, version.etag) == (size, hashlib.md5(data).hexdigest())
     assert version.metadata == {"colour": "grün"}
     assert await world.read("key") == data
-    assert await world.objects.begin_delete(ALICE, "bucket", "key")
-    assert not await world.objects.begin_delete(ALICE, "bucket", "key")
+    assert (await world.objects.begin_delete(ALICE, "bucket", "key")).existed
+    assert not (await world.objects.begin_delete(ALICE, "bucket", "key")).existed
 
 
 async def test_what_a_small_body_would_have_to_wait_for_is_told(world: World) -> None:

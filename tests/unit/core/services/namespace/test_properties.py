@@ -2,6 +2,7 @@
 
 import pytest
 
+from noisefs.core.domain.requests import Doomed
 from noisefs.core.errors import AccessDenied, EntityTooLarge, InvalidArgument, TooMany
 from noisefs.core.ports.index import Table
 from tests.support.namespace import ALICE, BOB, LIMITS, World
@@ -59,5 +60,5 @@ async def test_an_overwrite_keeps_them_and_a_deletion_takes_them(world: World) -
     assert world.rows(Table.PROPERTIES) == []
     await world.put("key", b"3")
     await world.properties.update(ALICE, "bucket", "key", {A: b"1"})
-    await world.objects.delete_many(ALICE, "bucket", ["key"])
+    await world.objects.delete_many(ALICE, "bucket", [Doomed("key")])
     assert world.rows(Table.PROPERTIES) == []

@@ -154,7 +154,7 @@ async def test_where_nodes_are_known_to_be_down_not_even_a_small_write_is_begun(
 
 async def test_a_delete_outlives_the_gateway(shop: Shop) -> None:
     await shop.put("there", "key", b"x")
-    assert await shop.do(shop.lab.store.objects.delete(shop.who, "there", "key"))
+    assert (await shop.do(shop.lab.store.objects.delete(shop.who, "there", "key"))).existed
     assert await (await shop.restored()).get("there", "key") is None
 
 

@@ -1,5 +1,7 @@
 """Buckets: create, head, delete, and where they are."""
 
+from collections.abc import Mapping
+
 from lxml import etree
 
 from noisefs.adapters.inbound.s3 import answers
@@ -35,7 +37,7 @@ class BucketOperations:
         if call.incoming.remaining_bytes:
             self._check_location(await self._bodies.read(call, "CreateBucketConfiguration", _location_of))
         try:
-            await self._buckets.create(call.who, call.bucket)
+            await self._buckets.create(call.who, call.bucket, lock=_locks(call.headers))
         except BucketExists as exc:
             if not exc.owned or self._region != CLASSIC_REGION:
                 raise
@@ -67,6 +69,14 @@ class BucketOperations:
         region = "" if self._region == CLASSIC_REGION else xml_text(self._region)
         body = f'{XML_DECLARATION}<LocationConstraint xmlns="{NAMESPACE}">{region}</LocationConstraint>'
         return answers.whole(call.ids, 200, {"Content-Type": "application/xml"}, body.encode())
+
+
+def _locks(headers: Mapping[str, str]) -> bool:
+    """Whether the bucket shall have object lock."""
+    text = headers.get("x-amz-bucket-object-lock-enabled", "false").lower()
+    if text not in ("true", "false"):
+        raise invalid_argument("x-amz-bucket-object-lock-enabled", text, "true or false")
+    return text == "true"
 
 
 def _location_of(root: etree._Element) -> str:

@@ -1,7 +1,8 @@
 """CopyObject and UploadPartCopy: no bytes move, unless a checksum is asked for that the source does not have."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from noisefs.adapters.inbound.s3 import answers
@@ -11,6 +12,7 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import copy_range, read_condition, write_condition
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of
+from noisefs.adapters.inbound.s3.object_lock import wish_of
 from noisefs.adapters.inbound.s3.operations.multipart import part_number_of, upload_id_of
 from noisefs.adapters.inbound.s3.target import decode
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, etag
@@ -18,17 +20,20 @@ from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
+from noisefs.core.errors import DeleteMarkerNamed, ObjectDeleted
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.uploads import Uploads
 
 _PREFIX = "x-amz-copy-source-"
+_COPIED = "x-amz-copy-source-version-id"
 
 
 class Source(NamedTuple):
-    """What ``x-amz-copy-source`` names."""
+    """What ``x-amz-copy-source`` names. ``version_id``: ``None`` for the current version."""
 
     bucket: str
     key: str
+    version_id: str | None
 
 
 class Copying:
@@ -43,7 +48,7 @@ class Copying:
         headers = call.headers
         source = source_of(headers["x-amz-copy-source"])
         replaces = _replaces(headers)
-        if (source.bucket, source.key) == (call.bucket, call.key) and not replaces and not _changes(headers):
+        if source == (call.bucket, call.key, None) and not replaces and not _changes(headers):
             raise S3Error(
                 "InvalidRequest",
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -54,25 +59,37 @@ class Copying:
         condition = write_condition(headers)
         source_condition = read_condition(headers, _PREFIX)
         algorithm = algorithm_of(headers["x-amz-checksum-algorithm"]) if "x-amz-checksum-algorithm" in headers else ""
-        if algorithm and algorithm not in (await self._objects.head(call.who, *source)).checksums:
-            version = await self._rewrite(call, source, attributes, source_condition, condition, algorithm)
-        else:
-            version = await self._objects.copy(
-                call.who,
-                *source,
-                call.bucket,
-                call.key,
-                attributes=attributes,
-                source_condition=source_condition,
-                condition=condition,
-            )
+        with _source_answers():
+            if algorithm and not await self._has_checksum(call, source, algorithm):
+                version, copied = await self._rewrite(call, source, attributes, source_condition, condition, algorithm)
+            else:
+                version, copied = await self._objects.copy(
+                    call.who,
+                    source.bucket,
+                    source.key,
+                    call.bucket,
+                    call.key,
+                    attributes=attributes,
+                    source_condition=source_condition,
+                    condition=condition,
+                    source_version=source.version_id,
+                    lock=wish_of(headers),
+                )
         encryption = version.sse or given.sse
         answered = {"x-amz-server-side-encryption": encryption} if encryption else {}
+        if version.version_id:
+            answered["x-amz-version-id"] = version.version_id
+        if copied:
+            answered[_COPIED] = copied
         content = (
             f"{element('LastModified', iso_time(version.modified_us))}{etag(version.etag)}"
             f"{checksums(version.checksums, version.checksum_type)}"
         )
         return answers.xml(call, "CopyObjectResult", content, headers=answered)
+
+    async def _has_checksum(self, call: Call, source: Source, algorithm: str) -> bool:
+        version = await self._objects.head(call.who, source.bucket, source.key, version_id=source.version_id)
+        return algorithm in version.checksums
 
     async def _rewrite(
         self,
@@ -82,15 +99,16 @@ class Copying:
         source_condition: ReadCondition,
         condition: WriteCondition,
         algorithm: str,
-    ) -> Version:
+    ) -> tuple[Version, str]:
         """A copy with a checksum that is not known yet: the bytes are read and written once."""
 
         def verify(digested: Digested) -> Mapping[str, str]:
             return {algorithm: base64.b64encode(digested.digests[algorithm]).decode()}
 
-        async with await self._objects.open(call.who, *source) as opened:
+        opening = await self._objects.open(call.who, source.bucket, source.key, version_id=source.version_id)
+        async with opening as opened:
             check_source(source_condition, opened.version)
-            return await self._objects.put(
+            written = await self._objects.put(
                 call.who,
                 call.bucket,
                 call.key,
@@ -99,33 +117,52 @@ class Copying:
                 condition=condition,
                 digests=("MD5", algorithm),
                 verify=verify,
+                lock=wish_of(call.headers),
             )
+            return written, opened.version.version_id
 
     async def upload_part_copy(self, call: Call) -> Answer:
         """Make a part from an object, or from a range of it."""
         source = source_of(call.headers["x-amz-copy-source"])
         wanted = copy_range(call.headers.get("x-amz-copy-source-range"))
-        part = await self._uploads.copy_part(
-            call.who,
-            call.bucket,
-            call.key,
-            upload_id_of(call),
-            part_number_of(call),
-            *source,
-            byte_range=wanted,
-            source_condition=read_condition(call.headers, _PREFIX),
-        )
+        with _source_answers():
+            part, copied = await self._uploads.copy_part(
+                call.who,
+                call.bucket,
+                call.key,
+                upload_id_of(call),
+                part_number_of(call),
+                source.bucket,
+                source.key,
+                byte_range=wanted,
+                source_condition=read_condition(call.headers, _PREFIX),
+                source_version=source.version_id,
+            )
         content = (
             f"{element('LastModified', iso_time(part.modified_us))}{etag(part.md5.hex())}{checksums(part.checksums)}"
         )
-        return answers.xml(call, "CopyPartResult", content)
+        return answers.xml(call, "CopyPartResult", content, headers={_COPIED: copied} if copied else {})
+
+
+@contextmanager
+def _source_answers() -> Iterator[None]:
+    """S3 says something else of a source than of an object that is read."""
+    try:
+        yield
+    except DeleteMarkerNamed as exc:
+        raise S3Error(
+            "InvalidRequest",
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        ) from exc
+    except ObjectDeleted as exc:
+        raise S3Error("NoSuchKey", Key=exc.key) from exc
 
 
 def source_of(text: str) -> Source:
-    """The source of a copy: ``/bucket/key`` or ``bucket/key``, percent-encoded, perhaps with ``?versionId=null``.
+    """The source of a copy: ``/bucket/key`` or ``bucket/key``, percent-encoded, perhaps with ``?versionId=...``.
 
     Raises:
-        S3Error: ``InvalidArgument``: it is malformed; ``NoSuchVersion``: it names a version other than the only one.
+        S3Error: ``InvalidArgument``: it is malformed.
     """
     path, separator, version_id = text.partition("?versionId=")
     bucket, slash, key = decode(path).removeprefix("/").partition("/")
@@ -133,9 +170,9 @@ def source_of(text: str) -> Source:
         raise invalid_argument(
             "x-amz-copy-source", text, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
         )
-    if separator and version_id != "null":
-        raise S3Error("NoSuchVersion", Key=key, VersionId=version_id[:200])
-    return Source(bucket, key)
+    if separator and not version_id:
+        raise invalid_argument("x-amz-copy-source", text, "Version id cannot be the empty string")
+    return Source(bucket, key, decode(version_id) if separator else None)
 
 
 def _replaces(headers: Mapping[str, str]) -> bool:

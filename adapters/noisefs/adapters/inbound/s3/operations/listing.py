@@ -1,4 +1,4 @@
-"""ListObjects (both versions), ListObjectVersions, ListBuckets."""
+"""ListObjects (both versions), ListBuckets."""
 
 import base64
 import binascii
@@ -92,35 +92,6 @@ class Listing:
             f"{listing.common_prefixes(page.prefixes, encode)}"
         )
         return answers.xml(call, "ListBucketResult", content)
-
-    async def list_versions(self, call: Call) -> Answer:
-        """Every object has one version here, the null version."""
-        prefix, delimiter = call.param("prefix"), call.param("delimiter")
-        key_marker, version_marker = call.param("key-marker"), call.param("version-id-marker")
-        if version_marker and not key_marker:
-            raise invalid_argument(
-                "version-id-marker", version_marker, "A version-id marker cannot be specified without a key marker."
-            )
-        encoding, encode = _encoding(call)
-        limit = call.number("max-keys", KEYS_MOST, KEYS_MOST)
-        page = await self._objects.list(
-            call.who, call.bucket, prefix=prefix, delimiter=delimiter, after=key_marker, limit=limit
-        )
-        following = ""
-        if page.next_after is not None:
-            is_key = bool(page.entries) and page.entries[-1][0] == page.next_after
-            following = f"<NextKeyMarker>{encode(page.next_after)}</NextKeyMarker>" + (
-                "<NextVersionIdMarker>null</NextVersionIdMarker>" if is_key else ""
-            )
-        content = (
-            f"{element('Name', call.bucket)}<Prefix>{encode(prefix)}</Prefix>"
-            f"<KeyMarker>{encode(key_marker)}</KeyMarker>"
-            f"{element('VersionIdMarker', version_marker)}{following}<MaxKeys>{limit}</MaxKeys>"
-            f"{_delimiter(delimiter, encode)}{flag('IsTruncated', value=page.next_after is not None)}{encoding}"
-            f"{await listing.contents(page.entries, encode, call.who, owners=True, element='Version')}"
-            f"{listing.common_prefixes(page.prefixes, encode)}"
-        )
-        return answers.xml(call, "ListVersionsResult", content)
 
 
 def _encoding(call: Call) -> tuple[str, listing.Encode]:

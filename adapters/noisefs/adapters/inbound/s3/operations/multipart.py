@@ -14,6 +14,7 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import write_condition
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
+from noisefs.adapters.inbound.s3.object_lock import wish_of
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml import documents
 from noisefs.adapters.inbound.s3.xml.documents import element, flag, optional, person
@@ -62,6 +63,7 @@ class Multipart:
             attributes_of(call.headers),
             checksum_algorithm=algorithm,
             checksum_type=kind,
+            lock=wish_of(call.headers),
         )
         headers = {}
         if algorithm:
@@ -125,6 +127,8 @@ class Multipart:
             checksums=_object_checksums(call.headers),
         )
         headers = {"x-amz-server-side-encryption": version.sse} if version.sse else {}
+        if version.version_id:
+            headers["x-amz-version-id"] = version.version_id
         scheme = call.request.get("scheme") or call.request.scheme
         location = f"{scheme}://{call.headers.get('host', '')}/{call.bucket}/{quote(call.key, safe='/-_.~')}"
         content = (

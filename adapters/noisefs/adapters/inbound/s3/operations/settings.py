@@ -25,13 +25,11 @@ ABSENT: Final = {
     "tagging": "NoSuchTagSet",
     "website": "NoSuchWebsiteConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
-    "object-lock": "ObjectLockConfigurationNotFoundError",
     "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
 }
 """Bucket sub-resources that are not configured, and how S3 says so."""
 
 PRESENT: Final = {
-    "versioning": ("VersioningConfiguration", ""),
     "requestPayment": ("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"),
     "logging": ("BucketLoggingStatus", ""),
     "notification": ("NotificationConfiguration", ""),
@@ -126,11 +124,6 @@ class Settings:
         """No object has tags."""
         await self._objects.head(call.who, call.bucket, call.key, version_id=call.version_id())
         return answers.empty(call, 204)
-
-    async def object_lock(self, call: Call) -> Answer:
-        """No object is locked."""
-        await self._objects.head(call.who, call.bucket, call.key, version_id=call.version_id())
-        raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
 
 
 def _grants_of(root: etree._Element) -> list[tuple[str, str]]:

@@ -11,25 +11,22 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
+from noisefs.adapters.inbound.s3.object_lock import bypasses, wish_of
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.documents import element, optional
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
 from noisefs.core.domain.records import Version
-from noisefs.core.domain.requests import ALWAYS, WriteCondition
-from noisefs.core.errors import NoisefsError
+from noisefs.core.domain.requests import ALWAYS, Doomed, Removed, WriteCondition
+from noisefs.core.errors import InvalidArgument, NoisefsError
 from noisefs.core.services.namespace.objects import Objects
 
 KEYS_MOST: Final = 1000
-_NULL: Final = ("", "null")
-"""Version ids of the only version an object has."""
 
 
-class _Doomed(NamedTuple):
+class _Asked(NamedTuple):
     """One object of a DeleteObjects request. ``refused``: it cannot be deleted like that."""
 
-    key: str
-    version_id: str
-    condition: WriteCondition
+    doomed: Doomed
     refused: S3Error | None
 
 
@@ -58,75 +55,82 @@ class Writing:
             condition=condition,
             digests=payload.digests,
             verify=payload.verify,
+            lock=wish_of(call.headers),
         )
         return answers.empty(call, headers=written_headers(version))
 
     async def delete_object(self, call: Call) -> Answer:
-        """Remove the object; a missing one is removed already."""
-        _check_version(call.target.params.get("versionId") or "")
-        await self._objects.delete(call.who, call.bucket, call.key, condition=delete_condition(call.headers))
-        return answers.empty(call, 204)
+        """Remove the object or one version of it; a missing one is removed already."""
+        removed = await self._objects.delete(
+            call.who,
+            call.bucket,
+            call.key,
+            condition=delete_condition(call.headers),
+            version_id=call.target.params.get("versionId") or None,
+            bypass=bypasses(call.headers),
+        )
+        return answers.empty(call, 204, removed_headers(removed))
 
     async def delete_objects(self, call: Call) -> Answer:
         """Remove up to 1000 objects; each has an outcome of its own."""
-        quiet, doomed = await self._bodies.read(call, "Delete", _doomed_of)
-        fit = [one for one in doomed if one.refused is None]
-        outcomes = iter(
-            await self._objects.delete_many(
-                call.who, call.bucket, [one.key for one in fit], [one.condition for one in fit]
-            )
-        )
+        quiet, asked = await self._bodies.read(call, "Delete", _asked_of)
+        fit = [one.doomed for one in asked if one.refused is None]
+        outcomes = iter(await self._objects.delete_many(call.who, call.bucket, fit, bypass=bypasses(call.headers)))
         texts = []
-        for one in doomed:
+        for one in asked:
             outcome = next(outcomes) if one.refused is None else one.refused
-            named = element("Key", one.key) + optional("VersionId", one.version_id)
-            if outcome is not None:
+            named = element("Key", one.doomed.key) + optional("VersionId", one.doomed.version_id or "")
+            if isinstance(outcome, NoisefsError):
                 texts.append(_error(named, outcome))
             elif not quiet:
-                texts.append(f"<Deleted>{named}</Deleted>")
+                marker = ""
+                if outcome.marker:
+                    marker = element("DeleteMarker", "true") + element("DeleteMarkerVersionId", outcome.version_id)
+                texts.append(f"<Deleted>{named}{marker}</Deleted>")
         return answers.xml(call, "DeleteResult", "".join(texts))
+
+
+def removed_headers(removed: Removed) -> dict[str, str]:
+    """What the answer to a delete says about versions."""
+    if not removed.version_id:
+        return {}
+    found = {"x-amz-version-id": removed.version_id}
+    if removed.marker:
+        found["x-amz-delete-marker"] = "true"
+    return found
 
 
 def written_headers(version: Version) -> dict[str, str]:
     """What the answer to a write says about the object."""
     found = {"ETag": f'"{version.etag}"', **checksum_headers(version.checksums, version.checksum_type)}
+    if version.version_id:
+        found["x-amz-version-id"] = version.version_id
     if version.sse:
         found["x-amz-server-side-encryption"] = version.sse
     return found
 
 
 def _error(named: str, outcome: NoisefsError) -> str:
-    error = failure_of(outcome)
+    impossible = isinstance(outcome, InvalidArgument) and outcome.field == "versionId"
+    error = S3Error("NoSuchVersion") if impossible else failure_of(outcome)
     return f"<Error>{named}{element('Code', error.code)}{element('Message', str(error))}</Error>"
 
 
-def _check_version(version_id: str) -> None:
-    if version_id not in _NULL:
-        raise S3Error(
-            "InvalidArgument",
-            "Invalid version id specified",
-            ArgumentName="versionId",
-            ArgumentValue=version_id[:200],
-        )
-
-
-def _doomed_of(root: etree._Element) -> tuple[bool, list[_Doomed]]:
+def _asked_of(root: etree._Element) -> tuple[bool, list[_Asked]]:
     objects = [child for child in root if name_of(child) == "Object"]
     if not 1 <= len(objects) <= KEYS_MOST:
         raise S3Error("MalformedXML")
-    return (text_of(root, "Quiet") or "").strip().lower() == "true", [_doomed(child) for child in objects]
+    return (text_of(root, "Quiet") or "").strip().lower() == "true", [_asked(child) for child in objects]
 
 
-def _doomed(child: etree._Element) -> _Doomed:
+def _asked(child: etree._Element) -> _Asked:
     fields = texts_of(child)
-    key, version_id, etag = fields.get("Key"), fields.get("VersionId", ""), fields.get("ETag")
+    key, version_id, etag = fields.get("Key"), fields.get("VersionId"), fields.get("ETag")
     if not key:
         raise S3Error("MalformedXML")
     refused: S3Error | None = None
-    if version_id not in _NULL:
-        refused = S3Error("NoSuchVersion")
     for name in ("LastModifiedTime", "Size"):
         if name in fields:
             refused = not_implemented(f"{name} of an object to delete")
     condition = ALWAYS if etag is None else WriteCondition(if_match=(etag.strip().strip('"'),))
-    return _Doomed(key, version_id, condition, refused)
+    return _Asked(Doomed(key, version_id or None, condition), refused)

@@ -22,14 +22,11 @@ def encoder(encoding_type: str) -> Encode:
     return url_text if encoding_type == "url" else xml_text
 
 
-async def contents(
-    entries: Sequence[tuple[str, Listed]], encode: Encode, who: Principal, *, owners: bool, element: str = "Contents"
-) -> str:
-    """The entries of a page. ``element`` is ``Version`` for a listing of versions, which are all current here."""
-    begin = f"<{element}><Key>"
-    versions = "<VersionId>null</VersionId><IsLatest>true</IsLatest>" if element == "Version" else ""
-    middle = f"</Key>{versions}<LastModified>"
-    end = f"<StorageClass>STANDARD</StorageClass></{element}>"
+async def contents(entries: Sequence[tuple[str, Listed]], encode: Encode, who: Principal, *, owners: bool) -> str:
+    """The entries of a page."""
+    begin = "<Contents><Key>"
+    middle = "</Key><LastModified>"
+    end = "<StorageClass>STANDARD</StorageClass></Contents>"
     people: dict[str, str] = {}
     if owners:
         people = {owner: person("Owner", owner, who) for owner in {entry.owner for _, entry in entries}}

@@ -38,6 +38,12 @@ def _iso_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
 
 
+def iso_millis(micros: int) -> str:
+    """``2026-01-02T03:04:05.678Z``: for a time that a client gave."""
+    seconds, rest = divmod(micros, 1_000_000)
+    return f"{_iso_second(seconds)[:-4]}{rest // 1000:03}Z"
+
+
 def iso_time(micros: int) -> str:
     """``2026-01-02T03:04:05.000Z``: whole seconds, as ``Last-Modified`` says them."""
     return _iso_second(micros // 1_000_000)
