@@ -19,7 +19,12 @@ def degraded_of(network: Network) -> Degraded:
                     "not asked yet" if report.state is None else report.state.reason or "left alone after a failure"
                 )
                 found.append(f"node {report.name}: {reason.removeprefix(f'node {report.name}: ')}")
-        lacking = (await network.census.look()).under_replicated
+        census = await network.census.look()
+        lacking = census.under_replicated
+        if census.damaged_copies:
+            found.append(f"{census.damaged_copies} copies on nodes are damaged")
+        if network.mending.beyond:
+            found.append(f"{len(network.mending.beyond)} of them cannot be mended: nothing else has their bytes")
         if lacking:
             found.append(f"{lacking} packs or files have fewer copies on nodes than they shall have")
         return found

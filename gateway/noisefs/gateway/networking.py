@@ -223,6 +223,7 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
             clock=ground.clock,
             telemetry=ground.telemetry,
             timeout_s=ipfs.read_timeout_s,
+            suspect=network.damage.suspect,
         )
         packs = NetworkPacks(
             ground.packs,
@@ -249,6 +250,7 @@ def network_settings(ipfs: IpfsConfig) -> NetworkSettings:
         upload_bytes_per_s=ipfs.upload_bytes_per_s,
         down_after_s=ipfs.down_after_s,
         health_every_s=ipfs.health_every_s,
+        verify_every_s=ipfs.verify_every_s,
         reconcile_every_s=ipfs.reconcile_every_s,
         gc_windows=tuple(parse_window(text) for text in ipfs.gc_windows),
     )

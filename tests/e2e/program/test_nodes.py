@@ -267,6 +267,33 @@ def test_damaged_blocks_are_never_served(tmp_path: Path) -> None:
         assert proxy.damaged > 0
 
 
+def test_a_block_that_rots_on_a_node_is_found_and_mended(tmp_path: Path) -> None:
+    """By a read, by ``check --verify``, or slowly by the server itself; and an operator sees it meanwhile."""
+    data = content(SIZE)
+    with swarm(tmp_path, 2) as (one, two):
+        nodes = [node(one, "one"), node(two, "two")]
+        with served(tmp_path, settings(nodes, copies=2)) as server:
+            put(server, "large", data)
+        with served(tmp_path, settings(nodes, copies=2)) as server:
+            settle(server, SIZE)
+            rotten = max((one.repo / "blocks").glob("*/*.data"), key=lambda file: file.stat().st_size)
+            right = rotten.read_bytes()
+            rotten.chmod(0o600)
+            rotten.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+            found = ask(server, "ipfs", "check", "--verify", code=6)
+            assert found["found_damaged"] >= 1
+            repaired = ask(server, "ipfs", "repair")
+            assert (repaired["left"], repaired["beyond_mending"]) == (0, 0)
+            assert rotten.read_bytes() == right
+            again = ask(server, "ipfs", "check", "--verify")
+            assert (again["found_damaged"], again["unread"]) == (0, 0)
+            assert server.metrics()['noisefs_node_mended_blocks_total{node="one"}'] >= 1
+        rotten.chmod(0o600)
+        rotten.write_bytes(bytes(len(right)))
+        with served(tmp_path, settings(nodes, copies=2, verify_every_s=5)):
+            until("mended by itself", lambda: rotten.exists() and rotten.read_bytes() == right)
+
+
 def test_a_daemon_may_restart_while_the_gateway_is_up(tmp_path: Path) -> None:
     """What was written meanwhile goes there afterwards."""
     data = content(SIZE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -256,6 +257,98 @@ async def test_a_crash_between_import_and_row_sends_nothing_twice(tmp_path: Path
         assert all(it.row(pack_id).nodes == ("a",) for pack_id in it.packs())
         await it.until(partial(it.settled, "a", copies=1))
         assert await it.pinned("a") == before
+
+
+def rot(file: Path) -> None:
+    """Let the disk forget a bit."""
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(raw)
+
+
+async def is_mended(it: Gateway) -> bool:
+    found = await it.network.census.look(fresh=True)
+    return not found.damaged_copies and not found.under_replicated
+
+
+@pytest.mark.parametrize("source", ["disk", "holder"])
+async def test_what_rots_or_gets_lost_on_a_node_is_mended(
+    tmp_path: Path, daemons: list[IpfsDaemon], source: str
+) -> None:
+    """A block that packs share, a root, a lost block, a lost root: all on one node, which goes on pinning them all."""
+    async with gateway(tmp_path / "store", daemons[:2]) as it:
+        await it.fill(6)
+        await it.until(partial(it.settled, "a", "b"))
+        packs = it.packs()
+        links = {pack_id: await it.network.roots.links(pack_id) for pack_id in packs}
+        if source == "holder":
+            for pack_id in packs:
+                await it.store.commits.run(partial(set_copies, key=pack_id, row=replace_local(it.row(pack_id))))
+                it.store.packs.drop(pack_id)
+        tally = Counter(link for some in links.values() for link in some)
+        shared, times = tally.most_common(1)[0]
+        assert times > 1
+        single, another = (
+            next(link for link in links[pack_id] if tally[link] == 1) for pack_id in (packs[0], packs[3])
+        )
+        rotten = [shared, single, it.row(packs[1]).root, it.row(packs[2]).root]
+        lost = [another, it.row(packs[4]).root]
+        for name in rotten:
+            rot(daemons[0].block_file(name))
+        for name in lost:
+            daemons[0].block_file(name).unlink()
+
+        # What is lost, it gets from its swarm while it is asked.
+        assert (await it.network.verifying.verify(b"", 1e9)).damaged >= 3
+        await it.until(partial(is_mended, it))
+
+        for name in (*rotten, *lost):
+            assert daemons[0].block_file(name).read_bytes() == daemons[1].block_file(name).read_bytes()
+        assert (await it.network.verifying.verify(b"", 1e9)).damaged == 0
+        await it.until(partial(it.settled, "a", "b"))
+
+
+async def test_a_node_that_cannot_read_a_root_is_mended_although_only_a_block_was_seen(
+    tmp_path: Path, daemons: list[IpfsDaemon]
+) -> None:
+    """It discards nothing while a root that it pins is damaged: so its roots are looked at."""
+    async with gateway(tmp_path / "store", daemons[:1], replace(SETTINGS, copies=1)) as it:
+        await it.fill(3)
+        await it.until(partial(it.settled, "a", copies=1))
+        first, second, _ = it.packs()
+        link = (await it.network.roots.links(first))[20]
+        before = daemons[0].block_file(link).read_bytes()
+        rot(daemons[0].block_file(link))
+        root = daemons[0].block_file(it.row(second).root)
+        root.chmod(0o600)
+        root.write_bytes(bytes(1000))
+
+        it.network.damage.suspect("a", first)
+        assert await it.network.damage.run() == 1
+        await it.until(partial(is_mended, it))
+
+        assert daemons[0].block_file(link).read_bytes() == before
+        assert (await it.network.verifying.verify(b"", 1e9)).damaged == 0
+
+
+async def test_the_only_copy_is_left_as_it_is_where_it_rots(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:
+    async with gateway(tmp_path / "store", daemons[:1], replace(SETTINGS, copies=1)) as it:
+        await it.fill(1)
+        await it.until(partial(it.settled, "a", copies=1))
+        (pack_id, *_) = it.packs()
+        links = await it.network.roots.links(pack_id)
+        await it.store.commits.run(partial(set_copies, key=pack_id, row=replace_local(it.row(pack_id))))
+        it.store.packs.drop(pack_id)
+        rot(daemons[0].block_file(links[-2]))
+
+        assert (await it.network.verifying.verify(b"", 1e9)).damaged
+        await it.network.census.look(fresh=True)
+        await it.network.mending.run()
+
+        assert ("a", pack_id) in it.network.mending.beyond
+        assert await it.is_whole(pack_id, "a")
+        assert it.row(pack_id).root in await it.pinned("a")
 
 
 async def test_garbage_goes_and_what_others_have_there_stays(tmp_path: Path, daemons: list[IpfsDaemon]) -> None:

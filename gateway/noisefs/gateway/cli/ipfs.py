@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -19,6 +20,9 @@ STEP_S: Final = 2.0
 """Between two looks of a progress bar at how much is left."""
 STUCK_S: Final = 60.0
 """A repair that brings nothing more about for so long is given up."""
+
+
+_COLUMNS: Final = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 @ipfs.command("status")
@@ -57,19 +61,51 @@ def show_nodes(
 
 
 @ipfs.command("check")
-def check(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Ask every node for every pack it should hold. Ends with 6 where some have too few copies."""
-    _end(answer(data, config, "ipfs.check", {}, as_json=as_json, doing="asking every node for every pack"))
+def check(
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every block of every copy, and compare it with its name.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every node for every pack it should hold. Ends with 6 where some have too few copies, or damaged ones.
+
+    With --verify nodes must give all that they hold, so it takes long. What is damaged is mended, from this disk or
+    from other nodes. A server does the same slowly, all the time.
+    """
+    seen = _verify(data, config) if verify else {}
+    found = run(data, config, "ipfs.check", {}, doing="asking every node for every pack")
+    output.show({**_mapping(found), **seen}, as_json=as_json)
+    if seen.get("found_damaged") or seen.get("unread"):
+        raise typer.Exit(FOUND)
+    _end(found)
+
+
+def _verify(data: Path, config: Path | None) -> dict[str, int]:
+    """Read everything, piece by piece; how much was read, was damaged, and could not be read now."""
+    seen = {"copies_read": 0, "found_damaged": 0, "unread": 0}
+    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("reading copies", total=None)
+        after: object = ""
+        while after is not None:
+            part = _mapping(run(data, config, "ipfs.verify", {"after": after, "wait_s": STEP_S}, quiet=True))
+            seen["copies_read"] += part["copies"]
+            seen["found_damaged"] += part["damaged"]
+            seen["unread"] += part["unread"]
+            progress.update(bar, total=part["files"], advance=part["done"])
+            after = part["after"]
+    return seen
 
 
 @ipfs.command("repair")
 def repair(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Give every pack the copies it shall have, now. Ends with 6 where that cannot be done.
+    """Give every pack the copies it shall have, and mend damaged ones, now. Ends with 6 where that cannot be done.
 
     A running server does this by itself all the time; this one waits for it, and lets nothing rest after a failure.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("packs", total=None)
         most = least = -1
         since = time.monotonic()

@@ -16,6 +16,7 @@ CHOSEN = {
     "upload_bytes_per_s": "3MiB",
     "down_after_s": 3,
     "health_every_s": 3,
+    "verify_every_s": 3,
     "reconcile_every_s": 3,
     "gc_windows": ["01:30-05:00"],
 }

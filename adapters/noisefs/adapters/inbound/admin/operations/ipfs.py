@@ -6,6 +6,7 @@ from typing import Any, Final
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
 from noisefs.adapters.inbound.admin.operations.users import NoParameters
 from noisefs.core.errors import InvalidArgument
+from noisefs.core.ports.index import Table
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.network.placing.census import Found
 from noisefs.core.services.network.service import Network, NodeReport
@@ -27,6 +28,13 @@ class Repair(Parameters, frozen=True):
     wait_s: float = 60.0
 
 
+class Verify(Parameters, frozen=True):
+    """``after``: where to go on, as the answer before said; ``wait_s``: how long to go on before there is an answer."""
+
+    after: str = ""
+    wait_s: float = 60.0
+
+
 def _network(target: Administered) -> Network:
     if target.network is None:
         raise InvalidArgument("ipfs.nodes", [], "this store has no nodes: name some in the configuration")
@@ -45,7 +53,7 @@ async def status(target: Administered, _: NoParameters) -> object:
     found = await network.census.look(fresh=True)
     reports = [report for report in await network.report() if report.configured]
     return {
-        "clean": not (found.under_replicated or packs.waiting_packs),
+        "clean": not (found.under_replicated or packs.waiting_packs or found.damaged_copies),
         "nodes": len(reports),
         "nodes_ready": sum(report.ready for report in reports),
         "copies_wanted": found.wanted,
@@ -55,6 +63,8 @@ async def status(target: Administered, _: NoParameters) -> object:
         "waiting_packs": packs.waiting_packs,
         "waiting_bytes": packs.waiting_bytes,
         "under_replicated": found.under_replicated,
+        "damaged": found.damaged_copies,
+        "beyond_mending": len(network.mending.beyond),
         "evicted_packs": packs.evicted_packs,
         "evicted_bytes": packs.evicted_bytes,
         "unpins_waiting": sum(report.unpins for report in reports),
@@ -103,8 +113,33 @@ async def forget(target: Administered, asked: NodeName) -> object:
 
 async def check(target: Administered, _: NoParameters) -> object:
     """Ask every node for everything it should hold."""
-    found = await _network(target).check()
-    return {"clean": not _left(found)} | _shown(found)
+    network = _network(target)
+    found = await network.check()
+    return {"clean": not _left(found)} | _shown(network, found)
+
+
+async def verify(target: Administered, asked: Verify) -> object:
+    """Read every block of every copy, from a key on; a part of them, and where to go on."""
+    network = _network(target)
+    try:
+        after = bytes.fromhex(asked.after)
+    except ValueError:
+        raise InvalidArgument("after", asked.after, "what the answer before said") from None
+    total = await target.store.workers.run(Lane.BACKGROUND, target.store.index.read, lambda tx: tx.count(Table.COPIES))
+    if not after:
+        await network.nodes.look()
+    done = await network.verifying.verify(after, asked.wait_s)
+    if not target.serving:
+        await network.census.look(fresh=True)
+        await network.mending.run()
+    return {
+        "files": total,
+        "done": done.files,
+        "copies": done.copies,
+        "damaged": done.damaged,
+        "unread": done.unread,
+        "after": None if done.after is None else done.after.hex(),
+    }
 
 
 async def repair(target: Administered, asked: Repair) -> object:
@@ -116,27 +151,29 @@ async def repair(target: Administered, asked: Repair) -> object:
     while True:
         found = await network.census.look(fresh=True)
         if not _left(found) or loop.time() >= until_s:
-            return {"clean": not _left(found), "left": _left(found)} | _shown(found)
-        for job in (network.uploads, network.repair):
+            return {"clean": not _left(found), "left": _left(found)} | _shown(network, found)
+        for job in (network.mending, network.uploads, network.repair):
             job.news.set()
             job.wake.set()
         if target.serving:
             await asyncio.sleep(LOOK_S)
         else:
-            done = await network.uploads.run(), await network.repair.run()
-            if not (done[0].confirmed or done[1].mended or done[1].released):
+            done = await network.mending.run(), await network.uploads.run(), await network.repair.run()
+            if not (done[0].mended or done[1].confirmed or done[2].mended or done[2].released):
                 await asyncio.sleep(LOOK_S)
 
 
 def _left(found: Found) -> int:
-    return found.upload_packs + found.under_replicated
+    return found.upload_packs + found.under_replicated + found.damaged_copies
 
 
-def _shown(found: Found) -> dict[str, object]:
+def _shown(network: Network, found: Found) -> dict[str, object]:
     return {
         "copies_wanted": found.wanted,
         "waiting_packs": found.upload_packs,
         "under_replicated": found.under_replicated,
+        "damaged": found.damaged_copies,
+        "beyond_mending": len(network.mending.beyond),
         "surplus": len(found.surplus),
     }
 
@@ -146,5 +183,6 @@ IPFS_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has
     "ipfs.nodes": Operation(NoParameters, nodes),
     "ipfs.forget": Operation(NodeName, forget),
     "ipfs.check": Operation(NoParameters, check),
+    "ipfs.verify": Operation(Verify, verify),
     "ipfs.repair": Operation(Repair, repair),
 }

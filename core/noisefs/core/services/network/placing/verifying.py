@@ -29,11 +29,12 @@ NOTED_EVERY_S: Final = 600.0
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at: copies, those that are damaged, and those that could not be read now.
+    """What was looked at: packs and files, their copies, those that are damaged, and those that could not be read now.
 
     ``after``: key behind which to go on; ``None``: that was all.
     """
 
+    files: int = 0
     copies: int = 0
     damaged: int = 0
     unread: int = 0
@@ -112,6 +113,7 @@ class Verifying:
         self._noted_s = self._clock.monotonic_s()
 
     async def _examine(self, key: bytes, row: Copies, done: Verified) -> None:
+        done.files += 1
         for name in dict.fromkeys((*row.nodes, *row.damaged)):
             flaws = await self._damage.examine(name, key)
             done.copies += 1
