@@ -210,7 +210,8 @@ def _check_usage(tx: Reading, objects: Iterable[tuple[bytes, Version]]) -> None:
             sizes[usage_key] += version.size
             counts[usage_key] += 1
     for usage_key, raw in tx.scan(Table.USAGE, *_ALL):
-        assert decode(Usage, raw) == Usage(sizes.pop(usage_key, 0), counts.pop(usage_key, 0))
+        row = decode(Usage, raw)
+        assert (row.bytes, row.objects) == (sizes.pop(usage_key, 0), counts.pop(usage_key, 0))
     assert not sizes
     assert not counts
     for key, _ in tx.scan(Table.PROPERTIES, *_ALL):

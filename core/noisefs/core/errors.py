@@ -503,5 +503,13 @@ class SlowDown(CapacityExceeded):
     retryable = True
 
 
+class QuotaExceeded(CapacityExceeded):
+    """A bucket or its owner would hold more than allowed."""
+
+    def __init__(self, whose: str, limit: str) -> None:
+        super().__init__(f"the quota of {limit} of the {whose} is used up")
+        self.whose = whose
+
+
 class TooMany(CapacityExceeded):
     """A count limit is reached (buckets, locks, properties)."""

@@ -41,6 +41,13 @@ async def apply(store: Store, config: Config) -> None:
             if bucket.durability not in (None, row.durability):
                 await store.buckets.set_durability(operator, bucket.name, bucket.durability)
                 log.info("bucket.class_declared", extra={"bucket": bucket.name, "durability": bucket.durability})
+        if bucket.quota_bytes is not None or bucket.quota_objects is not None:
+            await store.quotas.set_bucket(
+                Principal(owner.user_id, owner.name, admin=True),
+                bucket.name,
+                max_bytes=bucket.quota_bytes,
+                max_objects=bucket.quota_objects,
+            )
 
 
 async def _ensure_user(store: Store, user: UserDeclaration) -> None:
@@ -55,6 +62,10 @@ async def _ensure_user(store: Store, user: UserDeclaration) -> None:
         password = _reveal(user.password)
         if password is not None and await store.accounts.principal_of_password(user.name, password) is None:
             await store.accounts.set_password(user.name, password)
+    if user.quota_bytes is not None or user.quota_objects is not None:
+        who = await store.accounts.principal_of_name(user.name)
+        operator = Principal(who.user_id, who.name, admin=True)
+        await store.quotas.set_user(operator, user.name, max_bytes=user.quota_bytes, max_objects=user.quota_objects)
     for key in user.keys:
         await store.accounts.add_key(user.name, access_key_id=key.access_key, secret=_secret_of(key))
 

@@ -159,3 +159,20 @@ def test_help_teaches() -> None:
         assert command in text
     assert "6: something stored is damaged" in text
     assert "noisefs key add alice" in noisefs("key", "add", "--help").stdout
+
+
+def test_quotas_are_set_and_told(data: Path) -> None:
+    """Of buckets and of users; what is not named stays."""
+    ask(data, "bucket", "create", "photos")
+    none = {"bucket": "photos", "bytes": 0, "quota_bytes": None, "objects": 0, "quota_objects": None}
+    assert ask(data, "bucket", "quota", "photos") == none
+    ask(data, "bucket", "quota", "photos", "--bytes", "1GiB")
+    limited = none | {"quota_bytes": 1 << 30, "quota_objects": 7}
+    assert ask(data, "bucket", "quota", "photos", "--objects", "7") == limited
+    assert ask(data, "bucket", "quota", "photos") == limited
+    assert ask(data, "bucket", "quota", "photos", "--bytes", "0", "--objects", "0") == none
+    user = ask(data, "user", "quota", "admin", "--bytes", "2TiB")
+    assert user == {"user": "admin", "bytes": 0, "quota_bytes": 2 << 40, "objects": 0, "quota_objects": None}
+    refused = noisefs("user", "quota", "admin", "--bytes", "much", "--data", str(data))
+    assert refused.returncode != 0
+    assert "--bytes" in refused.stderr

@@ -297,10 +297,13 @@ class Bucket(Record, frozen=True, array_like=True):
 
 
 class Usage(Record, frozen=True, array_like=True):
-    """Bytes and objects, exact: changed in the commits that change what they count."""
+    """Bytes and objects, exact: changed in the commits that change what they count, which keep them below the quota."""
 
     bytes: int
     objects: int
+    max_bytes: int = 0
+    """Quota; 0: none."""
+    max_objects: int = 0
 
 
 class User(Record, frozen=True, array_like=True):

@@ -44,6 +44,7 @@ from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.locks import Locks
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
+from noisefs.core.services.namespace.quotas import Quotas
 from noisefs.core.services.namespace.trees import Trees
 from noisefs.core.services.namespace.uploads import Uploads
 from noisefs.core.services.namespace.versioning import Versions
@@ -299,6 +300,7 @@ class Store:
         self.versions = Versions(commits=self.commits, clock=clock)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
+        self.quotas = Quotas(index=index, commits=self.commits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
 

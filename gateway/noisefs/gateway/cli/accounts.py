@@ -10,6 +10,8 @@ from noisefs.core.errors import InvalidArgument
 from noisefs.gateway.cli import output
 from noisefs.gateway.cli.asking import answer
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+from noisefs.gateway.cli.quotas import QuotaBytes, QuotaObjects
+from noisefs.gateway.cli.quotas import asked as quota_asked
 
 users: Final = typer.Typer(no_args_is_help=True, help="People and programs that may use the store.")
 keys: Final = typer.Typer(no_args_is_help=True, help="Access keys: what S3 clients sign with, and WebDAV logins.")
@@ -82,6 +84,20 @@ def set_password(
     else:
         password = str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
     answer(data, config, "user.password", {"name": name, "password": password}, as_json=as_json)
+
+
+@users.command("quota")
+def user_quota(
+    name: Name,
+    *,
+    size: QuotaBytes = None,
+    objects: QuotaObjects = None,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show or limit what all buckets of a user may hold together, whoever writes into them."""
+    answer(data, config, "user.quota", quota_asked(name, size, objects), as_json=as_json)
 
 
 @keys.command("add")

@@ -6,6 +6,8 @@ import typer
 
 from noisefs.gateway.cli.asking import answer
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+from noisefs.gateway.cli.quotas import QuotaBytes, QuotaObjects
+from noisefs.gateway.cli.quotas import asked as quota_asked
 
 buckets: Final = typer.Typer(no_args_is_help=True, help="Buckets: the roots of the namespace, each with one owner.")
 
@@ -57,6 +59,25 @@ def set_bucket(
     What lies in it already follows in the background: `noisefs ipfs status` shows how far that is.
     """
     answer(data, config, "bucket.set", {"name": name, "durability": durability}, as_json=as_json)
+
+
+@buckets.command("quota")
+def bucket_quota(
+    name: Name,
+    *,
+    size: QuotaBytes = None,
+    objects: QuotaObjects = None,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show or limit what a bucket may hold. A write beyond that is refused, however many come at once.
+
+    Parts of an upload count when it is completed. What is there already stays.
+
+        noisefs bucket quota photos --bytes 500GiB --objects 1000000
+    """
+    answer(data, config, "bucket.quota", quota_asked(name, size, objects), as_json=as_json)
 
 
 @buckets.command("delete")

@@ -348,6 +348,10 @@ class UserDeclaration(Table):
         default=None, description="WebDAV password of the name; keys work as logins without it."
     )
     keys: tuple[KeyDeclaration, ...] = Field(default=(), description="Access keys.")
+    quota_bytes: Size | None = Field(
+        default=None, ge=0, description="All their buckets may hold so many bytes; 0: any number. Default: as it is."
+    )
+    quota_objects: int | None = Field(default=None, ge=0, description="The same for objects.")
 
 
 class BucketDeclaration(Table):
@@ -358,6 +362,10 @@ class BucketDeclaration(Table):
     durability: DurabilityName | None = Field(
         default=None, description="Its class. Default: `store.durability` when it is made."
     )
+    quota_bytes: Size | None = Field(
+        default=None, ge=0, description="It may hold so many bytes; 0: any number. Default: as it is."
+    )
+    quota_objects: int | None = Field(default=None, ge=0, description="The same for objects.")
 
 
 class Config(Table):

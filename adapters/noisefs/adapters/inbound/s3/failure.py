@@ -106,6 +106,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "OperationAborted": (409, "A conflicting operation is in progress against this resource. Try again."),
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
+    "QuotaExceeded": (403, "The quota is used up."),
     "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": (
@@ -245,6 +246,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.CapacityExceeded: "InsufficientStorage",
     core.DiskFull: "InsufficientStorage",
     core.ReadOnlyStore: "InsufficientStorage",
+    core.QuotaExceeded: "QuotaExceeded",
     core.SlowDown: "SlowDown",
     core.TooMany: "InvalidRequest",
 }
@@ -261,6 +263,7 @@ _OWN_WORDS: Final = frozenset(
         "EntityTooSmall",
         "IncompleteBody",
         "InsufficientStorage",
+        "QuotaExceeded",
     }
 )
 """Codes whose message says what core says; for the others S3's words, or (broken storage) nothing about packs."""

@@ -96,6 +96,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.CapacityExceeded: 507,
     errors.DiskFull: 507,
     errors.ReadOnlyStore: 507,
+    errors.QuotaExceeded: 507,
     errors.SlowDown: 503,
     errors.TooMany: 507,
 }

@@ -37,7 +37,16 @@ from noisefs.core.services.bodies import references
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import expiry, listing, lookup, part_copy, publishing, upload_rows, versions
+from noisefs.core.services.namespace import (
+    expiry,
+    listing,
+    lookup,
+    part_copy,
+    publishing,
+    upload_rows,
+    usage,
+    versions,
+)
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.completing import Completing
 from noisefs.core.services.namespace.limits import NamespaceLimits
@@ -139,10 +148,17 @@ class Uploads:
         Raises:
             InvalidArgument: The number is not allowed.
             EntityTooLarge: The part has more than ``max_put_bytes`` bytes.
+            QuotaExceeded: The part alone leaves no room. Parts count when their upload is completed.
             UploadNotFound: There is no such upload, or it ended meanwhile.
         """
         self._check_number(number)
-        row, upload = self._index.read(lambda tx: _reach(tx, who, bucket, key, upload_id))
+
+        def admit(tx: Reading) -> tuple[Bucket, Upload]:
+            row, upload = _reach(tx, who, bucket, key, upload_id)
+            usage.check_room(tx, row, 1)
+            return row, upload
+
+        row, upload = self._index.read(admit)
         algorithm = upload.checksum_algorithm or DEFAULT
         wanted = {"MD5", *digests, algorithm}
         raw_id = upload_rows.upload_id_of(upload_id)
@@ -158,6 +174,7 @@ class Uploads:
 
             def publish(tx: Writing) -> Part:
                 now_row, _upload = _reach(tx, who, bucket, key, upload_id)
+                usage.check_room(tx, now_row, digested.size)
                 now_us = self._clock.now_us()
                 extents = staged.enlist(tx, BodyState.HELD, durability=now_row.durability)
                 part = Part(digested.size, digested.digests["MD5"], now_us, extents, checksums)

@@ -1,0 +1,22 @@
+"""Quotas as WebDAV clients meet them."""
+
+import pytest
+
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.requests import Principal
+from tests.support.webdav_server import WebdavServer
+
+ROOT = Principal(UserId("0" * 32), "root", admin=True)
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_a_write_beyond_the_quota_finds_no_room_and_changes_nothing(dav: WebdavServer, size: int) -> None:
+    await dav.world.store.quotas.set_bucket(ROOT, "bucket", max_bytes=size)
+    assert (await dav("PUT", "/bucket/k", b"x" * size)).status == 201
+    for path in ("/bucket/k", "/bucket/other"):
+        assert (await dav("PUT", path, b"y" * (size + 1))).status == 507
+    assert (await dav("GET", "/bucket/k")).body == b"x" * size
+    refused = await dav("COPY", "/bucket/k", Destination=f"{dav.url}/bucket/copy")
+    assert refused.status == 507
+    assert (await dav("DELETE", "/bucket/k")).status == 204
+    assert (await dav("PUT", "/bucket/other", b"y" * size)).status == 201
