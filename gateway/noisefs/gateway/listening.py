@@ -9,6 +9,7 @@ from pathlib import Path
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
+from noisefs.gateway.collector import collect_less
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.metrics import serve_metrics
@@ -74,6 +75,7 @@ async def listening(
         else:
             lent = bind_local(local(folder.metrics_socket(worker)))
             private = [Listener(serve_metrics(opened.store, telemetry), lent, config.limits, None)]
+        collect_less()
         for listener in (*private, *public):
             await listener.start()
         try:
