@@ -17,7 +17,8 @@ from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import http_date
 from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted
-from noisefs.core.domain.records import Lock
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.records import Lock, Version
 
 HEAD: Final = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">'
 TAIL: Final = "</D:multistatus>"
@@ -71,14 +72,13 @@ def _creationdate(node: Node, _scene: Scene) -> str | None:
         created_us = node.bucket.created_us
     else:
         return None
-    minute, second = divmod(created_us // _SECOND_US, 60)
-    return f"{_minute(minute)}:{second:02}Z"
+    return _iso(created_us // _SECOND_US)
 
 
-@lru_cache(maxsize=256)
-def _minute(minute: int) -> str:
-    at = time.gmtime(minute * 60)
-    return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02}T{at.tm_hour:02}:{at.tm_min:02}"
+@lru_cache(maxsize=8192)
+def _iso(second: int) -> str:
+    at = time.gmtime(second)
+    return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02}T{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}Z"
 
 
 def _modified(node: Node, _scene: Scene) -> str | None:
@@ -91,7 +91,8 @@ def _modified(node: Node, _scene: Scene) -> str | None:
 
 
 def _displayname(node: Node, _scene: Scene) -> str | None:
-    return _text(node.place.name) if node.place.name else None
+    name = node.place.name
+    return _text(name) if name else None
 
 
 def _language(node: Node, _scene: Scene) -> str | None:
@@ -111,7 +112,7 @@ def _content_type(node: Node, _scene: Scene) -> str | None:
 
 
 def _etag(node: Node, _scene: Scene) -> str | None:
-    return None if node.etag is None else _text(node.etag)
+    return node.etag  # hexadecimal digits and a hyphen in quotes
 
 
 def _resource_type(node: Node, _scene: Scene) -> str | None:
@@ -151,6 +152,8 @@ LIVE: Final[Mapping[str, _Live]] = {
     QUOTA_FREE: _quota_free,
 }
 """Every live property. Quotas are answered only by name: RFC 4331 section 3 keeps them out of ``allprop``."""
+_DIFFERING: Final = frozenset((_creationdate, _displayname, _length, _content_type, _etag, _modified))
+"""Those whose values differ between two files without headers, where there are no locks."""
 _ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE))
 
 
@@ -196,10 +199,29 @@ class Renderer:
         self._scene = scene
         self._some = _plan(wanted.names)
         self._all_live = _plan(_ALLPROP)
+        self._form: _Form | None = None
+        if scene.locks:
+            return  # each file may have others
+        if wanted.mode is Mode.SOME:
+            self._form = _form_of(self._some, scene, tell_missing=True)
+        elif wanted.mode is Mode.ALL and not self._some:
+            self._form = _form_of(self._all_live, scene, tell_missing=False)
 
     def page(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> str:
         """The ``response`` elements of several resources; ``dead`` by path, only of those that have any."""
-        return "".join(self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes)
+        if dead or self._form is None:
+            return "".join([self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes])
+        text, lives = self._form
+        scene = self._scene
+        parts: list[str] = []
+        for node in nodes:
+            if node.version is not None and not node.version.headers:
+                values = [live(node, scene) for live in lives]
+                if all(values):
+                    parts.append(text % (node.href, *values))
+                    continue
+            parts.append(self.response(node, NO_DEAD))
+        return "".join(parts)
 
     def response(self, node: Node, dead: Dead) -> str:
         """The ``response`` element of one resource."""
@@ -207,11 +229,7 @@ class Renderer:
             found, missing = self._values(node, dead, self._some)
         else:
             found, missing = self._all(node, dead)
-        stats = f"<D:propstat><D:prop>{found}</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>"
-        if missing:
-            refused = f"<D:propstat><D:prop>{missing}</D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>"
-            stats = stats + refused if found else refused
-        return f"<D:response><D:href>{node.href}</D:href>{stats}</D:response>"
+        return _response(node.href, found, missing)
 
     def _all(self, node: Node, dead: Dead) -> tuple[str, str]:
         others = [name for name in dead if name not in LIVE]
@@ -254,5 +272,45 @@ class _Step(NamedTuple):
     empty: str
 
 
+class _Form(NamedTuple):
+    """The element of an ordinary file, with a place for its href and for each value that differs."""
+
+    text: str
+    lives: list[_Live]
+
+
 def _plan(names: Iterable[str]) -> list[_Step]:
     return [_Step(name, LIVE.get(name), *_tags(name)) for name in names]
+
+
+def _form_of(plan: Iterable[_Step], scene: Scene, *, tell_missing: bool) -> _Form:
+    """What the elements of files without headers and dead properties have in common, all values being there."""
+    ordinary = Node(Place("bucket", "file"), Version(0, "", 0, UserId("")))
+    found: list[str] = []
+    missing: list[str] = []
+    lives: list[_Live] = []
+    for step in plan:
+        if step.live in _DIFFERING:
+            found.append(f"{_kept(step.begin)}%s{_kept(step.end)}")
+            lives.append(step.live)
+            continue
+        value = None if step.live is None else step.live(ordinary, scene)
+        if value is None:
+            missing.append(_kept(step.empty))
+        else:
+            found.append(_kept(f"{step.begin}{value}{step.end}" if value else step.empty))
+    return _Form(_response("%s", "".join(found), "".join(missing) if tell_missing else ""), lives)
+
+
+def _kept(text: str) -> str:
+    """Text as a form has it."""
+    return text.replace("%", "%%")
+
+
+def _response(href: str, found: str, missing: str) -> str:
+    """A ``response`` element, from the elements of properties that are there, and of those that are not."""
+    stats = f"<D:propstat><D:prop>{found}</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>"
+    if missing:
+        refused = f"<D:propstat><D:prop>{missing}</D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>"
+        stats = stats + refused if found else refused
+    return f"<D:response><D:href>{href}</D:href>{stats}</D:response>"

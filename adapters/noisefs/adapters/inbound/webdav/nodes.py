@@ -5,8 +5,7 @@ shown and the object ``a`` is not.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from noisefs.adapters.inbound.webdav.place import ROOT, Place, is_expressible
 from noisefs.core.domain.records import Bucket, Version
@@ -20,8 +19,7 @@ FLAT_PAGE: Final = 1000
 """Keys that a deep listing takes from the index at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """Something that exists.
 
     Attributes:

@@ -4,8 +4,8 @@ A WebDAV path is segments between slashes. So a key that has an empty segment (`
 ``.`` or ``..`` has no URL, and no URL names such a key.
 """
 
-from dataclasses import dataclass
-from typing import Final
+import re
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from noisefs.core.errors import InvalidArgument
@@ -14,11 +14,13 @@ _HREF_SAFE: Final = "/!$'()*,"
 """Left as they are in an href besides the unreserved characters: some clients choke on an encoded ``(``, and all of
 them on an unencoded ``&`` or ``;``."""
 
+_UNRESERVED: Final = re.compile(f"[A-Za-z0-9_.~{re.escape(_HREF_SAFE)}-]*").fullmatch
+"""Tells a path that stays as it is; looking costs a fifth of encoding."""
+
 _DOTS: Final = frozenset((".", ".."))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What a path names, whether it exists or not.
 
     Attributes:
@@ -71,7 +73,9 @@ class Place:
 
     def href(self, *, collection: bool) -> str:
         """The path as clients see it in answers; collections end in a slash."""
-        path = quote(self.path, safe=_HREF_SAFE)
+        path = self.path
+        if not _UNRESERVED(path):
+            path = quote(path, safe=_HREF_SAFE)
         return f"{path}/" if collection and path != "/" else path
 
 

@@ -40,16 +40,15 @@ def date_us(header: str | None) -> int | None:
 
 
 def http_date(modified_us: int) -> str:
-    """``Last-Modified`` and ``getlastmodified``: whole seconds, GMT. Files of one minute share most of the work."""
-    minute, second = divmod(modified_us // _SECOND_US, 60)
-    return f"{_minute(minute)}:{second:02} GMT"
+    """``Last-Modified`` and ``getlastmodified``: whole seconds, GMT."""
+    return _date(modified_us // _SECOND_US)
 
 
-@lru_cache(maxsize=256)
-def _minute(minute: int) -> str:
-    at = time.gmtime(minute * 60)
+@lru_cache(maxsize=8192)
+def _date(second: int) -> str:
+    at = time.gmtime(second)
     day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
-    return f"{day}, {at.tm_mday:02} {month} {at.tm_year:04} {at.tm_hour:02}:{at.tm_min:02}"
+    return f"{day}, {at.tm_mday:02} {month} {at.tm_year:04} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
 
 
 def read_condition(headers: Mapping[str, str]) -> ReadCondition:
