@@ -16,13 +16,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
-from noisefs.core.domain.records import Usage
+from noisefs.core.domain.object_lock import MODES
+from noisefs.core.domain.records import LockRule, Usage
 from noisefs.core.domain.requests import Attributes, CompletedPart, Doomed, Removed, WriteCondition
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Index
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.namespace import ALICE, PLAIN, World, stream
-from tests.support.namespace_model import Model, Sending, Thing, etag_of
+from tests.support.namespace_model import DAY_US, Model, Sending, Thing, etag_of
 
 pytestmark = pytest.mark.timeout(900)  # a failing run is shrunk for minutes
 
@@ -105,13 +106,22 @@ class NamespaceMachine(RuleBasedStateMachine):
             "not wrong": WriteCondition(if_none_match=("wrong",)),
         }[kind]
 
-    @initialize(keys=st.lists(ANY_KEYS, min_size=4, max_size=8, unique=True))
-    def make_buckets(self, keys: list[str]) -> None:
+    @initialize(
+        keys=st.lists(ANY_KEYS, min_size=4, max_size=8, unique=True),
+        states=st.lists(st.sampled_from(["never", "enabled", "suspended", "locked"]), min_size=2, max_size=2),
+    )
+    def make_buckets(self, keys: list[str], states: list[str]) -> None:
         for name in ("one", "two"):
             self.run(self.world.buckets.create(ALICE, name))
-            self.model.buckets[name] = {}
+            self.model.make_bucket(name)
+        for name, state in zip(("one", "two"), states, strict=True):
+            if state != "never":
+                self.configure_versioning(name, enabled=state != "suspended")
+            if state == "locked":
+                self.lock_bucket(name, "", 1)
         for number, key in enumerate(keys):
             self.put("one", key, number, 1500 * (number % 2), "always")
+            self.put("one", key, number, 900 * (number % 3), "always")
             self.write_note("one", key, b"first")
 
     # ------------------------------------------------------------ objects
@@ -207,7 +217,7 @@ class NamespaceMachine(RuleBasedStateMachine):
 
         self.both(work(), lambda: self.model.listing(bucket, prefix, delimiter))
 
-    @rule(seconds=st.integers(1, 100))
+    @rule(seconds=st.integers(1, 100) | st.integers(1, 3).map(lambda days: days * 86_400))
     def wait(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
 
@@ -218,7 +228,144 @@ class NamespaceMachine(RuleBasedStateMachine):
         self.both(self.world.buckets.delete(ALICE, bucket), lambda: self.model.delete_bucket(bucket))
         if bucket not in self.model.buckets:
             self.run(self.world.buckets.create(ALICE, bucket))
-            self.model.buckets[bucket] = {}
+            self.model.make_bucket(bucket)
+
+    # ------------------------------------------------------------ versions and locks
+
+    @rule(bucket=BUCKETS, enabled=st.sampled_from([True, True, False]))
+    def configure_versioning(self, bucket: str, enabled: bool) -> None:
+        self.both(
+            self.world.versions.configure(ALICE, bucket, enabled=enabled),
+            lambda: self.model.configure(bucket, "enabled" if enabled else "suspended"),
+        )
+
+    @rule(bucket=BUCKETS, mode=st.sampled_from(["", *MODES]), days=st.integers(1, 3))
+    def lock_bucket(self, bucket: str, mode: str, days: int) -> None:
+        self.both(
+            self.world.versions.set_lock(ALICE, bucket, LockRule(mode, days if mode else 0)),
+            lambda: self.model.set_lock(bucket, mode, days),
+        )
+
+    def a_version(self, bucket: str, source: tuple[str, int]) -> tuple[str, int, str] | None:
+        """One that is there: its key, which of the key's it is, and its id."""
+        keys = sorted(self.model.stacks[bucket])
+        if not keys:
+            return None
+        key = keys[source[1] % len(keys)]
+        page = self.run(self.world.objects.list_history(ALICE, bucket, prefix=key))
+        ids = [entry.version_id for entry in page.entries if entry.key == key]
+        number = len(source[0]) % len(ids)
+        return key, number, ids[number]
+
+    @rule(bucket=BUCKETS, source=SOURCES, bypass=st.booleans(), many=st.booleans())
+    def delete_version(self, bucket: str, source: tuple[str, int], bypass: bool, many: bool) -> None:
+        chosen = self.a_version(bucket, source)
+        if chosen is None:
+            return
+        key, number, version_id = chosen
+
+        async def work() -> None:
+            if many:
+                doomed = [Doomed(key, version_id)]
+                (outcome,) = await self.world.objects.delete_many(ALICE, bucket, doomed, bypass=bypass)
+                if isinstance(outcome, NoisefsError):
+                    raise outcome
+                removed = outcome
+            else:
+                removed = await self.world.objects.delete(ALICE, bucket, key, version_id=version_id, bypass=bypass)
+            assert removed.existed
+            assert removed.version_id == version_id
+
+        self.both(work(), lambda: self.model.delete_version(bucket, key, number, bypass=bypass))
+
+    @rule(bucket=BUCKETS, source=SOURCES)
+    def read_version(self, bucket: str, source: tuple[str, int]) -> None:
+        chosen = self.a_version(bucket, source)
+        if chosen is None:
+            return
+        key, number, version_id = chosen
+
+        async def work() -> bytes:
+            async with await self.world.objects.open(ALICE, bucket, key, version_id=version_id) as opened:
+                return b"".join([bytes(chunk) async for chunk in opened.chunks()])
+
+        self.both(work(), lambda: self.model.version(bucket, key, number).data)
+
+    @rule(bucket=BUCKETS, source=SOURCES, to=BUCKETS, goal=ANY_KEYS)
+    def copy_version(self, bucket: str, source: tuple[str, int], to: str, goal: str) -> None:
+        chosen = self.a_version(bucket, source)
+        if chosen is None:
+            return
+        key, number, version_id = chosen
+
+        async def work() -> None:
+            await self.world.objects.copy(ALICE, bucket, key, to, goal, source_version=version_id)
+
+        def expected() -> None:
+            self.model.copy_thing(self.model.version(bucket, key, number), (to, goal), None, WriteCondition())
+
+        self.both(work(), expected)
+
+    @rule(
+        bucket=BUCKETS,
+        source=SOURCES,
+        mode=st.sampled_from(["", *MODES]),
+        days=st.integers(-1, 4),
+        bypass=st.booleans(),
+    )
+    def retain(self, bucket: str, source: tuple[str, int], mode: str, days: int, bypass: bool) -> None:
+        chosen = self.a_version(bucket, source)
+        if chosen is None:
+            return
+        key, number, version_id = chosen
+        until_us = self.world.clock.now_us() + days * DAY_US if mode else 0
+        self.both(
+            self.world.versions.retain(ALICE, bucket, key, mode, until_us, version_id=version_id, bypass=bypass),
+            lambda: self.model.retain(bucket, key, number, mode, until_us, bypass=bypass),
+        )
+
+    @rule(bucket=BUCKETS, source=SOURCES, status=st.sampled_from(["ON", "OFF", "OFF"]))
+    def hold(self, bucket: str, source: tuple[str, int], status: str) -> None:
+        chosen = self.a_version(bucket, source)
+        if chosen is None:
+            return
+        key, number, version_id = chosen
+        self.both(
+            self.world.versions.hold(ALICE, bucket, key, status, version_id=version_id),
+            lambda: self.model.put_hold(bucket, key, number, status),
+        )
+
+    @rule(
+        bucket=BUCKETS,
+        prefix=st.sampled_from(["", "a", "a/", "a/b", "b/", "x"]),
+        delimiter=st.sampled_from(["", "/", "b"]),
+        limit=st.integers(1, 20),
+    )
+    def list_history_pages(self, bucket: str, prefix: str, delimiter: str, limit: int) -> None:
+        self.both(self.history(bucket, prefix, delimiter, limit), lambda: self.model.history(bucket, prefix, delimiter))
+
+    async def history(
+        self, bucket: str, prefix: str, delimiter: str, limit: int
+    ) -> tuple[list[tuple[str, str | None, bool, bool]], list[str]]:
+        entries: list[tuple[str, str | None, bool, bool]] = []
+        groups: list[str] = []
+        marker: tuple[str, str] | None = ("", "")
+        while marker is not None:
+            page = await self.world.objects.list_history(
+                ALICE,
+                bucket,
+                prefix=prefix,
+                delimiter=delimiter,
+                key_marker=marker[0],
+                version_marker=marker[1],
+                limit=limit,
+            )
+            for entry in page.entries:
+                etag = None if entry.version.delete_marker else entry.version.etag
+                entries.append((entry.key, etag, entry.version_id == "null", entry.latest))
+            groups += page.prefixes
+            marker = page.next_after
+        return entries, groups
 
     # ------------------------------------------------------------ uploads
 
@@ -342,8 +489,9 @@ class NamespaceMachine(RuleBasedStateMachine):
         key = self.present(bucket, source)
 
         def expected() -> bool:
-            if not self.model.delete(bucket, key, WriteCondition()):
+            if key not in self.model.buckets[bucket]:
                 return False
+            self.model.drop(bucket, key)
             self.model.keep_parent(bucket, key)
             return True
 
@@ -433,8 +581,10 @@ class NamespaceMachine(RuleBasedStateMachine):
             folders = await self.world.objects.list(ALICE, bucket, delimiter="/")
             shown = ([key for key, _ in folders.entries], folders.prefixes)
             assert shown == self.model.listing(bucket, "", "/")
-            usage = Usage(sum(len(thing.data) for thing in things.values()), len(things))
+            kept = [one.thing for stack in self.model.stacks[bucket].values() for one in stack if one.thing is not None]
+            usage = Usage(sum(len(thing.data) for thing in kept), len(kept))
             assert await self.world.buckets.usage(ALICE, bucket) == usage
+            assert await self.history(bucket, "", "", 1000) == self.model.history(bucket, "", "")
             uploads, _, _ = await self.world.uploads.list(ALICE, bucket)
             assert {upload_id for _, upload_id, _ in uploads} == {
                 upload_id for upload_id, one in self.model.uploads.items() if one.bucket == bucket

@@ -123,6 +123,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         ),
     ),
     "SlowDown": (503, "Please reduce your request rate."),
+    "UnexpectedContent": (400, "This request contains unsupported content."),
     "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
     "TooManyBuckets": (400, "You have attempted to create more buckets than allowed."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
@@ -297,6 +298,7 @@ def failure_of(error: core.NoisefsError) -> S3Error:
             message = "Access Denied because object protected by object lock."
         case core.ObjectNotFound():
             fields["Key"] = error.key
+            headers["x-amz-delete-marker"] = "false"
         case core.VersionNotFound():
             fields |= {"Key": error.key, "VersionId": error.version_id}
         case core.UploadNotFound():
