@@ -43,6 +43,7 @@ class Counter(_Metric):
         "Keys left out of a listing that WebDAV cannot express",
         (),
     )
+    LIFECYCLE = ("noisefs_lifecycle_actions_total", "What lifecycle rules removed, by action", ("action",))
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
     NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
     NODE_CALLS = ("noisefs_node_calls_total", "Requests sent to a node, by what they asked for", ("node", "call"))
