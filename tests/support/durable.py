@@ -17,10 +17,11 @@ from noisefs.core.domain.root import Root, RootKind, RootSealer
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Car
-from noisefs.core.services.network.confirming.blocks import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.confirming.blocks import Confirmer
 from noisefs.core.services.network.confirming.durable import Durable
 from noisefs.core.services.network.confirming.footing import Footing
 from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.confirming.means import ConfirmingSettings, Means
 from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.network.placing.cars import Limiter
 from noisefs.core.services.store import Store
@@ -105,24 +106,7 @@ class DurableLab:
         self.known = Nodes(
             list(self.nodes.values()), clock=self.clock, entropy=self.parts.entropy, telemetry=self.parts.telemetry
         )
-        limiter = Limiter(self.clock, 0)
-        self.confirmer = Confirmer(
-            nodes=self.known,
-            packs=self.parts.packs,
-            index=self.parts.index,
-            commits=self.store.commits,
-            workers=self.store.workers,
-            clock=self.clock,
-            entropy=self.parts.entropy,
-            telemetry=self.parts.telemetry,
-            keys=KEYS,
-            geometry=self.parts.geometry,
-            sealer=self.sealer,
-            limiter=limiter,
-            epoch=lambda: EPOCH,
-            settings=self.settings,
-        )
-        self.log = NetworkLog(
+        means = Means(
             nodes=self.known,
             index=self.parts.index,
             commits=self.store.commits,
@@ -133,12 +117,12 @@ class DurableLab:
             keys=KEYS,
             geometry=self.parts.geometry,
             sealer=self.sealer,
-            limiter=limiter,
+            limiter=Limiter(self.clock, 0),
             epoch=lambda: EPOCH,
-            footing=self.footing,
-            renew=self.renew,
             settings=self.settings,
         )
+        self.confirmer = Confirmer(means, self.parts.packs)
+        self.log = NetworkLog(means, footing=self.footing, renew=self.renew)
         self.durable = Durable(
             nodes=self.known,
             confirmer=self.confirmer,

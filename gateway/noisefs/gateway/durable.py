@@ -9,24 +9,29 @@ from noisefs.core.ports.index import Index
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
-from noisefs.core.services.network.confirming.blocks import Confirmer, ConfirmingSettings
+from noisefs.core.services.network.confirming.blocks import Confirmer
 from noisefs.core.services.network.confirming.durable import Durable
 from noisefs.core.services.network.confirming.footing import Footing, find_footing, placed
 from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.confirming.means import ConfirmingSettings, Means
 from noisefs.core.services.network.heads.shipping import SnapshotShipping
 from noisefs.core.services.network.service import Network
 from noisefs.core.services.store import Store
-from noisefs.gateway.config.schema import IpfsConfig
 from noisefs.gateway.ground import Ground
 
 TIDY_EVERY_S: Final = 30.0
+KEEP_EVERY_S: Final = 10.0
+"""Nodes that are lost are noticed so late, by what was confirmed and is in no sealed pack or snapshot yet."""
 
 
 def confirmer_over(ground: Ground, network: Network, index: Index, commits: CommitQueue) -> Confirmer:
     """Puts blocks of open packs on the network's nodes."""
-    return Confirmer(
+    return Confirmer(_means(ground, network, index, commits), ground.packs)
+
+
+def _means(ground: Ground, network: Network, index: Index, commits: CommitQueue) -> Means:
+    return Means(
         nodes=network.nodes,
-        packs=ground.packs,
         index=index,
         commits=commits,
         workers=ground.workers,
@@ -38,7 +43,7 @@ def confirmer_over(ground: Ground, network: Network, index: Index, commits: Comm
         sealer=network.roots.sealer,
         limiter=network.limiter,
         epoch=lambda: ground.head.epoch.counter,
-        settings=_settings(ground.config.ipfs),
+        settings=ConfirmingSettings(patience_s=ground.config.ipfs.confirm_timeout_s),
     )
 
 
@@ -48,10 +53,14 @@ class Classes:
 
     confirmer: Confirmer
     log: NetworkLog
+    durable: Durable
 
     def jobs(self) -> list[Job]:
         """What runs beside the store's own jobs."""
-        return [Job("log", TIDY_EVERY_S, self.log.tidy, leader_only=False, group="log")]
+        return [
+            Job("log", TIDY_EVERY_S, self.log.tidy, leader_only=False, group="log"),
+            Job("kept", KEEP_EVERY_S, self.durable.keep, leader_only=False, light=True),  # may be broken off
+        ]
 
     async def close(self) -> None:
         """Break off what is under way. No write may be under way any more."""
@@ -64,21 +73,9 @@ def classes_over(
 ) -> Classes:
     """Let the store's writes wait for these nodes. Call it before the store starts."""
     log = NetworkLog(
-        nodes=network.nodes,
-        index=store.index,
-        commits=store.commits,
-        workers=ground.workers,
-        clock=ground.clock,
-        entropy=ground.entropy,
-        telemetry=ground.telemetry,
-        keys=ground.keys,
-        geometry=ground.head.geometry,
-        sealer=network.roots.sealer,
-        limiter=network.limiter,
-        epoch=lambda: ground.head.epoch.counter,
+        _means(ground, network, store.index, store.commits),
         footing=partial(_footing, ground, network, store.index),
         renew=shipping.run,
-        settings=_settings(ground.config.ipfs),
     )
     durable = Durable(
         nodes=network.nodes,
@@ -91,7 +88,7 @@ def classes_over(
         patience_s=ground.config.ipfs.confirm_timeout_s,
     )
     store.confirm_with(durable)
-    return Classes(confirmer, log)
+    return Classes(confirmer, log, durable)
 
 
 async def restorable(ground: Ground, network: Network, index: Index) -> int:
@@ -112,7 +109,3 @@ async def _footing(ground: Ground, network: Network, index: Index, copies: int) 
         epoch=ground.head.epoch.counter,
         copies=copies,
     )
-
-
-def _settings(ipfs: IpfsConfig) -> ConfirmingSettings:
-    return ConfirmingSettings(patience_s=ipfs.confirm_timeout_s)

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.records import Interim, decode
+from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.records import Copies, Interim, decode
 from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import DiskFull, NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.services.network.confirming import blocks as confirming
+from noisefs.core.services.packs.copies import set_copies
 from tests.support.durable import DurableLab, driven
 from tests.support.stores import pieces
 
@@ -280,3 +281,44 @@ async def test_a_write_waits_where_there_is_no_other_node_and_says_so() -> None:
     lab.known.close_to_new("a", closed=False)
     lab.clock.advance(0.5)
     assert await waiting
+
+
+async def lose(lab: DurableLab, name: str) -> None:
+    """A node is gone for so long that it does not count any more."""
+    lab.nodes[name].down = True
+    await lab.known.look()
+    lab.clock.advance(1000)
+
+
+async def sent(lab: DurableLab, pack_id: PackId) -> None:
+    """Return when nothing is on its way any more."""
+    while lab.confirmer._placings[pack_id].sending:
+        await asyncio.sleep(0)
+
+
+async def test_blocks_of_an_open_pack_get_another_holder_for_one_that_is_lost(lab: DurableLab) -> None:
+    """So that nodes may be lost one after the other before the pack is sealed."""
+    pack_id, blocks = await written(lab, 5)
+    await driven(lab.clock, lab.confirmer.place(pack_id, blocks, 2))
+    first, second = sorted(lab.confirmer.held(pack_id))
+
+    await lose(lab, first)
+    await lab.confirmer.keep()
+    await driven(lab.clock, sent(lab, pack_id))
+    await lose(lab, second)
+
+    (third,) = set(lab.nodes) - {first, second}
+    assert sorted(lab.restored_packs(third)[pack_id]) == list(range(blocks))
+
+
+async def test_a_pack_that_another_process_uploaded_is_forgotten(lab: DurableLab) -> None:
+    pack_id, blocks = await written(lab, 5)
+    await driven(lab.clock, lab.confirmer.place(pack_id, blocks, 1))
+    await lab.confirmer.keep()
+    assert lab.confirmer.names(pack_id)
+
+    row = Copies(RootId(b"root"), tuple(lab.nodes), confirmed_us=1)
+    await lab.store.commits.run(lambda tx: set_copies(tx, pack_id, row))
+    await lab.confirmer.keep()
+
+    assert not lab.confirmer.names(pack_id)

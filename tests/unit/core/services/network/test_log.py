@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from noisefs.core.domain.ids import RootId
+from noisefs.core.domain.ids import RootId, UserId
+from noisefs.core.domain.records import Bucket, encode
 from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import IndexDamaged, NodeUnavailable
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.network.confirming import log as log_module
+from noisefs.core.services.network.confirming import record_files
 from noisefs.core.services.network.confirming.footing import Footing
 from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.confirming.record_files import RecordFiles
 from tests.support.durable import DurableLab, Rows, driven, rows_of
 
 
@@ -108,8 +110,8 @@ async def test_a_gap_is_never_passed_over(lab: DurableLab) -> None:
 
 
 async def test_too_much_for_a_file_is_a_snapshots_business(lab: DurableLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "MOST_KEYS", 2)
-    monkeypatch.setattr(log_module, "PAGE_KEYS", 1)
+    monkeypatch.setattr(record_files, "MOST_KEYS", 2)
+    monkeypatch.setattr(record_files, "PAGE_KEYS", 1)
     await lab.renew()
     for number in range(9):
         last = await written(lab, b"%d" % number)
@@ -225,6 +227,84 @@ async def test_the_records_name_their_kind_and_span(lab: DurableLab) -> None:
     assert (root.meta.kind, root.meta.log_first, root.meta.log_number) == (RootKind.LOG, number + 1, last)
 
 
+async def lose(lab: DurableLab, name: str) -> None:
+    """A node is gone for so long that it does not count any more."""
+    lab.nodes[name].down = True
+    await lab.known.look()
+    lab.clock.advance(1000)
+
+
+def holders(lab: DurableLab) -> set[str]:
+    return {name for name, node in lab.nodes.items() if node.pinned and not node.down}
+
+
+async def test_nodes_may_be_lost_one_after_the_other(lab: DurableLab) -> None:
+    """Before a snapshot covers what they have: others have been given it in between."""
+    await lab.renew()
+    last = await written(lab)
+    await confirm(lab, last, 2)
+    first, second = holders(lab)
+
+    await lose(lab, first)
+    await driven(lab.clock, lab.log.keep())
+    await lose(lab, second)
+
+    (third,) = holders(lab)
+    assert lab.restored_rows(third) == (rows_of(lab.parts.index), last)
+
+
+async def test_what_has_its_copies_or_a_snapshot_covers_is_not_sent_again(lab: DurableLab) -> None:
+    await lab.renew()
+    await confirm(lab, await written(lab), 2)
+    before = holders(lab)
+    await driven(lab.clock, lab.log.keep())
+    assert holders(lab) == before
+
+    await lab.renew()
+    await lose(lab, min(before))
+    await driven(lab.clock, lab.log.keep())
+
+    assert holders(lab) == before - {min(before)}
+
+
+async def test_a_new_process_gives_what_the_last_one_confirmed_its_copies_again(lab: DurableLab) -> None:
+    await lab.renew()
+    await make_bucket(lab, "replicated:2")
+    last = await written(lab)
+    await confirm(lab, last, 2)
+    first, second = holders(lab)
+    await lab.log.close()
+    lab.boot()
+    await lab.known.look()
+    await lose(lab, first)
+
+    await driven(lab.clock, lab.durable.keep())
+    await lose(lab, second)
+
+    (third,) = holders(lab)
+    assert lab.restored_rows(third)[1] >= last
+
+
+async def test_keeping_waits_for_nodes_no_longer_than_a_write_does(lab: DurableLab) -> None:
+    await lab.renew()
+    await confirm(lab, await written(lab), 2)
+    for name in "ab":
+        await lose(lab, name)
+
+    await driven(lab.clock, lab.log.keep())
+
+    assert len(holders(lab)) <= 1
+
+
+async def make_bucket(lab: DurableLab, durability: str) -> None:
+    row = encode(Bucket(1, UserId("u"), 0, durability=durability))
+
+    def work(tx: Writing) -> None:
+        tx.put(Table.BUCKETS, b"bucket", row)
+
+    await lab.store.commits.run(work)
+
+
 async def play(seed: int) -> None:
     """Random commits, snapshots and failures: whichever copies but one of each are lost, no confirmed commit is."""
     rng = random.Random(seed)
@@ -275,7 +355,7 @@ async def test_whatever_nodes_do_what_was_confirmed_is_there(seed: int) -> None:
     await play(seed)
 
 
-def _forgets_nothing(_log: NetworkLog) -> int:
+def _forgets_nothing(_files: RecordFiles) -> int:
     return 0
 
 
@@ -294,7 +374,7 @@ def _is_one_short(log: NetworkLog, sequence: int, _footing: Footing, copies: int
 @pytest.mark.parametrize(
     "bugs",
     [
-        {"_forgotten": _forgets_nothing},
+        {"forgotten": _forgets_nothing},
         {"_reached": _goes_on_anywhere, "_has": _looks_at_the_end_only},
         {"_has": _is_one_short},
     ],
@@ -302,7 +382,7 @@ def _is_one_short(log: NetworkLog, sequence: int, _footing: Footing, copies: int
 async def test_planted_bugs_are_found(bugs: dict[str, Callable[..., object]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps that nobody sees, holders that lack the beginning, answers one commit too early."""
     for part, bug in bugs.items():
-        monkeypatch.setattr(NetworkLog, part, bug)
+        monkeypatch.setattr(RecordFiles if part == "forgotten" else NetworkLog, part, bug)
     with pytest.raises(AssertionError):
         await play_all(range(30))
 

@@ -4,7 +4,8 @@ Promise: once :meth:`Confirmer.place` has returned, as many nodes as were asked 
 the given one, pinned, and everything that masks them. Nothing is pinned that no row names: the row of an interim root
 (``INTERIMS``) is durable before its stream begins, and stays until the pack's final root has all its copies, or the
 pack is gone. A node that fails is replaced by another one; where there is none for ``patience_s``, the caller gets
-``NodeUnavailable``, and nothing has become visible.
+``NodeUnavailable``, and nothing has become visible. What was confirmed on a node that does not count any more goes to
+another one (:meth:`Confirmer.keep`), until the pack's final root takes over.
 
 One import at a time for each pack and node; whoever asks meanwhile shares the next one, and imports begin at least
 ``gather_s`` apart, so that a lone writer never waits and many share. Every node has its own positions: an interim root
@@ -19,148 +20,42 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId
-from noisefs.core.domain.keyspace import interim_key
-from noisefs.core.domain.masking import Strategy, strategy_named
+from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.placement import place
-from noisefs.core.domain.records import Interim, encode
-from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, RootSealer, root_id
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.records import Copies
 from noisefs.core.errors import LinksMissing, NodeUnavailable
-from noisefs.core.ports.clock import Clock
-from noisefs.core.ports.entropy import Entropy
-from noisefs.core.ports.index import Index, Table, Writing
+from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.packs import PackStore
-from noisefs.core.ports.telemetry import Counter as Count
-from noisefs.core.ports.telemetry import Telemetry
-from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.network.nodes.registry import Nodes
+from noisefs.core.ports.workers import Lane
+from noisefs.core.services.network.confirming.interims import Interims
+from noisefs.core.services.network.confirming.means import LOOK_AGAIN_S, Means
+from noisefs.core.services.network.confirming.placings import Holder, Placing
 from noisefs.core.services.network.nodes.within import within
 from noisefs.core.services.network.placing.ahead import Ahead
-from noisefs.core.services.network.placing.cars import BATCH, Limiter, Stream
+from noisefs.core.services.packs.copies import copies_of
 
 log = logging.getLogger(__name__)
 
-NAMED_AT_ONCE: Final = 16
-"""Blocks of one hop to a worker: 2 MiB of 128 KiB blocks, some 4 ms."""
-
-KEPT_BLOCKS: Final = 160
-"""An import of at most so many blocks (20 MiB) keeps what was read for their names, so that it is read once."""
-
-SLOWEST_BYTES_PER_S: Final = 1 << 20
-"""A node that takes less for longer than the operator's patience is no help to a waiting writer."""
-
 REMEMBERED_PACKS: Final = 64
 """Packs that are open, or wait for their upload: about 45 KiB each, for the names of their blocks."""
-
-LOOK_AGAIN_S: Final = 0.25
-"""While no node can be sent to, whether one can again is looked at so often."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmingSettings:
-    """What an operator may choose.
-
-    Attributes:
-        patience_s: A write waits so long for nodes that answer before it fails.
-        gather_s: Imports of one pack into one node begin at least so far apart; those who come meanwhile share one.
-    """
-
-    patience_s: float = 10.0
-    gather_s: float = 0.05
-
-
-@dataclass(slots=True)
-class _Holder:
-    """What a node has of a pack.
-
-    Attributes:
-        blocks: From the pack's first one on.
-        copies: Of each of them, at least.
-        begun_s: When the last import began.
-        task: Sends to it.
-    """
-
-    blocks: int = 0
-    copies: int = 0
-    begun_s: float = float("-inf")
-    task: asyncio.Task[None] | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Placing:
-    """An open pack on its way. ``wanted``: blocks that somebody waits for; ``names``: of its blocks, as far as read."""
-
-    pack_id: PackId
-    strategy: Strategy
-    wanted: int = 0
-    names: list[BlockId] = field(default_factory=list)
-    naming: asyncio.Lock = field(default_factory=asyncio.Lock)
-    holders: dict[str, _Holder] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set, and replaced, whenever an import ended."""
-    failure: Exception | None = None
-    """Why the last import could not be made, where no node is to blame."""
-    taken_until_s: float = float("-inf")
-    """Somebody uploads the sealed pack meanwhile."""
-    final: bool = False
-    """Its final root has all its copies, or it is gone."""
-
-    def progress(self) -> int:
-        """Grows with whatever a node has more."""
-        return sum(one.blocks * one.copies for one in self.holders.values())
-
-    def tell(self) -> None:
-        """Wake who waits."""
-        self.changed.set()
-        self.changed = asyncio.Event()
 
 
 class Confirmer(Ahead):
     """Puts blocks of this process's open packs on nodes. Task-safe; belongs to one event loop."""
 
-    def __init__(
-        self,
-        *,
-        nodes: Nodes,
-        packs: PackStore,
-        index: Index,
-        commits: CommitQueue,
-        workers: Workers,
-        clock: Clock,
-        entropy: Entropy,
-        telemetry: Telemetry,
-        keys: StoreKeys,
-        geometry: Geometry,
-        sealer: RootSealer,
-        limiter: Limiter,
-        epoch: Callable[[], int],
-        settings: ConfirmingSettings,
-    ) -> None:
-        """``limiter``: bounds what goes out altogether. ``epoch``: the store's present one."""
-        self._nodes = nodes
-        self._packs = packs
-        self._index = index
-        self._commits = commits
-        self._workers = workers
-        self._clock = clock
-        self._entropy = entropy
-        self._telemetry = telemetry
-        self._keys = keys
-        self._geometry = geometry
-        self._sealer = sealer
-        self._limiter = limiter
-        self._epoch = epoch
-        self._settings = settings
-        self._placings: dict[PackId, _Placing] = {}
+    def __init__(self, means: Means, packs: PackStore) -> None:
+        """``packs``: on this machine's disk."""
+        self._means = means
+        self._nodes = means.nodes
+        self._clock = means.clock
+        self._interims = Interims(means, packs)
+        self._placings: dict[PackId, Placing] = {}
         self._closed = False
 
     # ------------------------------------------------------------------ for who waits
@@ -180,8 +75,8 @@ class Confirmer(Ahead):
         placing = self._placing(pack_id)
         placing.wanted = max(placing.wanted, blocks)
         for name, held in Counter(whole).items():
-            placing.holders.setdefault(name, _Holder(placing.wanted, held))
-        give_up_s = self._clock.monotonic_s() + self._settings.patience_s
+            placing.holders.setdefault(name, Holder(placing.wanted, held))
+        give_up_s = self._clock.monotonic_s() + self._means.settings.patience_s
         before = placing.progress()
         while (confirmed := self._confirmed(placing, blocks)) < copies:
             if placing.final:
@@ -201,9 +96,10 @@ class Confirmer(Ahead):
                 await self._clock.sleep(LOOK_AGAIN_S)
             now_s = self._clock.monotonic_s()
             if (progress := placing.progress()) > before:
-                before, give_up_s = progress, now_s + self._settings.patience_s
+                before, give_up_s = progress, now_s + self._means.settings.patience_s
             elif now_s >= give_up_s:
                 raise NodeUnavailable("all", "confirming a write", f"{confirmed} of {copies} copies in time")
+        placing.owed[copies] = max(placing.owed.get(copies, 0), blocks)
         return True
 
     def send_ahead(self, pack_id: PackId, blocks: int, copies: int, at_least: int) -> None:
@@ -221,8 +117,8 @@ class Confirmer(Ahead):
     async def hand_over(self, pack_id: PackId) -> Mapping[str, int]:
         """Send nothing more of it for half of the patience; who waits for it waits for the upload so long."""
         placing = self._placing(pack_id)
-        placing.taken_until_s = self._clock.monotonic_s() + self._settings.patience_s / 2
-        while any(one.task for one in placing.holders.values()):
+        placing.taken_until_s = self._clock.monotonic_s() + self._means.settings.patience_s / 2
+        while placing.sending:
             await placing.changed.wait()
         return self.held(pack_id)
 
@@ -250,6 +146,33 @@ class Confirmer(Ahead):
             placing.final = True
             placing.tell()
 
+    async def keep(self) -> None:
+        """Send to others what was confirmed, where nodes that confirmed it do not count any more.
+
+        Packs whose final root has all its copies, or that are gone, are forgotten, whoever uploaded them.
+        """
+        packs = {pack_id: bool(placing.owed) for pack_id, placing in self._placings.items()}
+        done = await self._means.workers.run(Lane.DISK, self._means.index.read, partial(self._settled, packs))
+        for pack_id in done:
+            self.forget(pack_id)
+        for placing in list(self._placings.values()):
+            if placing.taken_until_s > self._clock.monotonic_s() or self._closed:
+                continue
+            for copies, blocks in placing.owed.items():
+                if self._confirmed(placing, blocks) < copies:
+                    self._send_to(placing, self._targets(placing, blocks, copies))
+
+    def _settled(self, packs: Mapping[PackId, bool], tx: Reading) -> list[PackId]:
+        """Of these packs, those that need nothing more. By pack: whether it was durable, so that it had a row."""
+        return [
+            pack_id
+            for pack_id, durable in packs.items()
+            if self._has_all(copies_of(tx, pack_id)) or (durable and tx.get(Table.PACKS, pack_id) is None)
+        ]
+
+    def _has_all(self, row: Copies | None) -> bool:
+        return row is not None and bool(row.confirmed_us) and len(self._nodes.counted(row.nodes)) >= row.wanted
+
     async def close(self) -> None:
         """Break off what is being sent. Who waits for it gets ``NodeUnavailable``."""
         self._closed = True
@@ -258,27 +181,27 @@ class Confirmer(Ahead):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _placing(self, pack_id: PackId) -> _Placing:
+    def _placing(self, pack_id: PackId) -> Placing:
         placing = self._placings.get(pack_id)
         if placing is None:
-            strategy = strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
-            placing = self._placings[pack_id] = _Placing(pack_id, strategy)
+            strategy = strategy_named(self._means.geometry.strategy, pack_id=pack_id, prf_key=self._means.keys.prf)
+            placing = self._placings[pack_id] = Placing(pack_id, strategy)
             self._forget_idle()
         return placing
 
     def _forget_idle(self) -> None:
         """Forget the oldest packs: another process may upload what this one fills, and tells nobody here."""
         for pack_id in list(self._placings)[:-REMEMBERED_PACKS]:
-            if not any(one.task for one in self._placings[pack_id].holders.values()):
+            if not self._placings[pack_id].sending:
                 del self._placings[pack_id]
 
     # ------------------------------------------------------------------ who gets it
 
-    def _confirmed(self, placing: _Placing, blocks: int) -> int:
+    def _confirmed(self, placing: Placing, blocks: int) -> int:
         """Copies of the first so many blocks, on nodes that count."""
-        return len(self._nodes.counted(_repeated(placing.holders, blocks)))
+        return len(self._nodes.counted(placing.holding(blocks)))
 
-    def _targets(self, placing: _Placing, blocks: int, copies: int) -> dict[str, int]:
+    def _targets(self, placing: Placing, blocks: int, copies: int) -> dict[str, int]:
         """Nodes that shall hold the pack, and how many copies each: those that have begun go on where they can."""
         begun = [
             name
@@ -288,16 +211,16 @@ class Confirmer(Ahead):
         ]
         held = self._nodes.counted(begun)
         count = blocks + 1
-        fit = self._nodes.places(count * self._geometry.block_bytes, count)
+        fit = self._nodes.places(count * self._means.geometry.block_bytes, count)
         places = {one.name: one for one in (*fit, *self._nodes.places_of(held))}
         return place(placing.pack_id, places.values(), copies, held=held)
 
-    def _send_to(self, placing: _Placing, targets: Mapping[str, int]) -> bool:
+    def _send_to(self, placing: Placing, targets: Mapping[str, int]) -> bool:
         """Let everybody who lacks something be sent to; whether anybody is."""
         sending = False
         for name, copies in targets.items():
             node = self._nodes.get(name)
-            one = placing.holders.setdefault(name, _Holder())
+            one = placing.holders.setdefault(name, Holder())
             if copies > one.copies and one.copies:
                 one.blocks = 0  # it has fewer copies than it shall: all of it goes there once more
             if one.task is None and one.blocks < placing.wanted and node is not None and self._nodes.is_ready(name):
@@ -307,13 +230,13 @@ class Confirmer(Ahead):
 
     # ------------------------------------------------------------------ sending
 
-    async def _send(self, placing: _Placing, node: Node, one: _Holder, copies: int) -> None:
+    async def _send(self, placing: Placing, node: Node, one: Holder, copies: int) -> None:
         """Send what is wanted until the node has it, or fails."""
         placing.failure = None
         try:
             while one.blocks < placing.wanted and not placing.final:
-                await self._pause(one)
-                await self._import(placing, node, one, copies)
+                one.begun_s = await self._means.gather(one.begun_s)
+                await self._interims.send(placing, node, one, copies)
             if one.copies < copies:
                 await self._clock.sleep(LOOK_AGAIN_S)  # a cluster some of whose peers are down
         except LinksMissing as exc:
@@ -329,93 +252,6 @@ class Confirmer(Ahead):
         finally:
             one.task = None
             placing.tell()
-
-    async def _pause(self, one: _Holder) -> None:
-        wait_s = one.begun_s + self._settings.gather_s - self._clock.monotonic_s()
-        if wait_s > 0:
-            await self._clock.sleep(wait_s)
-        one.begun_s = self._clock.monotonic_s()
-
-    async def _import(self, placing: _Placing, node: Node, one: _Holder, copies: int) -> None:
-        """One interim root: everything that is wanted now and that the node has not."""
-        first, upto = one.blocks, placing.wanted
-        read: dict[int, memoryview] = {}
-        await self._name(placing, upto, read if upto - first <= KEPT_BLOCKS else None)
-        masks = placing.strategy.masks_before(first, upto - first)
-        new = tuple(placing.names[first:upto])
-        links = (*new, *(placing.names[at] for at in masks))
-        sequence = self._index.sequence()
-        meta = RootMeta(
-            RootKind.INTERIM,
-            placing.pack_id,
-            first,
-            len(new),
-            sequence,
-            created_us=self._clock.now_us(),
-            epoch=self._epoch(),
-        )
-        raw = self._sealer.seal(links, meta, nonce=self._entropy.secret(NONCE_BYTES))
-        row = Interim(root_id(raw), (node.name,))
-        await self._commits.run(lambda tx: _note(tx, placing.pack_id, row))
-
-        async def fill(number: int, places: list[memoryview]) -> None:
-            at = first + number
-            if all(position in read for position in range(at, at + len(places))):
-                for position, place in enumerate(places, at):
-                    place[:] = read[position]
-            else:
-                await self._workers.run(Lane.DISK, self._packs.read, placing.pack_id, at, places)
-
-        stream = Stream(raw, new, self._geometry.block_bytes, BATCH, fill)
-        car = stream.car(self._limiter)
-        try:
-            # Half of the patience, so that there is time for another node in place of one that hangs.
-            patience_s = self._settings.patience_s / 2 + car.size_bytes / SLOWEST_BYTES_PER_S
-            confirmed = await within(self._clock, patience_s, node.import_car(car, copies=copies))
-        except TimeoutError as exc:
-            raise NodeUnavailable(node.name, "importing blocks", "no answer in time") from exc
-        except NodeUnavailable:
-            if stream.failure is not None:
-                raise stream.failure from None
-            raise
-        one.copies = confirmed if not first else min(one.copies, confirmed)
-        one.blocks = upto
-        self._nodes.worked(node.name, size_bytes=car.size_bytes, blocks=len(new))
-        self._telemetry.count(Count.NODE_SENT, car.size_bytes, (node.name,))
-        placing.tell()
-
-    async def _name(self, placing: _Placing, upto: int, read: dict[int, memoryview] | None) -> None:
-        """Compute the names of the pack's first so many blocks, where they are not known yet.
-
-        Blocks that have to be read for it are noted in ``read``.
-        """
-        async with placing.naming:
-            names = placing.names
-            while (first := len(names)) < upto:
-                count = min(NAMED_AT_ONCE, upto - first)
-                found, blocks = await self._workers.run(Lane.DISK, self._name_blocks, placing.pack_id, first, count)
-                names += found
-                if read is not None:
-                    read.update(enumerate(blocks, first))
-
-    def _name_blocks(self, pack_id: PackId, first: int, count: int) -> tuple[list[BlockId], list[memoryview]]:
-        size = self._geometry.block_bytes
-        room = memoryview(bytearray(count * size))
-        places = [room[nth * size : (nth + 1) * size] for nth in range(count)]
-        self._packs.read(pack_id, first, places)
-        return [compute_block_id(place) for place in places], places
-
-
-def _repeated(holders: Mapping[str, _Holder], blocks: int) -> Iterable[str]:
-    """Names of those who hold the first so many blocks, once for each copy."""
-    for name, one in holders.items():
-        if one.blocks >= blocks:
-            for _ in range(one.copies):
-                yield name
-
-
-def _note(tx: Writing, pack_id: PackId, row: Interim) -> None:
-    tx.put(Table.INTERIMS, interim_key(pack_id, row.root), encode(row))
 
 
 async def _set(event: asyncio.Event) -> None:

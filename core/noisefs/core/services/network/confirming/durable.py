@@ -19,8 +19,9 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.classes import DurabilityClasses
-from noisefs.core.services.network.confirming.blocks import LOOK_AGAIN_S, Confirmer
+from noisefs.core.services.network.confirming.blocks import Confirmer
 from noisefs.core.services.network.confirming.log import NetworkLog
+from noisefs.core.services.network.confirming.means import LOOK_AGAIN_S
 from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.packs.copies import copies_of
 
@@ -55,6 +56,7 @@ class Durable(DurabilityClasses):
         self._clock = clock
         self._copies = copies
         self._patience_s = patience_s
+        self._begun = False
 
     async def copies_of(self, durability: str) -> int:
         """Nodes that have to confirm a write of this class; 0: none."""
@@ -115,6 +117,20 @@ class Durable(DurabilityClasses):
             raise OutcomeUnknown(f"the write is done here, and too few nodes have confirmed it: {exc}") from exc
         except NoisefsError as exc:
             raise OutcomeUnknown(f"the write is done here, and could not be brought onto nodes: {exc}") from exc
+
+    async def keep(self) -> None:
+        """Give what was confirmed the copies again that it lost with nodes that do not count any more.
+
+        After a start that is all there is: what an earlier process confirmed may be on nodes that were lost meanwhile.
+        May be broken off at any time.
+        """
+        if not self._begun:
+            copies = await self.copies_of(HIGHEST)
+            if copies:
+                self._log.owe(self._index.sequence(), copies)
+            self._begun = True
+        await self._confirmer.keep()
+        await self._log.keep()
 
 
 def _pack_of(tx: Reading, pack_id: PackId) -> Pack:
