@@ -117,6 +117,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             objects=world.objects,
             uploads=world.uploads,
             versions=world.versions,
+            tagging=world.store.tagging,
             telemetry=world.telemetry,
             clock=world.clock,
             settings=settings or S3Settings(),

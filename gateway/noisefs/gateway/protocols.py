@@ -61,6 +61,7 @@ async def protocols_over(
         objects=store.objects,
         uploads=store.uploads,
         versions=store.versions,
+        tagging=store.tagging,
         telemetry=telemetry,
         clock=store.clock,
         settings=s3_settings(config),

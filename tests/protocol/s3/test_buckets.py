@@ -177,12 +177,10 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
     [
         ("PUT", "/{bucket}?policy"),
         ("PUT", "/{bucket}?lifecycle"),
-        ("PUT", "/{bucket}?tagging"),
         ("PUT", "/{bucket}?website="),
         ("GET", "/{bucket}?session"),
         ("GET", "/{bucket}?frobnicate"),
         ("POST", "/{bucket}"),
-        ("PUT", "/{bucket}/k?tagging"),
         ("GET", "/{bucket}/k?torrent"),
         ("POST", "/{bucket}/k?restore"),
         ("POST", "/{bucket}/k?select&select-type=2"),

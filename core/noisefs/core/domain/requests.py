@@ -110,6 +110,7 @@ class Attributes:
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = "STANDARD"
     sse: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
     modified_us: int | None = None
     """``None``: the time of the commit."""
     created_us: int | None = None

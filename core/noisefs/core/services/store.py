@@ -45,6 +45,7 @@ from noisefs.core.services.namespace.locks import Locks
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
 from noisefs.core.services.namespace.quotas import Quotas
+from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.trees import Trees
 from noisefs.core.services.namespace.uploads import Uploads
 from noisefs.core.services.namespace.versioning import Versions
@@ -301,6 +302,7 @@ class Store:
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self.quotas = Quotas(index=index, commits=self.commits)
+        self.tagging = Tagging(commits=self.commits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
 

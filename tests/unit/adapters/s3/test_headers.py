@@ -92,7 +92,6 @@ def test_storage_classes_that_are_not_there_are_refused(name: str, value: str, c
         ("x-amz-server-side-encryption", "AES512", "InvalidEncryptionAlgorithmError"),
         ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
         ("x-amz-copy-source-server-side-encryption-customer-key", "k", "NotImplemented"),
-        ("x-amz-tagging", "a=b", "NotImplemented"),
         ("x-amz-website-redirect-location", "/x", "NotImplemented"),
         ("x-amz-grant-read", 'id="x"', "NotImplemented"),
     ],
@@ -110,7 +109,6 @@ def test_headers_that_ask_for_what_is_not_there_are_refused(name: str, value: st
         ("x-amz-acl", "bucket-owner-full-control"),
         ("x-amz-server-side-encryption", "AES256"),
         ("x-amz-bucket-object-lock-enabled", "false"),
-        ("x-amz-tagging", ""),
         ("x-amz-request-payer", "requester"),
     ],
 )

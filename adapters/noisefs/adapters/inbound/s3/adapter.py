@@ -24,6 +24,7 @@ from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.settings import Settings
+from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
@@ -38,6 +39,7 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.uploads import Uploads
 from noisefs.core.services.namespace.versioning import Versions
 
@@ -59,6 +61,7 @@ class S3Adapter:
         objects: Objects,
         uploads: Uploads,
         versions: Versions,
+        tagging: Tagging,
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
@@ -103,6 +106,7 @@ class S3Adapter:
                 multipart=Multipart(uploads=uploads, bodies=bodies, max_put_bytes=limit),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
                 settings=Settings(buckets=buckets, objects=objects, bodies=bodies),
+                tagging=TaggingOperations(buckets=buckets, objects=objects, tagging=tagging, bodies=bodies),
                 versioning=VersionOperations(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
                 writing=Writing(objects=objects, bodies=bodies, max_put_bytes=limit),
             )

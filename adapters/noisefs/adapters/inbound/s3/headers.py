@@ -13,6 +13,8 @@ from typing import Final
 
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.object_lock import lock_headers
+from noisefs.adapters.inbound.s3.xml.tagging import HEADER as TAGGING
+from noisefs.adapters.inbound.s3.xml.tagging import header_tags
 from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import Attributes
 
@@ -70,7 +72,6 @@ NOT_BUILT: Final = frozenset(
         "x-amz-server-side-encryption-aws-kms-key-id",
         "x-amz-server-side-encryption-context",
         "x-amz-server-side-encryption-bucket-key-enabled",
-        "x-amz-tagging",
         "x-amz-website-redirect-location",
         "x-amz-grant-full-control",
         "x-amz-grant-read",
@@ -112,7 +113,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
     """What the headers of a write say about the object.
 
     Raises:
-        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``.
+        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``, ``InvalidTag``.
     """
     storage_class = headers.get("x-amz-storage-class") or "STANDARD"
     if storage_class != "STANDARD":
@@ -131,6 +132,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         metadata=_metadata_of(headers),
         storage_class=storage_class,
         sse=headers.get("x-amz-server-side-encryption", ""),
+        tags=header_tags(headers[TAGGING]) if TAGGING in headers else {},
     )
 
 
@@ -195,6 +197,8 @@ def object_headers(version: Version) -> dict[str, str]:
     }
     for name, value in version.headers.items():
         found[name] = _harmless(value)
+    if version.tags:
+        found["x-amz-tagging-count"] = str(len(version.tags))
     for name, value in version.metadata.items():
         found[META + name] = field_value(value)
     if version.sse:

@@ -16,6 +16,7 @@ from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
+from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.target import Target
@@ -34,6 +35,7 @@ SUBRESOURCES: Final = frozenset(
         "append",
         "attributes",
         "cors",
+        "tagging",
         "delete",
         "legal-hold",
         "location",
@@ -105,6 +107,7 @@ class Operations:
     multipart: Multipart
     reading: Reading
     settings: Settings
+    tagging: TaggingOperations
     versioning: VersionOperations
     writing: Writing
 
@@ -123,6 +126,8 @@ class Routes:
         """
         level = "object" if target.key else "bucket" if target.bucket else "service"
         sub = subresource_of(target) if target.params else ""
+        if target.control:
+            level, sub = "tags", ""
         if method == "PUT" and level == "object" and "x-amz-copy-source" in headers:
             sub += " copy"
         elif method == "GET" and level == "bucket" and not sub and "list-type" in target.params:
@@ -190,8 +195,15 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("GET", "object", "attributes", "GetObjectAttributes", all_.reading.get_attributes),
         ("GET", "object", "acl", "GetObjectAcl", all_.settings.object_acl),
         ("PUT", "object", "acl", "PutObjectAcl", all_.settings.put_object_acl),
-        ("GET", "object", "tagging", "GetObjectTagging", all_.settings.object_tags),
-        ("DELETE", "object", "tagging", "DeleteObjectTagging", all_.settings.remove_object_tags),
+        ("GET", "object", "tagging", "GetObjectTagging", all_.tagging.of_object),
+        ("PUT", "object", "tagging", "PutObjectTagging", all_.tagging.put_object),
+        ("DELETE", "object", "tagging", "DeleteObjectTagging", all_.tagging.delete_object),
+        ("GET", "bucket", "tagging", "GetBucketTagging", all_.tagging.of_bucket),
+        ("PUT", "bucket", "tagging", "PutBucketTagging", all_.tagging.put_bucket),
+        ("DELETE", "bucket", "tagging", "DeleteBucketTagging", all_.tagging.delete_bucket),
+        ("GET", "tags", "", "ListTagsForResource", all_.tagging.list_of_resource),
+        ("POST", "tags", "", "TagResource", all_.tagging.tag_resource),
+        ("DELETE", "tags", "", "UntagResource", all_.tagging.untag_resource),
         ("GET", "object", "retention", "GetObjectRetention", all_.locking.retention),
         ("PUT", "object", "retention", "PutObjectRetention", all_.locking.retain),
         ("GET", "object", "legal-hold", "GetObjectLegalHold", all_.locking.legal_hold),

@@ -1,10 +1,15 @@
 """What a request is about: bucket, key and parameters, taken from the path and query exactly as they came."""
 
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.failure import S3Error, not_implemented
+
+CONTROL_TAGS: Final = "/v20180820/tags/arn"
+"""How paths of S3 Control's calls about tags begin. So keys like that of a bucket of that name cannot be had."""
+_BUCKET_ARN: Final = "arn:aws:s3:::"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -17,6 +22,7 @@ class Target(msgspec.Struct, frozen=True):
         key: Empty for a bucket.
         params: Query parameters, decoded; the first of equal names counts. A ``+`` is a space.
         flags: Names that came without ``=``.
+        control: It is a call of S3 Control about the tags of ``bucket``.
     """
 
     raw_path: str
@@ -25,6 +31,7 @@ class Target(msgspec.Struct, frozen=True):
     key: str
     params: dict[str, str]
     flags: frozenset[str]
+    control: bool = False
 
     @property
     def resource(self) -> str:
@@ -45,14 +52,17 @@ def target_of(raw: str, host: str, domain: str | None) -> Target:
         domain: Of virtual-host requests, lower-case; ``None``: path style only.
 
     Raises:
-        S3Error: ``InvalidURI``: it is not UTF-8, or no path.
+        S3Error: ``InvalidURI``: it is not UTF-8, or no path; ``InvalidRequest``, ``NotImplemented``: of S3 Control.
     """
     if not raw.startswith("/"):
         raw = _path_of_absolute(raw)
     raw_path, _, raw_query = raw.partition("?")
     raw_path = raw_path.partition("#")[0]
+    control = raw_path.startswith(CONTROL_TAGS)
     virtual = _virtual_bucket(host, domain)
-    if virtual:
+    if control:
+        bucket, key = _bucket_of_arn(decode(raw_path.removeprefix(CONTROL_TAGS[:-3]))), ""
+    elif virtual:
         bucket, key = virtual, decode(raw_path[1:])
     else:
         first, _, rest = raw_path[1:].partition("/")
@@ -60,7 +70,16 @@ def target_of(raw: str, host: str, domain: str | None) -> Target:
         if not bucket and key:
             raise S3Error("InvalidURI")
     params, flags = parse_query(raw_query) if raw_query else ({}, frozenset[str]())
-    return Target(raw_path, raw_query, bucket, key, params, flags)
+    return Target(raw_path, raw_query, bucket, key, params, flags, control)
+
+
+def _bucket_of_arn(arn: str) -> str:
+    name = arn.removeprefix(_BUCKET_ARN)
+    if not arn.startswith("arn:"):
+        raise S3Error("InvalidRequest", "Invalid ARN.")
+    if name == arn or not name or "/" in name:
+        raise not_implemented("Tags of anything but buckets and objects")
+    return name
 
 
 def parse_query(raw: str) -> tuple[dict[str, str], frozenset[str]]:

@@ -1,5 +1,6 @@
 """Buckets: each has one owner; a user sees and uses only their own, an administrator all."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -166,11 +167,22 @@ class Buckets:
             EntityTooLarge: It has more than ``max_config_bytes``.
             BucketNotFound, AccessDenied: As :meth:`get`.
         """
-        if value is not None:
-            self._check_config(value)
+        await self.reconfigure(who, name, kind, lambda _: value)
+
+    async def reconfigure(
+        self, who: Principal, name: str, kind: str, changed: Callable[[bytes | None], bytes | None]
+    ) -> None:
+        """Change one bucket configuration in a commit: what there is (``None``: nothing) for what ``changed`` returns.
+
+        Raises:
+            EntityTooLarge, BucketNotFound, AccessDenied: As :meth:`configure`, and what ``changed`` raises.
+        """
 
         def change(tx: Writing) -> None:
             bucket = reach_bucket(tx, who, name)
+            value = changed(bucket.config.get(kind))
+            if value is not None:
+                self._check_config(value)
             config = {known: kept for known, kept in bucket.config.items() if known != kind}
             if value is not None:
                 config[kind] = value

@@ -1,7 +1,7 @@
 """Objects: the only place where a write becomes visible."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -390,8 +390,10 @@ class Objects:
         source_version: str | None = None,
         lock: Wish = NO_WISH,
         acl: AclWish = NO_ACL,
+        tags: Mapping[str, str] | None = None,
     ) -> tuple[Version, str]:
-        """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``: replace them.
+        """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``:
+        replace them.
 
         Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
         condition that fails raises ``PreconditionFailed``, never ``NotModified``.
@@ -415,7 +417,7 @@ class Objects:
             now_us = self._clock.now_us()
             if lock is not NO_WISH:
                 object_lock.check_wish(lock, now_us)
-            new = publishing.with_attributes(version, attributes, row, now_us, lock)
+            new = publishing.with_attributes(version, attributes, row, now_us, lock, tags)
             new = publishing.owned(new, row, who.user_id, acl)
             layouts.share(tx, new)
             tally = Tally()

@@ -4,6 +4,8 @@ Every version that goes for good goes through :func:`_let_go`, which asks its lo
 written, so that in a batch what is refused leaves no trace.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from noisefs.core.domain import object_lock
@@ -194,6 +196,7 @@ def version_of(
         retention=lock.mode,
         retain_until_us=lock.retain_until_us,
         legal_hold=lock.legal_hold,
+        tags=dict(attributes.tags),
     )
 
 
@@ -216,13 +219,19 @@ def marker_of(bucket: Bucket, now_us: int) -> Version:
 
 
 def with_attributes(
-    version: Version, attributes: Attributes | None, bucket: Bucket, now_us: int, lock: Wish = NO_WISH
+    version: Version,
+    attributes: Attributes | None,
+    bucket: Bucket,
+    now_us: int,
+    lock: Wish = NO_WISH,
+    tags: Mapping[str, str] | None = None,
 ) -> Version:
-    """The version that a copy makes: the same bytes, ETag, checksums and parts; ``None``: the same attributes too.
-
-    A lock is never copied.
+    """The version that a copy makes: the same bytes, ETag, checksums and parts; ``None``: the same attributes, or the
+    same tags, too. A lock is never copied.
     """
     copied = new_version(version, bucket, lock)
+    if tags is not None:
+        copied = msgspec.structs.replace(copied, tags=dict(tags))
     if attributes is None:
         return msgspec.structs.replace(copied, modified_us=now_us, created_us=0)
     return msgspec.structs.replace(

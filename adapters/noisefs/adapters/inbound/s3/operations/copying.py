@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 from noisefs.adapters.inbound.s3 import answers
@@ -56,12 +57,15 @@ class Copying:
             )
         given = attributes_of(headers)
         attributes = given if replaces else None
+        tags = given.tags if headers.get("x-amz-tagging-directive") == "REPLACE" else None
         condition = write_condition(headers)
         source_condition = read_condition(headers, _PREFIX)
         algorithm = algorithm_of(headers["x-amz-checksum-algorithm"]) if "x-amz-checksum-algorithm" in headers else ""
         with _source_answers():
             if algorithm and not await self._has_checksum(call, source, algorithm):
-                version, copied = await self._rewrite(call, source, attributes, source_condition, condition, algorithm)
+                version, copied = await self._rewrite(
+                    call, source, attributes, tags, source_condition, condition, algorithm
+                )
             else:
                 version, copied = await self._objects.copy(
                     call.who,
@@ -74,6 +78,7 @@ class Copying:
                     condition=condition,
                     source_version=source.version_id,
                     lock=wish_of(headers),
+                    tags=tags,
                 )
         encryption = version.sse or given.sse
         answered = {"x-amz-server-side-encryption": encryption} if encryption else {}
@@ -96,6 +101,7 @@ class Copying:
         call: Call,
         source: Source,
         attributes: Attributes | None,
+        tags: Mapping[str, str] | None,
         source_condition: ReadCondition,
         condition: WriteCondition,
         algorithm: str,
@@ -107,19 +113,20 @@ class Copying:
 
         opening = await self._objects.open(call.who, source.bucket, source.key, version_id=source.version_id)
         async with opening as opened:
-            check_source(source_condition, opened.version)
+            version = opened.version
+            check_source(source_condition, version)
             written = await self._objects.put(
                 call.who,
                 call.bucket,
                 call.key,
                 opened.chunks(),
-                attributes or _attributes_as(opened.version),
+                replace(attributes or _attributes_as(version), tags=version.tags if tags is None else tags),
                 condition=condition,
                 digests=("MD5", algorithm),
                 verify=verify,
                 lock=wish_of(call.headers),
             )
-            return written, opened.version.version_id
+            return written, version.version_id
 
     async def upload_part_copy(self, call: Call) -> Answer:
         """Make a part from an object, or from a range of it."""
@@ -186,7 +193,11 @@ def _replaces(headers: Mapping[str, str]) -> bool:
 
 
 def _changes(headers: Mapping[str, str]) -> bool:
-    return "x-amz-storage-class" in headers or "x-amz-server-side-encryption" in headers
+    return (
+        "x-amz-storage-class" in headers
+        or "x-amz-server-side-encryption" in headers
+        or headers.get("x-amz-tagging-directive") == "REPLACE"
+    )
 
 
 def _attributes_as(version: Version) -> Attributes:

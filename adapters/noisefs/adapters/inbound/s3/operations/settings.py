@@ -22,7 +22,6 @@ ABSENT: Final = {
     "policy": "NoSuchBucketPolicy",
     "policyStatus": "NoSuchBucketPolicy",
     "lifecycle": "NoSuchLifecycleConfiguration",
-    "tagging": "NoSuchTagSet",
     "website": "NoSuchWebsiteConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
     "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
@@ -49,7 +48,7 @@ LISTS: Final = {
 }
 """Bucket sub-resources that are lists of configurations, all of them empty."""
 
-REMOVABLE: Final = frozenset({"policy", "lifecycle", "tagging", "website", "replication", "publicAccessBlock"})
+REMOVABLE: Final = frozenset({"policy", "lifecycle", "website", "replication", "publicAccessBlock"})
 """Bucket sub-resources that a DELETE finds gone already."""
 
 
@@ -114,16 +113,6 @@ class Settings:
         grants = await self._bodies.read(call, "AccessControlPolicy", _grants_of)
         if grants != [(owner, "FULL_CONTROL")]:
             raise not_implemented("An access control list other than the owner's full control")
-
-    async def object_tags(self, call: Call) -> Answer:
-        """No object has tags."""
-        await self._objects.head(call.who, call.bucket, call.key, version_id=call.version_id())
-        return answers.xml(call, "Tagging", "<TagSet></TagSet>")
-
-    async def remove_object_tags(self, call: Call) -> Answer:
-        """No object has tags."""
-        await self._objects.head(call.who, call.bucket, call.key, version_id=call.version_id())
-        return answers.empty(call, 204)
 
 
 def _grants_of(root: etree._Element) -> list[tuple[str, str]]:

@@ -1,0 +1,42 @@
+"""Tags of versions: changed in their rows, without a new body and without a new version."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from noisefs.core.domain import naming
+from noisefs.core.domain.records import Version, encode
+from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.tags import OBJECT_MOST, checked_tags
+from noisefs.core.ports.index import Writing
+from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.namespace import lookup, versions
+from noisefs.core.services.namespace.access import reach_bucket
+
+
+class Tagging:
+    """Sets the tags of versions; they are read from their rows. Task-safe."""
+
+    def __init__(self, *, commits: CommitQueue) -> None:
+        self._commits = commits
+
+    async def set(
+        self, who: Principal, bucket: str, key: str, tags: Mapping[str, str], *, version_id: str | None = None
+    ) -> Version:
+        """Give a version these tags and no others; returns it. A lock does not forbid it.
+
+        Raises:
+            InvalidArgument: They are no tags of an object.
+            ObjectNotFound, VersionNotFound, DeleteMarkerNamed, BucketNotFound, AccessDenied.
+        """
+        raw_key = naming.key_bytes(key)
+        wanted = checked_tags(tags.items(), OBJECT_MOST)
+
+        def change(tx: Writing) -> Version:
+            row = reach_bucket(tx, who, bucket)
+            found = lookup.find(tx, row, bucket, key, raw_key, version_id)
+            version = msgspec.structs.replace(found.version, tags=wanted)
+            tx.put(found.table, found.row_key, encode(version))
+            return versions.shown(row, version)
+
+        return await self._commits.run(change)
