@@ -249,10 +249,30 @@ async def test_garbage_is_what_no_pin_reaches(node: Node, label: str) -> None:
     await node.drop_head(STORE, "kept-head")
 
 
+async def test_a_block_is_read_into_its_place(node: Node, label: str) -> None:
+    pack = bundle(label, count=40, size_bytes=131_088)
+    await node.import_car(pack.car())
+    rooms = [memoryview(bytearray(131_088)) for _ in pack.ids]
+    fits = await asyncio.gather(
+        *(node.read_into(name, room, timeout_s=10) for name, room in zip(pack.ids, rooms, strict=True))
+    )
+    assert all(fits)
+    assert [bytes(room) for room in rooms] == list(pack.blocks)
+
+
+async def test_a_block_of_another_length_is_not_read(node: Node, label: str) -> None:
+    pack = bundle(label, size_bytes=1000)
+    await node.import_car(pack.car())
+    for size in (0, 999, 1001):
+        assert not await node.read_into(pack.ids[0], memoryview(bytearray(size)), timeout_s=5)
+
+
 async def test_a_block_that_nobody_has_is_unavailable_in_time(node: Node, label: str) -> None:
     began = time.monotonic()
     with pytest.raises(NodeUnavailable):
         await node.block(compute_block_id(label.encode()), timeout_s=0.3)
+    with pytest.raises(NodeUnavailable):
+        await node.read_into(compute_block_id(label.encode()), memoryview(bytearray(9)), timeout_s=0.3)
     assert time.monotonic() - began < LIMITS.answer_s
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -19,6 +19,7 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Car, Node, NodeState
 from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.network.placing.roots import RootFiles
+from noisefs.core.services.network.reading.asking import Place
 from noisefs.core.services.network.reading.fetching import Fetcher
 from noisefs.core.services.network.reading.packs import NetworkPacks
 from noisefs.core.services.network.reading.reads import ReadTimes
@@ -187,6 +188,10 @@ class NetworkedStore:
             geometry=self.parts.geometry,
             settings=settings if settings is not None else StoreSettings(),
         )
+
+    def rooms(self, places: Iterable[Place]) -> dict[Place, memoryview]:
+        """Memory for blocks that are to be fetched."""
+        return {place: memoryview(bytearray(self.parts.geometry.block_bytes)) for place in places}
 
     def local(self) -> list[PackId]:
         """Sealed packs on the disk."""

@@ -95,6 +95,7 @@ async def _every_call_fails(node: KuboNode, label: str) -> None:
         node.copies([pack.root]),
         node.unpin([pack.root]),
         node.block(pack.ids[0], timeout_s=0.5),
+        node.read_into(pack.ids[0], memoryview(bytearray(131_088)), timeout_s=0.5),
         node.has(pack.ids),
         node.collect_garbage(),
         node.put_head(STORE, "1-1", b"head"),
@@ -329,6 +330,9 @@ async def test_damage_passes_through_unseen(daemons: list[IpfsDaemon], label: st
             assert got != pack.blocks[0]
             assert len(got) == len(pack.blocks[0])
             assert proxy.damaged == 1
+            room = memoryview(bytearray(len(got)))
+            assert await node.read_into(pack.ids[0], room, timeout_s=5)
+            assert room == got
 
 
 @pytest.mark.parametrize("reading", ["gateway", "rpc"])
@@ -383,6 +387,9 @@ async def test_a_kill_right_after_the_answer_loses_nothing(lone: IpfsDaemon, lab
             await node.put_head(STORE, f"1-{number}", b"head of %d" % number)
             lone.kill()
             lone.start()
+            room = memoryview(bytearray(len(pack.blocks[0])))
+            assert await node.read_into(pack.ids[0], room, timeout_s=5)
+            assert room == pack.blocks[0]
             assert await node.copies([pack.root]) == {pack.root: 1}
             assert await node.has([*pack.ids, pack.root]) == [True] * 21
             assert await node.head(STORE, f"1-{number}") == b"head of %d" % number
@@ -449,8 +456,9 @@ async def test_calls_are_counted_and_a_pack_is_one(lone: IpfsDaemon, label: str)
     async with aclosing(_Closing(node)):
         await node.import_car(pack.car())
         await node.block(pack.ids[0], timeout_s=5)
+        await node.read_into(pack.ids[1], memoryview(bytearray(len(pack.blocks[1]))), timeout_s=5)
         assert telemetry.counted(Counter.NODE_CALLS, (node.name, "dag/import")) == 1
-        assert telemetry.counted(Counter.NODE_CALLS, (node.name, "gateway")) == 1
+        assert telemetry.counted(Counter.NODE_CALLS, (node.name, "gateway")) == 2
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])

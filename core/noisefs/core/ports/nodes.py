@@ -137,6 +137,20 @@ class Node(ABC):
             NodeRefused: As above.
         """
 
+    async def read_into(self, block_id: BlockId, into: memoryview, *, timeout_s: float) -> bool:
+        """The same for a block whose length is known, put where its bytes belong; tells whether it has that length.
+
+        When this returns, or raises, nothing is written into ``into`` any more.
+
+        Raises:
+            NodeUnavailable, NodeRefused: As above.
+        """
+        block = await self.block(block_id, timeout_s=timeout_s)
+        if len(block) != len(into):
+            return False
+        into[:] = block
+        return True
+
     @abstractmethod
     async def has(self, block_ids: Sequence[BlockId | RootId]) -> list[bool]:
         """Whether it holds each block itself, without asking others."""

@@ -172,7 +172,8 @@ class PackStore(ABC):
         ``reach``: anything but ``AT_ONCE``.
 
         Raises:
-            BlockUnavailable: A block, or a whole pack, cannot be had. The buffers are void.
+            BlockUnavailable: A block, or a whole pack, cannot be had. The buffers are void, and must not be used again:
+                bytes that come too late may still be put there.
         """
         for read in reads:
             try:

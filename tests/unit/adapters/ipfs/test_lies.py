@@ -11,7 +11,7 @@ from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.errors import NodeUnavailable
+from noisefs.core.errors import NodeRefused, NodeUnavailable
 from tests.support.cars import bundle
 
 LIMITS = NodeLimits(connect_s=5, answer_s=5, state_s=5, stall_s=5, links_s=5, fetch_s=5, list_s=5, sweep_s=5)
@@ -74,6 +74,39 @@ async def test_too_large_a_block_is_not_taken(lie: Lie) -> None:
         node = await lie(answer)
         with pytest.raises(NodeUnavailable, match="more than"):
             await node.block(BLOCK, timeout_s=10)
+
+
+async def test_a_gateway_that_does_not_tell_lengths_is_read_all_the_same(lie: Lie) -> None:
+    """As it is when a proxy in front of it sends answers in chunks."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in (b"a", b"n", b"y"):
+            await response.write(piece)
+        return response
+
+    node = await lie(answer)
+    for _ in range(2):
+        room = memoryview(bytearray(3))
+        assert await node.read_into(BLOCK, room, timeout_s=10)
+        assert bytes(room) == b"any"
+    assert not await node.read_into(BLOCK, memoryview(bytearray(4)), timeout_s=10)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 131_087, 131_089, MAX_SECTION_BYTES + 1])
+async def test_a_block_of_another_length_is_not_read_into_a_place(lie: Lie, size: int) -> None:
+    node = await lie(_always(bytes(b"x" * size)))
+    room = memoryview(bytearray(131_088))
+    assert not await node.read_into(BLOCK, room, timeout_s=10)
+    assert not any(room)
+
+
+async def test_errors_of_a_gateway_are_told(lie: Lie) -> None:
+    for status, error in ((404, NodeRefused), (500, NodeUnavailable), (403, NodeRefused), (307, NodeUnavailable)):
+        node = await lie(_always(b"no such thing", status=status))
+        with pytest.raises(error):
+            await node.read_into(BLOCK, memoryview(bytearray(100)), timeout_s=10)
 
 
 async def test_endless_answers_are_not_taken(lie: Lie) -> None:

@@ -233,6 +233,10 @@ class ClusterNode(Node):
         """Through the Kubo, which fetches it from other peers."""
         return await self._peer.block(block_id, timeout_s=timeout_s)
 
+    async def read_into(self, block_id: BlockId, into: memoryview, *, timeout_s: float) -> bool:
+        """The same."""
+        return await self._peer.read_into(block_id, into, timeout_s=timeout_s)
+
     async def has(self, block_ids: Sequence[BlockId | RootId]) -> list[bool]:
         """Whether the Kubo through which blocks enter holds them."""
         return await self._peer.has(block_ids)

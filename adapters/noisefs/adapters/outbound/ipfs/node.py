@@ -1,23 +1,27 @@
 """One Kubo daemon as a node, through its RPC (Kubo's docs, "RPC API v0") and its trustless gateway."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from noisefs.adapters.outbound.ipfs.answers import PinList, check_import, id_text, row_of
+from noisefs.adapters.outbound.ipfs.answers import PinList, check_import, failure, id_text, row_of
 from noisefs.adapters.outbound.ipfs.client import HttpNode, check_url, rpc_path
 from noisefs.adapters.outbound.ipfs.heads import MfsHeads
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.multipart import CarBody
 from noisefs.adapters.outbound.ipfs.probe import Probe
+from noisefs.adapters.outbound.ipfs.straight import NotStraight, StraightReader
 from noisefs.adapters.outbound.ipfs.together import few_at_once
 from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
 from noisefs.core.domain.root import links_of
 from noisefs.core.errors import LinksMissing, NodeUnavailable, RootDamaged
 from noisefs.core.ports.nodes import Car, Node, NodeState
-from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.ports.telemetry import Counter, Telemetry
+
+log = logging.getLogger(__name__)
 
 ASK_EACH: Final = 32
 """Up to so many roots are asked for by name; for more the whole list costs less."""
@@ -29,6 +33,8 @@ _NOT_PINNED: Final = ("not pinned",)
 _KEPT: Final = b'"Error":"pinned'
 _NOT_FOUND: Final = ("not found locally", "could not find")
 _RAW: Final = {"Accept": "application/vnd.ipld.raw"}
+_GATEWAY: Final = "gateway"
+_OK: Final = 200
 
 
 class KuboNode(Node):
@@ -67,10 +73,17 @@ class KuboNode(Node):
         self._managed = managed
         self._limits = limits or NodeLimits()
         self._rpc = HttpNode(self._name, base, limits=self._limits, credentials=credentials, telemetry=telemetry)
+        self._telemetry = telemetry
         self._gateway: HttpNode | None = None
+        self._straight: StraightReader | None = None
+        self._is_straight = False
+        """It is a plain server, and tells the length of what it answers."""
         if gateway:
             at = check_url("gateway", gateway)
             self._gateway = HttpNode(self._name, at, limits=self._limits, telemetry=telemetry)
+            if at.startswith("http://"):
+                self._straight = StraightReader(self._name, at, connect_s=self._limits.connect_s)
+                self._is_straight = True
         self._probe = Probe(self._rpc, self._gateway)
         self._heads = MfsHeads(self._rpc)
 
@@ -225,15 +238,31 @@ class KuboNode(Node):
     async def block(self, block_id: BlockId | RootId, *, timeout_s: float) -> bytes:
         """One request, to the gateway where it works."""
         if self._gateway is not None and self._probe.gateway_works:
-            path = f"/ipfs/{id_text(block_id)}?format=raw"
             raw = await self._gateway.whole(
-                "GET", path, "gateway", wait_s=timeout_s, at_most=MAX_SECTION_BYTES, headers=_RAW
+                "GET", _raw_path(block_id), _GATEWAY, wait_s=timeout_s, at_most=MAX_SECTION_BYTES, headers=_RAW
             )
         else:
             path = rpc_path("block/get", [id_text(block_id)], timeout=f"{max(1, round(timeout_s * 1000))}ms")
             raw = await self._rpc.whole("POST", path, "block/get", wait_s=timeout_s, at_most=MAX_SECTION_BYTES)
         assert raw is not None
         return raw
+
+    async def read_into(self, block_id: BlockId, into: memoryview, *, timeout_s: float) -> bool:
+        """One request, to the gateway where it works: for a third of the cost of :meth:`block`."""
+        straight = self._straight
+        if straight is None or not (self._is_straight and self._probe.gateway_works):
+            return await super().read_into(block_id, into, timeout_s=timeout_s)
+        if self._telemetry is not None:
+            self._telemetry.count(Counter.NODE_CALLS, 1, (self._name, _GATEWAY))
+        try:
+            answer = await straight.get(_raw_path(block_id), _RAW["Accept"], into, _GATEWAY, wait_s=timeout_s)
+        except NotStraight as exc:
+            log.info("gateway.not_straight", extra={"node": self._name, "cause": str(exc)})
+            self._is_straight = False
+            return await super().read_into(block_id, into, timeout_s=timeout_s)
+        if answer.status != _OK:
+            raise failure(self._name, _GATEWAY, answer.status, answer.error)
+        return answer.length == len(into)
 
     async def has(self, block_ids: Sequence[BlockId | RootId]) -> list[bool]:
         """One request a block, 32 at once."""
@@ -284,5 +313,11 @@ class KuboNode(Node):
     async def close(self) -> None:
         """Close its connections."""
         await self._rpc.close()
+        if self._straight is not None:
+            self._straight.close()
         if self._gateway is not None:
             await self._gateway.close()
+
+
+def _raw_path(block_id: BlockId | RootId) -> str:
+    return f"/ipfs/{id_text(block_id)}?format=raw"

@@ -5,15 +5,23 @@ import time
 
 import pytest
 
-from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.ids import BlockId, PackId
 from noisefs.core.errors import BlockUnavailable
 from noisefs.core.ports.packs import PackRead, Reach
 from noisefs.core.ports.telemetry import Counter
 from noisefs.core.ports.workers import Lane
+from noisefs.core.services.network.reading.asking import Place
 from tests.support.bodies import content, get_body, put_body
-from tests.support.network import networked_store
+from tests.support.network import NetworkedStore, networked_store
 
 S = 131072
+
+
+async def _blocks(net: NetworkedStore, pack_id: PackId, *positions: int) -> dict[Place, bytes]:
+    """Blocks of an uploaded pack, as they are."""
+    links = await net.roots.links(pack_id)
+    (shelf,) = net.shelves.values()
+    return {(pack_id, at): shelf.blocks[links[at]] for at in positions}
 
 
 async def test_a_pack_that_only_a_node_has_is_read_exactly() -> None:
@@ -36,7 +44,7 @@ async def test_a_long_read_asks_for_each_block_about_once() -> None:
         net.take_away()
         assert await get_body(net.store, extents) == data
         asked = net.shelves["one"].asked.total()
-        assert 200 <= asked <= 220  # the cells, seeds, and one block more where a window begins
+        assert 200 <= asked <= 220  # the cells, seeds, and now and then the block before a window's first one
 
 
 async def test_blocks_of_a_window_are_asked_for_together() -> None:
@@ -55,14 +63,38 @@ async def test_two_readers_of_one_block_share_a_request() -> None:
         shelf = net.shelves["one"]
         opened = asyncio.Event()
         shelf.gate = lambda _block: opened
-        one = asyncio.create_task(net.fetcher.fetch([(pack_id, 4), (pack_id, 5)]))
-        two = asyncio.create_task(net.fetcher.fetch([(pack_id, 5), (pack_id, 6)]))
+        first, second = net.rooms([(pack_id, 4), (pack_id, 5)]), net.rooms([(pack_id, 5), (pack_id, 6)])
+        one = asyncio.create_task(net.fetcher.fetch(first))
+        two = asyncio.create_task(net.fetcher.fetch(second))
         while shelf.under_way < 3:
             await asyncio.sleep(0)
         opened.set()
-        first, second = await asyncio.gather(one, two)
+        await asyncio.gather(one, two)
+        assert {place: bytes(room) for place, room in (first | second).items()} == await _blocks(net, pack_id, 4, 5, 6)
         assert first[pack_id, 5] == second[pack_id, 5]
         assert shelf.asked.total() == 3
+
+
+async def test_a_reader_may_change_what_he_got_though_others_share_it() -> None:
+    async with networked_store("one") as net:
+        await put_body(net.store, content(3 * S))
+        (pack_id,) = await net.upload("one")
+        shelf = net.shelves["one"]
+        opened = asyncio.Event()
+        shelf.gate = lambda _block: opened
+        first, second = net.rooms([(pack_id, 5)]), net.rooms([(pack_id, 5)])
+
+        async def fetch_and_change() -> None:
+            await net.fetcher.fetch(first)
+            first[pack_id, 5][:] = bytes(len(first[pack_id, 5]))
+
+        one = asyncio.create_task(fetch_and_change())
+        two = asyncio.create_task(net.fetcher.fetch(second))
+        while not shelf.under_way:
+            await asyncio.sleep(0)
+        opened.set()
+        await asyncio.gather(one, two)
+        assert {place: bytes(room) for place, room in second.items()} == await _blocks(net, pack_id, 5)
 
 
 async def test_a_reader_that_goes_away_does_not_take_the_fetch_from_others() -> None:
@@ -72,15 +104,18 @@ async def test_a_reader_that_goes_away_does_not_take_the_fetch_from_others() -> 
         shelf = net.shelves["one"]
         opened = asyncio.Event()
         shelf.gate = lambda _block: opened
-        one = asyncio.create_task(net.fetcher.fetch([(pack_id, 5)]))
-        two = asyncio.create_task(net.fetcher.fetch([(pack_id, 5)]))
+        left, kept = net.rooms([(pack_id, 5)]), net.rooms([(pack_id, 5)])
+        one = asyncio.create_task(net.fetcher.fetch(left))
+        two = asyncio.create_task(net.fetcher.fetch(kept))
         while shelf.under_way < 1:
             await asyncio.sleep(0)
         one.cancel()
         await asyncio.wait([one])
         opened.set()
-        assert len((await two)[pack_id, 5]) == net.parts.geometry.block_bytes
-        three = asyncio.create_task(net.fetcher.fetch([(pack_id, 6)]))
+        await two
+        assert {place: bytes(room) for place, room in kept.items()} == await _blocks(net, pack_id, 5)
+        assert not any(left[pack_id, 5])  # it is his who went away: nobody writes there
+        three = asyncio.create_task(net.fetcher.fetch(net.rooms([(pack_id, 6)])))
         shelf.gate = lambda _block: asyncio.Event()
         while shelf.under_way < 1:
             await asyncio.sleep(0)
@@ -88,6 +123,24 @@ async def test_a_reader_that_goes_away_does_not_take_the_fetch_from_others() -> 
         await asyncio.wait([three])
         while shelf.under_way:
             await asyncio.sleep(0)
+
+
+async def test_one_block_at_two_places_is_asked_for_once() -> None:
+    """A seed is a copy of another pack's block."""
+    async with networked_store("one") as net:
+        for number in range(5):
+            await put_body(net.store, content(400 * S, number))
+        places: dict[BlockId, list[Place]] = {}
+        for pack_id in await net.upload("one"):
+            for at, name in enumerate(await net.roots.links(pack_id)):
+                places.setdefault(name, []).append((pack_id, at))
+        twins = next(held for held in places.values() if len(held) > 1)
+        net.take_away()
+        rooms = net.rooms(twins)
+        await net.fetcher.fetch(rooms)
+        assert len(set(map(bytes, rooms.values()))) == 1
+        assert any(rooms[twins[0]])
+        assert net.shelves["one"].asked.total() == 1
 
 
 async def test_wrong_bytes_are_never_served_and_come_from_another_node() -> None:

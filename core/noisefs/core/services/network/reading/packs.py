@@ -9,7 +9,7 @@ Cost: none for packs on the disk, but a note of when each was read last.
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
@@ -18,8 +18,11 @@ from noisefs.core.domain.ids import PackId
 from noisefs.core.errors import BlockUnavailable, PackNotFound
 from noisefs.core.ports.packs import OpenPack, PackRead, PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Counter, Telemetry
-from noisefs.core.services.network.reading.fetching import Fetcher, Place
+from noisefs.core.services.network.reading.asking import Place
+from noisefs.core.services.network.reading.edges import EDGE_BYTES, Edges
+from noisefs.core.services.network.reading.fetching import Fetcher
 from noisefs.core.services.network.reading.reads import ReadTimes
+from noisefs.core.services.network.reading.rooms import Wanted, pieces_of
 
 T = TypeVar("T")
 
@@ -41,6 +44,7 @@ class NetworkPacks(PackStore):
         self._fetcher = fetcher
         self._reads = reads
         self._telemetry = telemetry
+        self._edges = Edges(EDGE_BYTES)
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
 
@@ -62,8 +66,7 @@ class NetworkPacks(PackStore):
 
     def read_all(self, reads: Sequence[PackRead], *, reach: Reach = Reach.NETWORK) -> int:
         """Do all of these reads; returns how many blocks came from nodes."""
-        missing: dict[Place, None] = {}
-        away: list[PackRead] = []
+        wanted = Wanted(self._block_bytes)
         for read in reads:
             self._reads.note(read.pack_id)
             try:
@@ -71,58 +74,34 @@ class NetworkPacks(PackStore):
             except (PackNotFound, BlockUnavailable) as exc:
                 if reach is Reach.DISK:
                     raise BlockUnavailable(read.pack_id, read.position) from exc
-                missing.update(dict.fromkeys(self._places(read)))
-                away.append(read)
-        if reach is Reach.VERIFIED:
-            for read in reads:
-                bad = [] if read in away else self._damaged(read)
-                if bad:
-                    missing.update(dict.fromkeys(bad))
-                    away.append(read)
+                wanted.add(read)
+            else:
+                if reach is Reach.VERIFIED:
+                    wanted.add(read, only=self._damaged(read))
+        if not wanted.rooms:
+            return 0
+        missing = wanted.rooms if reach is Reach.VERIFIED else self._edges.without(wanted.rooms)
         if missing:
-            blocks = self._on_loop(self._fetcher.fetch(missing), next(iter(missing)))
-            for read in away:
-                self._fill(read, blocks)
+            self._on_loop(self._fetcher.fetch(missing), next(iter(missing)))
+            self._edges.keep(missing)
+        wanted.hand_out()
         return len(missing)
 
-    def _places(self, read: PackRead) -> Iterator[Place]:
-        """The blocks that a read touches."""
-        start = read.position * self._block_bytes + read.offset
-        end = start + sum(len(part) for part in read.into)
-        for position in range(start // self._block_bytes, -(-end // self._block_bytes)):
-            yield read.pack_id, position
-
-    def _fill(self, read: PackRead, blocks: dict[Place, bytes]) -> None:
-        """Give a read its bytes from fetched blocks, and from the disk where only others of its blocks were fetched."""
-        at = read.position * self._block_bytes + read.offset
-        for part in read.into:
-            done = 0
-            while done < len(part):
-                position, begin = divmod(at + done, self._block_bytes)
-                count = min(len(part) - done, self._block_bytes - begin)
-                block = blocks.get((read.pack_id, position))
-                if block is None:
-                    self._local.read(read.pack_id, position, [part[done : done + count]], offset=begin)
-                else:
-                    part[done : done + count] = memoryview(block)[begin : begin + count]
-                done += count
-            at += done
-
-    def _damaged(self, read: PackRead) -> list[Place]:
+    def _damaged(self, read: PackRead) -> set[Place]:
         """Blocks of a read of which the disk does not have the bytes that their names say."""
         block = memoryview(bytearray(self._block_bytes))
-        found: list[Place] = []
+        found: set[Place] = set()
         try:
             links = self._on_loop(self._fetcher.links(read.pack_id), (read.pack_id, read.position))
-            for place in self._places(read):
+            for place in dict.fromkeys(piece.place for piece in pieces_of(read, self._block_bytes)):
                 self._local.read(*place, [block])
                 if compute_block_id(block) != links[place[1]]:
-                    found.append(place)
+                    found.add(place)
         except (PackNotFound, BlockUnavailable):
-            return []  # never on a node, so there is nothing to compare with; or dropped meanwhile
+            return set()  # never on a node, so there is nothing to compare with; or dropped meanwhile
         if found:
             self._telemetry.count(Counter.INTEGRITY_ERRORS, len(found), ("block",))
-            log.error("block.damaged", extra={"pack": read.pack_id.hex(), "positions": [at for _, at in found]})
+            log.error("block.damaged", extra={"pack": read.pack_id.hex(), "positions": sorted(at for _, at in found)})
         return found
 
     def _on_loop(self, work: Coroutine[Any, Any, T], place: Place) -> T:  # Any: what a coroutine is sent and yields
