@@ -5,6 +5,7 @@ a row that thirty-two functions changed is written once, a failed function costs
 keys of the commit are known without a second list.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +13,9 @@ from noisefs.core.ports.index import Committed, Outcome, Reading, Table, Writing
 
 _ABSENT: Final = object()
 """Stands in the undo list for "nothing was pending under this key"."""
+
+_FEW: Final = 64
+"""So many pending keys are looked at one by one; more are kept in order once a scan has asked for them."""
 
 _Rows = dict[bytes, bytes | None]
 
@@ -24,6 +28,8 @@ class Pending(Writing):
         self._base = base
         self._sequence = sequence
         self._tables: dict[str, _Rows] = {}
+        self._ordered: dict[str, list[bytes]] = {}
+        """Keys of large tables, where they were needed in order."""
         self._undo: list[tuple[_Rows, bytes, object]] = []
         self._demands: frozenset[str] = frozenset()
 
@@ -42,9 +48,9 @@ class Pending(Writing):
     def scan(
         self, table: Table, start: bytes, end: bytes, limit: int, *, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
-        """The base's pairs with the pending ones merged in. Cost: also one look at each pending key of the table."""
+        """The base's pairs with the pending ones merged in."""
         rows = self._tables.get(table._value_)
-        mine = [key for key in rows if start <= key < end] if rows else []
+        mine = self._within(table._value_, rows, start, end) if rows else []
         if not rows or not mine:
             return self._base.scan(table, start, end, limit, reverse=reverse)
         # Each pending key hides at most one row of the base: with that many more, the first `limit` are complete.
@@ -56,6 +62,16 @@ class Pending(Writing):
             else:
                 merged[key] = value
         return sorted(merged.items(), reverse=reverse)[:limit]
+
+    def _within(self, name: str, rows: _Rows, start: bytes, end: bytes) -> list[bytes]:
+        """The pending keys of a range."""
+        if len(rows) <= _FEW:
+            return [key for key in rows if start <= key < end]
+        ordered = self._ordered.get(name)
+        if ordered is None:
+            ordered = self._ordered[name] = sorted(rows)
+        begin = bisect_left(ordered, start)
+        return ordered[begin : bisect_left(ordered, end, begin)]
 
     def count(self, table: Table) -> int:
         """The base's count, corrected by a look at each pending key of the table."""
@@ -81,7 +97,10 @@ class Pending(Writing):
         rows = self._tables.get(name)
         if rows is None:
             rows = self._tables[name] = {}
-        self._undo.append((rows, key, rows.get(key, _ABSENT)))
+        before = rows.get(key, _ABSENT)
+        if before is _ABSENT and name in self._ordered:
+            insort(self._ordered[name], key)
+        self._undo.append((rows, key, before))
         rows[key] = value
 
     def run(self, work: Callable[[Writing], object]) -> Outcome[object]:
@@ -96,6 +115,7 @@ class Pending(Writing):
                 else:
                     rows[key] = before  # type: ignore[assignment]  # only _ABSENT or what was in rows is kept
             self._undo.clear()
+            self._ordered.clear()
             return Outcome(None, exc)
         self._undo.clear()
         # Where nobody writes, this number will not be given: the last commit's counts then.
