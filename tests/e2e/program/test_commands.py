@@ -44,7 +44,8 @@ def test_users_keys_and_buckets(data: Path) -> None:
     assert created == {"bucket": "photos", "owner": "alice", "durability": "local"}
     buckets = ask(data, "bucket", "list", "--owner", "alice")
     assert isinstance(buckets, list)
-    assert [(row["bucket"], row["owner"], row["objects"]) for row in buckets] == [("photos", "alice", 0)]
+    told = [(row["bucket"], row["owner"], row["objects"], row["versioning"]) for row in buckets]
+    assert told == [("photos", "alice", 0, "off")]
     ask(data, "key", "revoke", "IMPORTED")
     keys = ask(data, "key", "list", "alice")
     assert isinstance(keys, list)

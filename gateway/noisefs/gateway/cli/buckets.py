@@ -24,7 +24,7 @@ def list_buckets(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List buckets with their class and how many objects and bytes they hold."""
+    """List buckets with their class, whether they keep versions, and how much they hold, older versions included."""
     answer(data, config, "bucket.list", {"user": user}, as_json=as_json)
 
 

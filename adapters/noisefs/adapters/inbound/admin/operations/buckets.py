@@ -5,9 +5,10 @@ from typing import Any, Final
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
 from noisefs.adapters.inbound.admin.operations.users import OfUser, timestamp
 from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.records import Bucket, Versioning
 from noisefs.core.domain.requests import Principal
 
-OPERATOR: Final = Principal(UserId(""), "operator", admin=True)
+OPERATOR: Final = Principal(UserId(""), "operator", admin=True, trusted=True)
 """Whoever may open the data folder may do everything."""
 
 
@@ -33,7 +34,7 @@ class BucketName(Parameters, frozen=True):
 
 
 async def list_buckets(target: Administered, asked: OfUser) -> object:
-    """Buckets (of one user) with what they hold."""
+    """Buckets (of one user) with what they hold, older versions included."""
     who = OPERATOR if asked.user is None else await target.store.accounts.principal_of_name(asked.user)
     names = {user_id: user.name for user_id, user in await target.store.accounts.list_users()}
     found = []
@@ -46,12 +47,19 @@ async def list_buckets(target: Administered, asked: OfUser) -> object:
                 "bucket": name,
                 "owner": names.get(bucket.owner, bucket.owner),
                 "durability": bucket.durability,
+                "versioning": _versioning(bucket),
                 "objects": usage.objects,
                 "bytes": usage.bytes,
                 "created": timestamp(bucket.created_us),
             }
         )
     return found
+
+
+def _versioning(bucket: Bucket) -> str:
+    """Whether it keeps versions, and may lock them."""
+    state = {Versioning.NEVER: "off", Versioning.ENABLED: "on", Versioning.SUSPENDED: "suspended"}
+    return "on, locked" if bucket.lock is not None else state[Versioning(bucket.versioning)]
 
 
 async def create_bucket(target: Administered, asked: CreateBucket) -> object:
