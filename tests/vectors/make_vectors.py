@@ -293,6 +293,8 @@ def rows() -> Vectors:
     # After the comma: fields that were appended when the class had its vector already.
     examples = {kind.__name__: example(kind) for kind in sorted(record_classes(), key=lambda kind: kind.__name__)}
     examples["Body, partly covered"] = example(records.Body)
+    examples["Bucket, with versions and locks"] = example(records.Bucket)
+    examples["Version, of several and locked"] = example(records.Version)
     return {name: {"fields": plain_fields(row), "row": records.encode(row).hex()} for name, row in examples.items()}
 
 
