@@ -1,6 +1,5 @@
-"""Small pieces: lock rules, conditions, ranges, Basic, XML, and the turnstile."""
+"""Small pieces: lock rules, conditions, ranges, Basic, and XML."""
 
-import asyncio
 import base64
 
 import pytest
@@ -12,7 +11,6 @@ from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import byte_range, date_us, etags_of, read_condition
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.wanted import EVERYTHING, Mode, Wanted, parse_propfind
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml
 from noisefs.core.domain.ids import UserId
@@ -82,63 +80,6 @@ def test_a_note_is_read_back() -> None:
     assert note_of(lock("/x", "t")) == LockNote()
     with pytest.raises(IndexDamaged):
         note_of(Lock("t", "/x", ME, 0, 0, True, True, b"\xc1"))
-
-
-# ---------------------------------------------------------------- turnstile
-
-
-async def test_a_lock_waits_for_changes_and_later_changes_wait_for_it() -> None:
-    """Only where they touch; changes never wait for each other."""
-    turnstile = Turnstile()
-    order: list[str] = []
-    first_may_end, lock_may_end = asyncio.Event(), asyncio.Event()
-
-    async def change(name: str, path: str, end: asyncio.Event | None = None) -> None:
-        async with turnstile.change(path):
-            order.append(name)
-            if end is not None:
-                await end.wait()
-
-    async def take_lock() -> None:
-        async with turnstile.lock("/b/d"):
-            order.append("lock")
-            await lock_may_end.wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(change("first", "/b/d/x", first_may_end))
-        await asyncio.sleep(0)
-        tasks.create_task(take_lock())
-        await asyncio.sleep(0)
-        tasks.create_task(change("beside", "/b/dx"))
-        tasks.create_task(change("below", "/b/d/y"))
-        tasks.create_task(change("above", "/b"))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert order == ["first", "beside"]
-        first_may_end.set()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert order == ["first", "beside", "lock"]
-        lock_may_end.set()
-    assert order[:3] == ["first", "beside", "lock"]
-    assert set(order[3:]) == {"below", "above"}
-
-
-async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
-    """Whoever gives up is not waited for."""
-    turnstile = Turnstile()
-    async with turnstile.change("/b"):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01), turnstile.lock("/b"):
-                pass
-        async with turnstile.change("/b"):
-            pass
-    async with turnstile.lock("/b"):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01), turnstile.change("/b"):
-                pass
-    async with turnstile.change("/b"):
-        pass
 
 
 # ---------------------------------------------------------------- headers

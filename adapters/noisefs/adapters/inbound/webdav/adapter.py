@@ -24,7 +24,6 @@ from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.short.heads import Prompt
 from noisefs.adapters.inbound.webdav.short.reads import PromptReads
 from noisefs.adapters.inbound.webdav.short.writes import Done, SmallWrites
-from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.clock import Clock
@@ -68,7 +67,6 @@ class WebdavAdapter:
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="webdav")
         nodes = Nodes(buckets, objects, telemetry, settings.list_page)
         guard = Guard(nodes, locks)
-        turnstile = Turnstile()
         self._doorman = Doorman(accounts, telemetry)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
@@ -84,7 +82,7 @@ class WebdavAdapter:
             free_bytes=free_bytes,
         )
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
-        self._bridge = Bridge(nodes=nodes, guard=guard, services=services, turnstile=turnstile, pool=self._pool)
+        self._bridge = Bridge(nodes=nodes, guard=guard, services=services, pool=self._pool)
         self._prompt = PromptReads(doorman=self._doorman, objects=objects, telemetry=telemetry, clock=clock)
         self._small_writes = SmallWrites(
             doorman=self._doorman,

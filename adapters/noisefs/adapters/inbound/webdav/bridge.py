@@ -10,8 +10,8 @@ import asyncio
 import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -28,9 +28,9 @@ from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.provider import Environ, RequestProvider
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.turnstile import Turnstile
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
+from noisefs.core.ports.index import Writing
 
 _XML: Final = frozenset(("PROPPATCH", "LOCK"))
 """Methods whose body is XML. One of MKCOL is refused, since it would mean something; of others it means nothing."""
@@ -51,11 +51,10 @@ StartResponse = Callable[[str, list[tuple[str, str]]], None]
 class Bridge:
     """Answers MKCOL, DELETE, COPY, MOVE, PROPPATCH, LOCK and UNLOCK. Task-safe."""
 
-    def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, turnstile: Turnstile, pool: Executor) -> None:
+    def __init__(self, *, nodes: Nodes, guard: Guard, services: Services, pool: Executor) -> None:
         self._nodes = nodes
         self._guard = guard
         self._services = services
-        self._turnstile = turnstile
         self._pool = pool
         self._threads = asyncio.Semaphore(services.settings.threads)
 
@@ -84,19 +83,10 @@ class Bridge:
             ghost=method == "UNLOCK",
         )
         environ = _environ(errand, caller, method, body if method in _XML else b"")
-        async with self._turn(method, place, errand.target):
-            environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
-            async with self._threads:
-                context = copy_context()  # logs name the request from the thread too
-                return await errand.loop.run_in_executor(self._pool, context.run, _run, errand, environ)
-
-    def _turn(self, method: str, place: Place, target: Place | None) -> AbstractAsyncContextManager[None]:
-        """The request's turn. It is taken before a thread is, by all, so that none waits in a thread for another."""
-        if method == "LOCK":
-            return self._turnstile.lock(place.path)
-        if method == "UNLOCK":
-            return nullcontext()
-        return self._turnstile.change(place.path, *([] if target is None else [target.path]))
+        environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
+        async with self._threads:
+            context = copy_context()  # logs name the request from the thread too
+            return await errand.loop.run_in_executor(self._pool, context.run, _run, errand, environ)
 
     async def _prepare(self, errand: Errand, caller: Caller, method: str) -> list[str]:
         """Find out what WsgiDAV will ask for, and whether conditions and locks let the request pass.
@@ -108,18 +98,28 @@ class Bridge:
         await self._find_parent(errand, who, place)
         tokens = await self._guard.check_if(caller, place, node)
         check_conditions(caller.headers, node)
-        for change in _changes(method, place, node):
-            locks = await self._guard.check_locks(who, tokens, change)
-            if method in ("DELETE", "MOVE"):
-                errand.doomed += locks
+        changes = _changes(method, place, node)
         if target is not None:
             there = errand.found[target.path] = await self._nodes.find(who, target)
             await self._find_parent(errand, who, target)
             if node is not None:
-                over = Change(target, membership=there is None, tree=there is not None and there.is_collection)
-                locks = await self._guard.check_locks(who, tokens, over)
-                errand.doomed += [lock for lock in locks if lock.path != target.path]
+                tree = there is not None and there.is_collection
+                changes.append(Change(target, membership=there is None, tree=tree))
+        for change in changes:
+            await self._guard.check_locks(who, tokens, change)
+        goes = place.path if method in ("DELETE", "MOVE") else ""
+        errand.first = partial(self._begin, who=who, tokens=tokens, changes=changes, goes=goes)
         return sorted(tokens)
+
+    def _begin(self, tx: Writing, *, who: Principal, tokens: frozenset[str], changes: list[Change], goes: str) -> None:
+        """What a change begins with, in its commit: locks are looked at once more, and those go away that are on what
+        goes away. They do not outlive it (RFC 4918 section 9.6), nor do they move with it (section 7.6); one on a
+        place that is replaced stays.
+        """
+        for change in changes:
+            found = self._guard.check_within(tx, who, tokens, change)
+            path = change.place.path
+            self._services.locks.drop(tx, [lock for lock in found if lock.path != path or path == goes])
 
     async def _find_parent(self, errand: Errand, who: Principal, place: Place) -> None:
         parent = place.parent

@@ -1,7 +1,7 @@
 """One request on its way through WsgiDAV: what was found out on the loop before, and how its thread calls services."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -12,10 +12,10 @@ from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place, place_of
 from noisefs.adapters.inbound.webdav.refusal import NO_CONFLICT, Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import NoisefsError, ResourceLocked
 from noisefs.core.ports.clock import Clock
+from noisefs.core.ports.index import Writing
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.locks import Locks
 from noisefs.core.services.namespace.objects import Objects
@@ -50,7 +50,7 @@ class Errand:
         target: The ``Destination`` of a COPY or MOVE.
         overwrite: Whether a COPY or MOVE may replace something.
         found: What is at the places that matter, by path; ``None`` for nothing.
-        doomed: Locks that go away with what the request removes.
+        first: What the request's change begins with in its commit.
         ghost: Treat the Request-URI as there even if nothing is: a lock may be on it that is to go.
         created: Set by the work: the answer is 201, not 204.
     """
@@ -62,7 +62,7 @@ class Errand:
     target: Place | None = None
     overwrite: bool = True
     found: dict[str, Node | None] = field(default_factory=dict)
-    doomed: list[Lock] = field(default_factory=list)
+    first: Callable[[Writing], None] = lambda _tx: None
     ghost: bool = False
     created: bool = False
 

@@ -13,6 +13,7 @@ from noisefs.core.domain.conditions import check_write
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import InvalidArgument, ObjectNotFound, PreconditionFailed
+from noisefs.core.ports.index import Reading
 from noisefs.core.services.namespace.locks import Locks
 
 
@@ -105,12 +106,19 @@ class Guard:
         Raises:
             Refused: 423 with the locked resources.
         """
-        place = change.place
-        locks = await self._locks.find(place.path, below=change.tree)
-        blocking = in_the_way(locks, place, who.user_id, tokens, membership=change.membership, tree=change.tree)
-        if blocking:
-            raise locked(blocking)
-        return [lock for lock in locks if len(lock.path) >= len(place.path)]
+        return _unblocked(await self._locks.find(change.place.path, below=change.tree), who, tokens, change)
+
+    def check_within(self, tx: Reading, who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:
+        """The same inside the commit that makes the change: so no lock comes between, in whichever process."""
+        return _unblocked(self._locks.around(tx, change.place.path, below=change.tree), who, tokens, change)
+
+
+def _unblocked(locks: Sequence[Lock], who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:
+    place = change.place
+    blocking = in_the_way(locks, place, who.user_id, tokens, membership=change.membership, tree=change.tree)
+    if blocking:
+        raise locked(blocking)
+    return [lock for lock in locks if len(lock.path) >= len(place.path)]
 
 
 def locked(blocking: Sequence[Lock]) -> Refused:

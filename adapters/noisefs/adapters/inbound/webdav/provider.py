@@ -13,7 +13,7 @@ from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from noisefs.adapters.inbound.webdav import multistatus
 from noisefs.adapters.inbound.webdav.errand import Errand, place_of_wsgi, wsgi_path
-from noisefs.adapters.inbound.webdav.locking import covering, is_below
+from noisefs.adapters.inbound.webdav.locking import covering
 from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.refusal import PROTECTED
@@ -37,7 +37,9 @@ class Patch:
         if not self._done:
             self._done = True
             try:
-                errand.call(errand.services.properties.update(errand.who, place.bucket, key, self.changes))
+                errand.call(
+                    errand.services.properties.update(errand.who, place.bucket, key, self.changes, first=errand.first)
+                )
             except DAVError as exc:
                 self._error = exc
         if self._error is not None:
@@ -99,12 +101,11 @@ class _Resource:
         errand, place = self.errand, self.place
         trees = errand.services.trees
         if self.node is not None and not self.node.is_collection:
-            errand.call(trees.delete_object(errand.who, place.bucket, place.key))
+            errand.call(trees.delete_object(errand.who, place.bucket, place.key, first=errand.first))
         else:
-            errand.call(trees.delete(errand.who, place.bucket, place.prefix))
+            errand.call(trees.delete(errand.who, place.bucket, place.prefix, first=errand.first))
             if place.is_bucket:
                 errand.call(errand.services.buckets.delete(errand.who, place.bucket))
-        self._drop_locks()
         return True
 
     def handle_move(self, dest_path: str) -> bool:
@@ -112,10 +113,11 @@ class _Resource:
         errand = self.errand
         source, target = self._keys(place_of_wsgi(dest_path))
         replaced = errand.call(
-            errand.services.trees.move(errand.who, self.place.bucket, source, *target, overwrite=errand.overwrite)
+            errand.services.trees.move(
+                errand.who, self.place.bucket, source, *target, overwrite=errand.overwrite, first=errand.first
+            )
         )
         errand.created = not replaced
-        self._drop_locks()
         return True
 
     def handle_copy(self, dest_path: str, *, depth_infinity: bool) -> bool:
@@ -131,10 +133,10 @@ class _Resource:
                 *target,
                 overwrite=errand.overwrite,
                 recursive=recursive,
+                first=errand.first,
             )
         )
         errand.created = not replaced
-        self._drop_locks()
         return True
 
     def _keys(self, target: Place) -> tuple[str, tuple[str, str]]:
@@ -142,16 +144,6 @@ class _Resource:
         if self.node is not None and self.node.is_collection:
             return self.place.prefix, (target.bucket, target.prefix)
         return self.place.key, (target.bucket, target.key)
-
-    def _drop_locks(self) -> None:
-        """Locks do not outlive what they were on (RFC 4918 section 9.6), nor do they move with it (section 7.6)."""
-        locks, path = self.errand.services.locks, self.place.path
-        inside = [lock for lock in self.errand.doomed if lock.path == path or is_below(lock.path, path)]
-        if inside:
-            self.errand.call(locks.delete_tree(path))
-        for lock in self.errand.doomed:
-            if lock not in inside:
-                self.errand.call(locks.delete(lock.token))
 
     def get_property_value(self, name: str) -> "etree._Element":
         """The lockdiscovery property, all that WsgiDAV reads: for the answer to a LOCK."""
@@ -198,7 +190,9 @@ class Folder(_Resource, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no 
         if self.place.is_root:
             errand.call(errand.services.buckets.create(errand.who, errand.place.bucket))
         else:
-            errand.call(errand.services.trees.make(errand.who, errand.place.bucket, errand.place.prefix))
+            errand.call(
+                errand.services.trees.make(errand.who, errand.place.bucket, errand.place.prefix, first=errand.first)
+            )
 
     def create_empty_resource(self, name: str) -> "File":  # noqa: ARG002  # WsgiDAV's signature
         """LOCK of an unmapped URL. The file is made once the lock is granted, so that a refusal leaves nothing."""

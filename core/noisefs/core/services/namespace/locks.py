@@ -5,6 +5,7 @@ not, because it has to hold in the commit that makes one. Paths begin with ``/``
 itself is the root of all.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -85,12 +86,19 @@ class Locks:
         now_us = self._clock.now_us()
         return self._index.read(lambda tx: self._around(tx, path, now_us, above=above, below=below))
 
-    def around(self, tx: Reading, path: str) -> list[Lock]:
-        """Locks on ``path`` and above it, as :meth:`find`, inside a commit: none comes between it and what follows.
+    def around(self, tx: Reading, path: str, *, below: bool = False) -> list[Lock]:
+        """Locks on ``path``, above and ``below`` it, as :meth:`find`, inside a commit: none comes between it and what
+        follows.
 
         Cost: one get where there are no locks at all.
         """
-        return self._around(tx, path, self._clock.now_us()) if _count(tx) else []
+        return self._around(tx, path, self._clock.now_us(), below=below) if _count(tx) else []
+
+    @staticmethod
+    def drop(tx: Writing, locks: Iterable[Lock]) -> None:
+        """Remove locks, inside the commit that removes what they were on."""
+        for lock in locks:
+            _drop(tx, lock)
 
     async def refresh(self, token: str, expires_us: int, data: bytes | None = None) -> Lock | None:
         """Let the lock live until ``expires_us`` (0: for ever), with other ``data`` if given. ``None``: it is gone."""
@@ -118,19 +126,6 @@ class Locks:
             _demand(tx, lock.path)
             _drop(tx, lock)
             return _live(lock, self._clock.now_us()) is not None
-
-        return await self._commits.run(remove)
-
-    async def delete_tree(self, path: str) -> int:
-        """Remove the locks on ``path`` and below it (what they were on is gone); returns how many."""
-        _path_bytes(path)
-
-        def remove(tx: Writing) -> int:
-            _demand(tx, path)
-            locks = self._around(tx, path, 0, above=False, below=True)
-            for lock in locks:
-                _drop(tx, lock)
-            return len(locks)
 
         return await self._commits.run(remove)
 

@@ -4,7 +4,7 @@ They belong to a bucket and a key (a collection's key ends in ``/``; the bucket 
 object is overwritten, and go, move and are copied with objects and trees.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -48,8 +48,18 @@ class Properties:
 
         return self._index.read(look)
 
-    async def update(self, who: Principal, bucket: str, key: str, changes: Mapping[str, bytes | None]) -> None:
+    async def update(
+        self,
+        who: Principal,
+        bucket: str,
+        key: str,
+        changes: Mapping[str, bytes | None],
+        *,
+        first: Callable[[Writing], None] | None = None,
+    ) -> None:
         """Set (``None``: remove) several properties, all or none. Removing one that is not there does nothing.
+
+        ``first`` runs at the beginning of the commit, and may refuse it.
 
         Raises:
             TooMany: The resource would have more than ``max_properties``.
@@ -61,6 +71,8 @@ class Properties:
         named = {self._checked(name, value): value for name, value in changes.items()}
 
         def change(tx: Writing) -> None:
+            if first is not None:
+                first(tx)
             row = reach_bucket(tx, who, bucket)
             start, end = _range(keyspace.u64(row.bucket_id) + raw_key)
             for name, value in named.items():

@@ -4,6 +4,8 @@ Where both ``a`` and ``a/x`` exist, WebDAV shows the collection only; what is do
 object ``a`` alone, unless an object is put there.
 """
 
+from collections.abc import Callable
+
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.records import Bucket
 from noisefs.core.domain.requests import Principal
@@ -19,9 +21,16 @@ from noisefs.core.services.namespace.relocating import Place, Relocation
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree
 from noisefs.core.services.namespace.usage import Tally
 
+First = Callable[[Writing], None]
+"""Runs at the beginning of a commit: looks, refuses by raising, writes what goes with it."""
+
+
+def _nothing(_tx: Writing) -> None:
+    pass
+
 
 class Trees:
-    """Operations on all keys below a prefix that ends in ``/``. Task-safe.
+    """Operations on all keys below a prefix that ends in ``/``. Task-safe. Each runs ``first`` in its commit.
 
     An empty collection is a marker: an empty object whose key ends in ``/``. ``delete`` and ``move`` leave a marker in
     the parent when they take its last member. Every operation is one commit, however many members there are: it costs
@@ -39,7 +48,7 @@ class Trees:
         """Whether anything is below ``prefix``, inside a commit. Cost: one seek."""
         return exists_below(tx, keyspace.u64(bucket.bucket_id) + prefix.encode("utf-8", "replace"))
 
-    async def make(self, who: Principal, bucket: str, prefix: str) -> None:
+    async def make(self, who: Principal, bucket: str, prefix: str, *, first: First = _nothing) -> None:
         """Create an empty collection (its marker). Where there is one already, nothing happens.
 
         Raises:
@@ -49,6 +58,7 @@ class Trees:
         raw_prefix = _collection(prefix)
 
         def mark(tx: Writing) -> None:
+            first(tx)
             row = reach_bucket(tx, who, bucket)
             row_key = keyspace.u64(row.bucket_id) + raw_prefix
             if not exists_below(tx, row_key):
@@ -60,7 +70,7 @@ class Trees:
 
         await self._commits.run(mark)
 
-    async def delete(self, who: Principal, bucket: str, prefix: str) -> int:
+    async def delete(self, who: Principal, bucket: str, prefix: str, *, first: First = _nothing) -> int:
         """Remove everything below ``prefix`` (also dead properties) in one commit; returns how many objects.
 
         The empty prefix is the whole bucket; its own dead properties stay.
@@ -68,6 +78,7 @@ class Trees:
         raw_prefix = naming.tree_prefix(prefix)
 
         def remove(tx: Writing) -> int:
+            first(tx)
             row = reach_bucket(tx, who, bucket)
             now_us = self._clock.now_us()
             removed = remove_tree(tx, row, raw_prefix, now_us, self._mint)
@@ -77,11 +88,12 @@ class Trees:
 
         return await self._commits.run(remove)
 
-    async def delete_object(self, who: Principal, bucket: str, key: str) -> bool:
+    async def delete_object(self, who: Principal, bucket: str, key: str, *, first: First = _nothing) -> bool:
         """Remove one object and its dead properties; leaves a marker where it was its collection's last member."""
         raw_key = naming.key_bytes(key)
 
         def remove(tx: Writing) -> bool:
+            first(tx)
             row = reach_bucket(tx, who, bucket)
             row_key = keyspace.u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
@@ -97,7 +109,15 @@ class Trees:
         return await self._commits.run(remove)
 
     async def move(
-        self, who: Principal, bucket: str, source: str, target_bucket: str, target: str, *, overwrite: bool
+        self,
+        who: Principal,
+        bucket: str,
+        source: str,
+        target_bucket: str,
+        target: str,
+        *,
+        overwrite: bool,
+        first: First = _nothing,
     ) -> bool:
         """Rename an object or (``source`` and ``target`` end in ``/``) a tree, in one commit, dead properties included.
 
@@ -111,7 +131,15 @@ class Trees:
             KeyTooLong: A resulting key would be too long.
         """
         return await self._relocate(
-            who, bucket, source, target_bucket, target, overwrite=overwrite, keep_source=False, recursive=True
+            who,
+            bucket,
+            source,
+            target_bucket,
+            target,
+            overwrite=overwrite,
+            keep_source=False,
+            recursive=True,
+            first=first,
         )
 
     async def copy(
@@ -124,12 +152,21 @@ class Trees:
         *,
         overwrite: bool,
         recursive: bool = True,
+        first: First = _nothing,
     ) -> bool:
         """Copy an object or a tree (``recursive`` false: only the collection and its properties). Like :meth:`move`;
         the copies have the time of the commit.
         """
         return await self._relocate(
-            who, bucket, source, target_bucket, target, overwrite=overwrite, keep_source=True, recursive=recursive
+            who,
+            bucket,
+            source,
+            target_bucket,
+            target,
+            overwrite=overwrite,
+            keep_source=True,
+            recursive=recursive,
+            first=first,
         )
 
     async def _relocate(
@@ -143,6 +180,7 @@ class Trees:
         overwrite: bool,
         keep_source: bool,
         recursive: bool,
+        first: First,
     ) -> bool:
         tree = source.endswith("/")
         if tree != target.endswith("/"):
@@ -152,6 +190,7 @@ class Trees:
             raise InvalidArgument("target", target, "outside of the source")
 
         def relocate(tx: Writing, ready: Ready) -> bool:
+            first(tx)
             from_row = reach_bucket(tx, who, bucket)
             to_row: Bucket = from_row if bucket == target_bucket else reach_bucket(tx, who, target_bucket)
             return Relocation(

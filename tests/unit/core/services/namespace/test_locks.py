@@ -1,10 +1,13 @@
 """WebDAV locks: what goes together, what is found, and when it ends."""
 
+from functools import partial
+
 import pytest
 
 from noisefs.core.domain.records import Lock
 from noisefs.core.errors import InvalidArgument, ResourceLocked, TooMany
-from noisefs.core.ports.index import Table
+from noisefs.core.ports.index import Table, Writing
+from noisefs.core.services.namespace.locks import Locks
 from tests.support.namespace import ALICE, LIMITS, World
 
 
@@ -106,8 +109,30 @@ async def test_deleting(world: World) -> None:
     await world.locks.create(a_lock(world, "t3", "/b-c"))
     assert await world.locks.delete("t1") is True
     assert await world.locks.delete("t1") is False
-    assert await world.locks.delete_tree("/b") == 1
+
+
+async def test_what_goes_takes_its_locks_with_it_in_one_commit(world: World) -> None:
+    """And a lock that is looked at in there forbids it as a whole."""
+    await world.put("a/x")
+    await world.locks.create(a_lock(world, "t2", "/bucket/a/x"))
+    await world.locks.create(a_lock(world, "t3", "/b-c"))
+
+    def refuse(tx: Writing) -> None:
+        found = world.locks.around(tx, "/bucket/a", below=True)
+        world.locks.drop(tx, found)
+        raise ResourceLocked(found[0].path)
+
+    with pytest.raises(ResourceLocked):
+        await world.trees.delete(ALICE, "bucket", "a/", first=refuse)
+    assert await world.keys() == ["a/x"]
+    assert await world.locks.get("t2") is not None
+    let_go = partial(_let_go, world.locks)
+    await world.trees.delete(ALICE, "bucket", "a/", first=let_go)
     assert await world.locks.find("/", below=True) == [await world.locks.get("t3")]
+
+
+def _let_go(locks: Locks, tx: Writing) -> None:
+    locks.drop(tx, locks.around(tx, "/bucket/a", below=True))
 
 
 async def test_there_is_a_maximum_and_expired_ones_make_room(world: World) -> None:
