@@ -15,6 +15,7 @@ from noisefs.gateway.cli.ipfs import ipfs
 from noisefs.gateway.cli.options import Json
 from noisefs.gateway.cli.recovering import recovery_sheet
 from noisefs.gateway.cli.serving import init, serve
+from noisefs.gateway.cli.taking_over import take_over
 from noisefs.gateway.cli.upkeep import audits, clean, rebuild_index, scrub, snapshots
 
 _HELP: Final = f"""
@@ -60,6 +61,7 @@ def program() -> typer.Typer:
     app.add_typer(ipfs, name="ipfs")
     app.command("rebuild-index")(rebuild_index)
     app.command("recovery-sheet")(recovery_sheet)
+    app.command("take-over")(take_over)
     app.add_typer(configuration, name="config")
     app.command()(version)
     return app

@@ -87,10 +87,12 @@ class HeadFile:
             )
             return new
 
-    def begin_epoch(self) -> Head:
-        """Begin a new life of the store, as after a restore."""
+    def begin_epoch(self, above: int = 0) -> Head:
+        """Begin a new life of the store, as after a restore: its counter is higher than before, and than ``above``."""
         random = self._entropy.secret(ID_BYTES)
-        return self.change(lambda head: msgspec.structs.replace(head, epoch=Epoch(head.epoch.counter + 1, random)))
+        return self.change(
+            lambda head: msgspec.structs.replace(head, epoch=Epoch(max(head.epoch.counter, above) + 1, random))
+        )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

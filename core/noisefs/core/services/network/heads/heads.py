@@ -156,7 +156,7 @@ class Heads:
     def _stop(self, reason: str) -> None:
         self.superseded = (
             f"another gateway goes on with this store ({reason}): "
-            "nothing is written here any more; stop this gateway, or the other one and restore"
+            "nothing is written here any more; stop this gateway, or stop the other one and see `noisefs take-over`"
         )
         log.error("store.superseded", extra={"reason": reason})
         self._on_superseded(StoreSuperseded(self.superseded))

@@ -73,7 +73,13 @@ class Found:
 def wanted_copies(tx: Reading, default: int) -> int:
     """Copies that each pack shall have: as many as the highest class of any bucket asks for.
 
-    Which buckets' objects lie in a pack is not known without a look at all of them, so all packs get the highest.
+    Which buckets' objects lie in a pack is not known without a look at all of them, so all packs get the highest. A
+    class for each pack was weighed and left out: a body does not know the buckets that refer to it, and packer and
+    cleaner put bytes of many into one pack, so that every pack they write would have the highest all the same. A copy
+    into another bucket would have to raise packs of its source, and a bucket's class could be said to be raised only
+    after a look at each of its objects, or of those that were on their way meanwhile an acknowledged one would have too
+    few copies. What that saves are copies of large bodies in lower buckets, in stores that mix classes, until they are
+    first cleaned; a store of its own for such buckets saves them too.
 
     Args:
         default: For classes that leave it to the store.
