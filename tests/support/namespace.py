@@ -32,6 +32,7 @@ T = TypeVar("T")
 ALICE = Principal(UserId("a" * 32), "alice", admin=False)
 BOB = Principal(UserId("b" * 32), "bob", admin=False)
 ROOT = Principal(UserId("0" * 32), "root", admin=True)
+ACCOUNT = "123456789012"
 PLAIN = Attributes()
 LIMITS = NamespaceLimits(min_part_bytes=4, max_buckets=5, max_locks=8, max_properties=4, max_property_bytes=64)
 CHEAP = SlowHash(memory_kib=8, iterations=1)
@@ -97,6 +98,7 @@ class World:
             wrap=KEYS.wrap,
             cost=CHEAP,
             limits=self.logins,
+            account=ACCOUNT,
         )
 
     async def start(self) -> "World":

@@ -117,6 +117,8 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             objects=world.objects,
             uploads=world.uploads,
             versions=world.versions,
+            bucket_rights=world.store.bucket_rights,
+            object_acls=world.store.object_acls,
             tagging=world.store.tagging,
             telemetry=world.telemetry,
             clock=world.clock,

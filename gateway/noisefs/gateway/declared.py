@@ -34,7 +34,7 @@ async def apply(store: Store, config: Config) -> None:
             await store.buckets.create(owner, bucket.name, durability=bucket.durability)
             log.info("bucket.declared", extra={"bucket": bucket.name, "owner": bucket.owner})
         except BucketExists:
-            operator = Principal(owner.user_id, owner.name, admin=True)
+            operator = Principal(owner.user_id, owner.name, admin=True, trusted=True)
             row = await store.buckets.get(operator, bucket.name)
             if row.owner != owner.user_id:
                 raise ConfigError(f"buckets: {bucket.name}", bucket.owner, "the bucket has another owner") from None

@@ -60,6 +60,8 @@ async def protocols_over(
         buckets=store.buckets,
         objects=store.objects,
         uploads=store.uploads,
+        bucket_rights=store.bucket_rights,
+        object_acls=store.object_acls,
         versions=store.versions,
         tagging=store.tagging,
         telemetry=telemetry,
@@ -107,6 +109,7 @@ def s3_settings(config: Config) -> S3Settings:
         region=config.s3.region,
         virtual_host_domain=config.s3.domain,
         max_put_bytes=config.s3.max_put_bytes,
+        ownership=config.s3.ownership,
         body_timeout_s=config.limits.body_timeout_s,
     )
 

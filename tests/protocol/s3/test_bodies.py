@@ -201,7 +201,7 @@ def test_the_invitation_comes_after_the_checks(server: S3Server, bucket: str) ->
         ("/nowhere/k", {}, "NoSuchBucket"),
         (f"/{bucket}/k", {"if-none-match": "*"}, "PreconditionFailed"),
         (f"/{bucket}/k", {"content-md5": "bad"}, "InvalidDigest"),
-        (f"/{bucket}/k", {"x-amz-acl": "public-read"}, "NotImplemented"),
+        (f"/{bucket}/k", {"x-amz-acl": "public-read"}, "AccessControlListNotSupported"),
         (f"/{bucket}/{'x' * 1025}", {}, "KeyTooLongError"),
     ):
         with Wire(server) as wire:

@@ -96,7 +96,6 @@ def test_another_region_says_its_name() -> None:
     ("call", "error"),
     [
         ("get_bucket_policy", "NoSuchBucketPolicy"),
-        ("get_bucket_policy_status", "NoSuchBucketPolicy"),
         ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration"),
         ("get_bucket_cors", "NoSuchCORSConfiguration"),
         ("get_bucket_tagging", "NoSuchTagSet"),
@@ -156,7 +155,7 @@ def test_the_owner_has_full_control_and_may_say_so(s3: Any, bucket: str) -> None
         ):
             with pytest.raises(ClientError) as refused:
                 put(**named, **other)
-            assert code(refused) == (501, "NotImplemented")
+            assert code(refused) == (400, "AccessControlListNotSupported")
 
 
 def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
@@ -175,7 +174,6 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("PUT", "/{bucket}?policy"),
         ("PUT", "/{bucket}?lifecycle"),
         ("PUT", "/{bucket}?website="),
         ("GET", "/{bucket}?session"),

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -26,6 +26,7 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services import user_policies
 from noisefs.core.services.commits import CommitQueue
 
 K = TypeVar("K")
@@ -107,8 +108,10 @@ class Accounts:
         wrap: KeyWrap,
         cost: SlowHash = LOGIN_COST,
         limits: LoginLimits | None = None,
+        account: str = "",
     ) -> None:
-        """``wrap``: of the store; ``cost``: of password hashes made from now on."""
+        """``wrap``: of the store; ``cost``: of password hashes made from now on; ``account``: id of the store's."""
+        self.account = account
         self._index = index
         self._commits = commits
         self._workers = workers
@@ -170,8 +173,15 @@ class Accounts:
 
     async def principal_of_name(self, name: str) -> Principal:
         """The user of this name, for administration on their behalf. Raises ``UserNotFound``."""
-        user_id, user = self._index.read(lambda tx: _user_named(tx, name))
-        return Principal(user_id, user.name, user.admin)
+        user_id, user = self._index.read(lambda tx: user_policies.named(tx, name))
+        return Principal(user_id, user.name, user.admin, self.account, trusted=True)
+
+    def names_of(self, user_ids: Collection[str]) -> dict[str, str]:
+        """Names of users by id, of those that exist. Blocks for a point read each."""
+        if not user_ids:
+            return {}
+        rows = self._index.read(lambda tx: {user_id: tx.get(Table.USERS, user_id.encode()) for user_id in user_ids})
+        return {user_id: decode(User, raw).name for user_id, raw in rows.items() if raw is not None}
 
     # ------------------------------------------------------------------ access keys
 
@@ -191,7 +201,7 @@ class Accounts:
         _check_text("secret", chosen, _SECRET_LENGTH)
 
         def add(tx: Writing) -> Credential:
-            user_id, row = _user_named(tx, user)
+            user_id, row = user_policies.named(tx, user)
             present = tx.get(Table.ACCESS_KEYS, key_id.encode())
             if present is not None:
                 known = decode(AccessKey, present)
@@ -204,7 +214,7 @@ class Accounts:
                 key = AccessKey(user_id, self._wrap.wrap_secret(chosen, key_id), self._clock.now_us())
                 tx.demand(HIGHEST)
                 tx.put(Table.ACCESS_KEYS, key_id.encode(), encode(key))
-            return Credential(Principal(user_id, row.name, row.admin), key_id, chosen)
+            return Credential(self._principal(tx, user_id, row), key_id, chosen)
 
         return await self._commits.run(add)
 
@@ -212,7 +222,7 @@ class Accounts:
         """Access keys (of one user), by id. Raises ``UserNotFound``."""
 
         def look(tx: Reading) -> list[tuple[str, AccessKey]]:
-            user_id = None if user is None else _user_named(tx, user)[0]
+            user_id = None if user is None else user_policies.named(tx, user)[0]
             rows = tx.scan(Table.ACCESS_KEYS, b"", _END, _ROWS_MOST)
             keys = [(key_id.decode(), decode(AccessKey, raw)) for key_id, raw in rows]
             return [(key_id, key) for key_id, key in keys if user_id in (None, key.user_id)]
@@ -309,7 +319,7 @@ class Accounts:
 
     async def _verify(self, tag: bytes, login: str, password: str) -> Principal | None:
         try:
-            user_id, user = self._index.read(lambda tx: _user_named(tx, login))
+            user_id, user = self._index.read(lambda tx: user_policies.named(tx, login))
         except UserNotFound:
             user_id, user = UserId(""), None
         usable = user is not None and bool(user.password) and not user.disabled
@@ -317,7 +327,7 @@ class Accounts:
         right = await self._workers.run(Lane.CPU, verify_password, password, envelope)
         if user is None or not usable or not right:
             return None
-        principal = Principal(user_id, user.name, user.admin)
+        principal = self._index.read(lambda tx: self._principal(tx, user_id, user))
         now_s = self._clock.monotonic_s()
         known = _KnownPassword(now_s, user_id, user.revision, principal)
         _remember(self._passwords, tag, known, self._limits.remembered)
@@ -333,7 +343,13 @@ class Accounts:
         if key.revoked or user.disabled:
             return None
         secret = self._wrap.unwrap_secret(key.wrapped_secret, access_key_id)
-        return Credential(Principal(key.user_id, user.name, user.admin), access_key_id, secret)
+        principal = self._index.read(lambda tx: self._principal(tx, key.user_id, user))
+        return Credential(principal, access_key_id, secret)
+
+    def _principal(self, tx: Reading, user_id: UserId, user: User) -> Principal:
+        """The user with their policies."""
+        policies = user_policies.policies_of(tx, user_id) if user.policies else ()
+        return Principal(user_id, user.name, user.admin, self.account, policies)
 
     async def _envelope(self, password: str | None) -> bytes:
         if password is None:
@@ -344,7 +360,7 @@ class Accounts:
 
     async def _change(self, name: str, changed: Callable[[User], User]) -> None:
         def change(tx: Writing) -> None:
-            user_id, user = _user_named(tx, name)
+            user_id, user = user_policies.named(tx, name)
             new = msgspec.structs.replace(changed(user), revision=user.revision + 1)
             tx.demand(HIGHEST)
             tx.put(Table.USERS, user_id.encode(), encode(new))
@@ -355,14 +371,6 @@ class Accounts:
 def _may_be_password(password: str) -> bool:
     """Whether a text could be anybody's password; hashing a longer one would cost more."""
     return password.isprintable() and len(password) <= _PASSWORD_LENGTH[1]
-
-
-def _user_named(tx: Reading, name: str) -> tuple[UserId, User]:
-    user_id = tx.get(Table.USER_NAMES, name.encode("utf-8", "replace"))
-    raw = None if user_id is None else tx.get(Table.USERS, user_id)
-    if user_id is None or raw is None:
-        raise UserNotFound(name)
-    return UserId(user_id.decode()), decode(User, raw)
 
 
 def _key_rows(tx: Reading, access_key_id: str) -> tuple[bytes, bytes] | None:

@@ -13,6 +13,7 @@ from functools import partial
 from noisefs.core.domain.durability import HIGHEST, LOCAL
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.rights.identity import account_of
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -39,9 +40,12 @@ from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.maintenance.scrub import Scrubber
+from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.lifecycle import Lifecycle
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
 from noisefs.core.services.namespace.quotas import Quotas
@@ -53,11 +57,14 @@ from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool
 from noisefs.core.services.packs.writer import PackWriter
+from noisefs.core.services.user_policies import UserPolicies
 
 log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
 
+LIFECYCLE_EVERY_S = 300.0
+"""Between two looks whether a day began or rules changed."""
 SPACE_EVERY_S = 0.5
 """Between two looks at the free space: a disk writes less than the reserve in this time."""
 
@@ -77,6 +84,7 @@ class StoreSettings:
         inline_wake_bytes: The packer starts at once when this much waits.
         packer_every_s, reaper_every_s, cleaner_every_s, pace_every_s, checkpoint_every_s, expiry_every_s: Pauses of
             the background jobs.
+        lifecycle_day_s: Length of a day where lifecycle rules are carried out.
         durability: The class of new buckets.
         several_processes: Other processes serve the same store.
         limits: Of the namespace.
@@ -93,6 +101,7 @@ class StoreSettings:
     pace_every_s: float = 0.5
     checkpoint_every_s: float = 20.0
     expiry_every_s: float = 300.0
+    lifecycle_day_s: float = 86_400.0
     durability: str = LOCAL
     several_processes: bool = False
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
@@ -266,7 +275,13 @@ class Store:
         )
         limits = settings.limits
         self.accounts = Accounts(
-            index=index, commits=self.commits, workers=workers, clock=clock, entropy=entropy, wrap=keys.wrap
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            wrap=keys.wrap,
+            account=account_of(keys.store_id),
         )
         self.buckets = Buckets(
             index=index,
@@ -299,9 +314,21 @@ class Store:
         )
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
+        self.user_policies = UserPolicies(index=index, commits=self.commits)
+        self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
+        self.object_acls = ObjectAcls(index=index, commits=self.commits)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self.quotas = Quotas(index=index, commits=self.commits)
+        self.lifecycle = Lifecycle(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            telemetry=telemetry,
+            day_s=settings.lifecycle_day_s,
+        )
         self.tagging = Tagging(commits=self.commits)
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
@@ -358,6 +385,12 @@ class Store:
             Job("checkpoint", settings.checkpoint_every_s, self.checkpoint),
             Job("recovery", RECOVERY_EVERY_S, partial(self.recovery.mend, again=True)),
             Job("expiry", settings.expiry_every_s, self._expire),
+            Job(
+                "lifecycle",
+                min(LIFECYCLE_EVERY_S, settings.lifecycle_day_s / 5),
+                self.lifecycle.run,
+                group="lifecycle",
+            ),
         ]
 
     def _note_sealed(self) -> None:

@@ -43,6 +43,16 @@ class S3Config(Table):
     upload_expiry_s: Seconds = Field(
         default=7 * 86_400, description="Age at which an unfinished multipart upload is removed."
     )
+    lifecycle_day_s: Seconds = Field(
+        default=86_400,
+        ge=1,
+        le=86_400,
+        description="Length of a day where lifecycle rules are carried out: shorter to try them. Dates told stay right.",
+    )
+    ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = Field(
+        default="BucketOwnerEnforced",
+        description="S3 object ownership of new buckets that name none; `ObjectWriter`: ACLs count.",
+    )
 
 
 class WebdavConfig(Table):

@@ -86,14 +86,11 @@ def test_storage_classes_that_are_not_there_are_refused(name: str, value: str, c
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("x-amz-acl", "public-read", "NotImplemented"),
-        ("x-amz-acl", "public-ready", "InvalidArgument"),
         ("x-amz-server-side-encryption", "aws:kms", "NotImplemented"),
         ("x-amz-server-side-encryption", "AES512", "InvalidEncryptionAlgorithmError"),
         ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
         ("x-amz-copy-source-server-side-encryption-customer-key", "k", "NotImplemented"),
         ("x-amz-website-redirect-location", "/x", "NotImplemented"),
-        ("x-amz-grant-read", 'id="x"', "NotImplemented"),
     ],
 )
 def test_headers_that_ask_for_what_is_not_there_are_refused(name: str, value: str, code: str) -> None:

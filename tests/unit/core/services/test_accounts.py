@@ -17,7 +17,7 @@ from noisefs.core.errors import (
 )
 from noisefs.core.ports.index import Table
 from noisefs.core.services import accounts
-from tests.support.namespace import World
+from tests.support.namespace import ACCOUNT, World
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ async def test_users_are_made_and_listed(world: World) -> None:
         (first, "first", True),
         (second, "second", False),
     ]
-    assert await world.accounts.principal_of_name("first") == Principal(first, "first", admin=True)
+    assert await world.accounts.principal_of_name("first") == Principal(
+        first, "first", admin=True, account=ACCOUNT, trusted=True
+    )
     with pytest.raises(UserExists):
         await world.accounts.add_user("first")
 
@@ -149,7 +151,7 @@ async def test_logins_by_password_and_by_secret(world: World) -> None:
     user_id = await world.accounts.add_user("user", password="pass-wörd")
     await world.accounts.add_user("without")
     made = await world.accounts.add_key("user")
-    expected = Principal(user_id, "user", admin=False)
+    expected = Principal(user_id, "user", admin=False, account=ACCOUNT)
     assert await world.accounts.principal_of_password("user", "pass-wörd") == expected
     assert await world.accounts.principal_of_password(made.access_key_id, made.secret) == expected
     for login, password in (

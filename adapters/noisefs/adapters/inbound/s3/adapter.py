@@ -3,41 +3,53 @@
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+import msgspec
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
-from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
+from noisefs.adapters.inbound.s3.asking.context import Context
+from noisefs.adapters.inbound.s3.asking.needs import needs_of
+from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.incoming import Incoming
 from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
+from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
 from noisefs.adapters.inbound.s3.operations.configurations import Configurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
 from noisefs.adapters.inbound.s3.operations.cors import Cors
+from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import Settings
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
-from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
+from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes, subresource_of
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.small_writes import Done, SmallWrites
 from noisefs.adapters.inbound.s3.target import Target, decode, target_of
+from noisefs.core.domain.requests import Asking
+from noisefs.core.domain.rights.identity import canonical_id
+from noisefs.core.domain.rights.ownership import Ownership
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, RequestTimeout, Unavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.uploads import Uploads
@@ -61,12 +73,15 @@ class S3Adapter:
         objects: Objects,
         uploads: Uploads,
         versions: Versions,
+        bucket_rights: BucketRights,
+        object_acls: ObjectAcls,
         tagging: Tagging,
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
     ) -> None:
         self._buckets = buckets
+        self._rights = bucket_rights
         self._telemetry = telemetry
         self._clock = clock
         self._settings = settings
@@ -97,18 +112,27 @@ class S3Adapter:
         self._cors = Cors(buckets=buckets, bodies=bodies)
         self._routes = Routes(
             Operations(
-                buckets=BucketOperations(buckets=buckets, bodies=bodies, region=settings.region),
+                acls=AclOperations(rights=bucket_rights, acls=object_acls, bodies=bodies),
+                buckets=BucketOperations(
+                    buckets=buckets,
+                    rights=bucket_rights,
+                    bodies=bodies,
+                    region=settings.region,
+                    ownership=Ownership(settings.ownership),
+                ),
                 configurations=Configurations(buckets=buckets, bodies=bodies),
                 copying=Copying(objects=objects, uploads=uploads),
                 cors=self._cors,
+                lifecycle=LifecycleOperations(buckets=buckets, objects=objects, bodies=bodies),
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
                 locking=Locking(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
-                multipart=Multipart(uploads=uploads, bodies=bodies, max_put_bytes=limit),
+                multipart=Multipart(accounts=accounts, uploads=uploads, bodies=bodies, max_put_bytes=limit),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
-                settings=Settings(buckets=buckets, objects=objects, bodies=bodies),
+                rights=RightsOperations(rights=bucket_rights, bodies=bodies),
+                settings=Settings(buckets=buckets),
                 tagging=TaggingOperations(buckets=buckets, objects=objects, tagging=tagging, bodies=bodies),
                 versioning=VersionOperations(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
-                writing=Writing(objects=objects, bodies=bodies, max_put_bytes=limit),
+                writing=Writing(objects=objects, rights=bucket_rights, bodies=bodies, max_put_bytes=limit),
             )
         )
 
@@ -178,9 +202,32 @@ class S3Adapter:
         session = self._gatekeeper.admit(request.method, target, headers, client)
         if session.presigned:
             hoist(headers, target.params)
-        check_built(headers)
+        session = self._asking(session, request, target, headers, client)
+        try:
+            check_built(headers)
+        except S3Error:
+            if target.bucket:  # who may not do it at all is told that
+                self._rights.check(session.principal, target.bucket)
+            raise
         found = self._routes.find(request.method, target, headers)
         return Call(request, target, headers, session, incoming, ids), found
+
+    def _asking(
+        self, session: Session, request: web.BaseRequest, target: Target, headers: Mapping[str, str], client: str
+    ) -> Session:
+        """The session of somebody who says what for."""
+        context = Context(
+            target,
+            headers,
+            session,
+            client=client,
+            secure=(request.get("scheme") or request.scheme) == "https",
+            region=self._settings.region,
+            now_us=self._clock.now_us(),
+        )
+        sub = subresource_of(target) if target.params else ""
+        asking = Asking(needs_of(request.method, target, sub, headers), context)
+        return msgspec.structs.replace(session, principal=replace(session.principal, asking=asking))
 
     async def _check_owners(self, call: Call, operation: Operation) -> None:
         """Refuse a request that expects somebody else to own a bucket."""
@@ -193,7 +240,7 @@ class S3Adapter:
 
     async def _check_owner(self, call: Call, name: str, expected: str) -> None:
         bucket = await self._buckets.get(call.who, name)
-        if bucket.owner != expected:
+        if expected not in (bucket.owner, canonical_id(bucket.owner), call.who.account):
             raise S3Error("AccessDenied")
 
     def _ids(self, request: web.BaseRequest) -> dict[str, str]:

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
 
+from noisefs.adapters.inbound.s3.asking.acl_headers import acl_wish
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.object_lock import lock_headers
 from noisefs.adapters.inbound.s3.xml.tagging import HEADER as TAGGING
@@ -52,17 +53,6 @@ _STORAGE_CLASSES: Final = frozenset(
         "FSX_ONTAP",
     }
 )
-_CANNED_ACCEPTED: Final = frozenset({"private", "bucket-owner-full-control"})
-_CANNED: Final = frozenset(
-    {
-        "public-read",
-        "public-read-write",
-        "authenticated-read",
-        "aws-exec-read",
-        "bucket-owner-read",
-        "log-delivery-write",
-    }
-)
 _KMS: Final = frozenset({"aws:kms", "aws:kms:dsse", "aws:fsx"})
 _SSE_C: Final = "server-side-encryption-customer-"
 NOT_BUILT: Final = frozenset(
@@ -73,11 +63,6 @@ NOT_BUILT: Final = frozenset(
         "x-amz-server-side-encryption-context",
         "x-amz-server-side-encryption-bucket-key-enabled",
         "x-amz-website-redirect-location",
-        "x-amz-grant-full-control",
-        "x-amz-grant-read",
-        "x-amz-grant-read-acp",
-        "x-amz-grant-write",
-        "x-amz-grant-write-acp",
         "x-amz-write-offset-bytes",
         "x-amz-rename-source",
     }
@@ -97,11 +82,6 @@ def check_built(headers: Mapping[str, str]) -> None:
         for name in NOT_BUILT.intersection(headers):
             if headers[name].lower() not in ("", "false"):
                 raise not_implemented(name)
-    acl = headers.get("x-amz-acl")
-    if acl is not None and acl not in _CANNED_ACCEPTED:
-        if acl in _CANNED:
-            raise not_implemented(f"x-amz-acl: {acl}")
-        raise invalid_argument("x-amz-acl", acl, "The canned ACL is not valid")
     encryption = headers.get("x-amz-server-side-encryption")
     if encryption is not None and encryption != "AES256":
         if encryption in _KMS:
@@ -113,7 +93,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
     """What the headers of a write say about the object.
 
     Raises:
-        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``, ``InvalidTag``.
+        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``, ``InvalidArgument``, ``InvalidTag``.
     """
     storage_class = headers.get("x-amz-storage-class") or "STANDARD"
     if storage_class != "STANDARD":
@@ -132,6 +112,7 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         metadata=_metadata_of(headers),
         storage_class=storage_class,
         sse=headers.get("x-amz-server-side-encryption", ""),
+        acl=acl_wish(headers),
         tags=header_tags(headers[TAGGING]) if TAGGING in headers else {},
     )
 

@@ -7,14 +7,17 @@ from typing import Final
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
 from noisefs.adapters.inbound.s3.operations.configurations import ENCRYPTION, KINDS, Configurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying
 from noisefs.adapters.inbound.s3.operations.cors import Cors
+from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
@@ -31,6 +34,10 @@ SUBRESOURCES: Final = frozenset(
         *LISTS,
         *KINDS,
         "acl",
+        "ownershipControls",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
         "abac",
         "append",
         "attributes",
@@ -38,6 +45,7 @@ SUBRESOURCES: Final = frozenset(
         "tagging",
         "delete",
         "legal-hold",
+        "lifecycle",
         "location",
         "object-lock",
         "metadataConfiguration",
@@ -98,14 +106,17 @@ class Operation:
 class Operations:
     """Everything that answers requests."""
 
+    acls: AclOperations
     buckets: BucketOperations
     configurations: Configurations
     copying: Copying
     cors: Cors
+    lifecycle: LifecycleOperations
     listing: Listing
     locking: Locking
     multipart: Multipart
     reading: Reading
+    rights: RightsOperations
     settings: Settings
     tagging: TaggingOperations
     versioning: VersionOperations
@@ -179,22 +190,35 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "object-lock", "PutObjectLockConfiguration", all_.locking.configure),
         ("GET", "bucket", "uploads", "ListMultipartUploads", all_.multipart.list_uploads),
         ("GET", "bucket", "location", "GetBucketLocation", all_.buckets.location),
-        ("GET", "bucket", "acl", "GetBucketAcl", all_.settings.bucket_acl),
-        ("PUT", "bucket", "acl", "PutBucketAcl", all_.settings.put_bucket_acl),
+        ("GET", "bucket", "acl", "GetBucketAcl", all_.acls.bucket),
+        ("PUT", "bucket", "acl", "PutBucketAcl", all_.acls.put_bucket),
+        ("GET", "bucket", "policy", "GetBucketPolicy", all_.rights.policy),
+        ("PUT", "bucket", "policy", "PutBucketPolicy", all_.rights.put_policy),
+        ("DELETE", "bucket", "policy", "DeleteBucketPolicy", all_.rights.delete_policy),
+        ("GET", "bucket", "policyStatus", "GetBucketPolicyStatus", all_.rights.policy_status),
+        ("GET", "bucket", "ownershipControls", "GetBucketOwnershipControls", all_.rights.ownership),
+        ("PUT", "bucket", "ownershipControls", "PutBucketOwnershipControls", all_.rights.put_ownership),
+        ("DELETE", "bucket", "ownershipControls", "DeleteBucketOwnershipControls", all_.rights.delete_ownership),
+        ("GET", "bucket", "publicAccessBlock", "GetPublicAccessBlock", all_.rights.block),
+        ("PUT", "bucket", "publicAccessBlock", "PutPublicAccessBlock", all_.rights.put_block),
+        ("DELETE", "bucket", "publicAccessBlock", "DeletePublicAccessBlock", all_.rights.delete_block),
+        ("PUT", "bucket", "lifecycle", "PutBucketLifecycleConfiguration", all_.lifecycle.put),
+        ("GET", "bucket", "lifecycle", "GetBucketLifecycleConfiguration", all_.lifecycle.get),
+        ("DELETE", "bucket", "lifecycle", "DeleteBucketLifecycle", all_.lifecycle.delete),
         ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
         ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
         ("GET", "bucket", ENCRYPTION, "GetBucketEncryption", all_.configurations.get_encryption),
         ("DELETE", "bucket", ENCRYPTION, "DeleteBucketEncryption", all_.configurations.delete_encryption),
         ("POST", "bucket", "delete", "DeleteObjects", all_.writing.delete_objects),
-        ("GET", "object", "", "GetObject", all_.reading.get_object),
-        ("HEAD", "object", "", "HeadObject", all_.reading.head_object),
-        ("PUT", "object", "", "PutObject", all_.writing.put_object),
-        ("PUT", "object", " copy", "CopyObject", all_.copying.copy_object),
+        ("GET", "object", "", "GetObject", all_.lifecycle.telling_first(all_.reading.get_object)),
+        ("HEAD", "object", "", "HeadObject", all_.lifecycle.telling_first(all_.reading.head_object)),
+        ("PUT", "object", "", "PutObject", all_.lifecycle.telling_then(all_.writing.put_object)),
+        ("PUT", "object", " copy", "CopyObject", all_.lifecycle.telling_then(all_.copying.copy_object)),
         ("DELETE", "object", "", "DeleteObject", all_.writing.delete_object),
         ("GET", "object", "attributes", "GetObjectAttributes", all_.reading.get_attributes),
-        ("GET", "object", "acl", "GetObjectAcl", all_.settings.object_acl),
-        ("PUT", "object", "acl", "PutObjectAcl", all_.settings.put_object_acl),
+        ("GET", "object", "acl", "GetObjectAcl", all_.acls.object),
+        ("PUT", "object", "acl", "PutObjectAcl", all_.acls.put_object),
         ("GET", "object", "tagging", "GetObjectTagging", all_.tagging.of_object),
         ("PUT", "object", "tagging", "PutObjectTagging", all_.tagging.put_object),
         ("DELETE", "object", "tagging", "DeleteObjectTagging", all_.tagging.delete_object),
@@ -212,7 +236,7 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "object", "uploadId", "UploadPart", all_.multipart.upload_part),
         ("PUT", "object", "uploadId copy", "UploadPartCopy", all_.copying.upload_part_copy),
         ("GET", "object", "uploadId", "ListParts", all_.multipart.list_parts),
-        ("POST", "object", "uploadId", "CompleteMultipartUpload", all_.multipart.complete),
+        ("POST", "object", "uploadId", "CompleteMultipartUpload", all_.lifecycle.telling_then(all_.multipart.complete)),
         ("DELETE", "object", "uploadId", "AbortMultipartUpload", all_.multipart.abort),
     ]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.absent) for sub in ABSENT]

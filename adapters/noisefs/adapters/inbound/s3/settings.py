@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from noisefs.core.domain.rights.ownership import Ownership
 from noisefs.core.errors import InvalidArgument
 
 
@@ -16,6 +17,7 @@ class S3Settings:
         max_put_bytes: Largest body of one PUT or one part.
         body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
         clock_skew_s: A signature's time may differ from ours by this much.
+        ownership: S3's object ownership of new buckets that are made without one.
     """
 
     region: str = "us-east-1"
@@ -24,9 +26,12 @@ class S3Settings:
     max_put_bytes: int = 5 << 30
     body_timeout_s: float = 60.0
     clock_skew_s: float = 900.0
+    ownership: str = Ownership.ENFORCED.value
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""
+        if self.ownership not in [rule.value for rule in Ownership]:
+            raise InvalidArgument("s3.ownership", self.ownership, f"one of {[rule.value for rule in Ownership]}")
         for name in ("max_xml_bytes", "max_put_bytes", "body_timeout_s", "clock_skew_s"):
             if getattr(self, name) <= 0:
                 raise InvalidArgument(f"s3.{name}", getattr(self, name), "more than 0")

@@ -1,36 +1,56 @@
-"""Who may use a bucket: its owner and administrators. Rights in detail would be decided here."""
+"""Who may use a bucket: its owner and administrators at once; whoever else a policy or a list lets (:mod:`.rights`)."""
 
+from noisefs.core.domain import lifecycle
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.records import Bucket, decode
 from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.rights.ownership import ENFORCED
 from noisefs.core.errors import AccessDenied, BucketNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
+from noisefs.core.services.namespace import rights
 
 
 def reach_bucket(tx: Reading, who: Principal, name: str) -> Bucket:
-    """The row of a bucket that ``who`` may use. Cost: one get.
+    """The row of a bucket in which ``who`` may do what it asks for. Cost: one get; in a bucket with a policy, or of
+    somebody else's, some 30 us more.
 
     In a commit, whoever waits for it waits for the bucket's durability class too.
 
     Raises:
         BucketNotFound: There is none of this name.
-        AccessDenied: It belongs to somebody else.
+        AccessDenied: It belongs to somebody else, or a policy forbids it.
     """
     raw = tx.get(Table.BUCKETS, name.encode("utf-8", "replace"))
     if raw is None:
         raise BucketNotFound(name)
     bucket = decode(Bucket, raw)
-    check_reach(bucket, who, name)
+    if not is_plain(bucket, who):
+        rights.permit(tx, bucket, who, name)
     if bucket.durability != LOCAL and isinstance(tx, Writing):
         tx.demand(bucket.durability)
     return bucket
 
 
-def check_reach(bucket: Bucket, who: Principal, name: str) -> None:
-    """Refuse whoever may not use a bucket.
-
-    Raises:
-        AccessDenied: It belongs to somebody else.
+def is_plain(bucket: Bucket, who: Principal) -> bool:
+    """Whether ``who`` may use all of a bucket without another look: it is theirs, or they are an administrator, and
+    neither the bucket nor the user has anything in the way. Cost: half a microsecond.
     """
     if bucket.owner != who.user_id and not who.admin:
-        raise AccessDenied(f"bucket {name!r} belongs to another user")
+        return False
+    if who.trusted:
+        return True
+    config = bucket.config
+    if config and (rights.POLICY in config or config.get(rights.OWNERSHIP, ENFORCED) != ENFORCED):
+        return False
+    return not who.policies and not who.session
+
+
+def check_reach(bucket: Bucket, who: Principal, name: str) -> None:
+    """Refuse whoever may not use all of a bucket without another look, and in a bucket whose answers tell more than
+    the object's row says.
+
+    Raises:
+        AccessDenied: It has to be asked with :func:`reach_bucket`.
+    """
+    if lifecycle.KIND in bucket.config or not is_plain(bucket, who):
+        raise AccessDenied(f"what may be done in bucket {name!r} has to be looked at")

@@ -17,6 +17,7 @@ from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import properties, upload_rows, usage
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.rights import permit_service
 
 _LAST_ID: Final = b"last_bucket_id"
 """Row in ``META``: the highest bucket id ever given. Ids are never reused."""
@@ -58,10 +59,12 @@ class Buckets:
         Raises:
             InvalidArgument: There is no such class, or it needs nodes and none is configured.
             InvalidBucketName: S3's rules; see :func:`~noisefs.core.domain.naming.check_bucket_name`.
+            AccessDenied: A policy of the user's forbids it, or nobody knows who asks.
             BucketExists: The name is taken; ``owned`` tells by whom.
             TooMany: The user has the maximum number of buckets.
             EntityTooLarge: A configuration is too large.
         """
+        permit_service(who, "s3:CreateBucket", name)
         naming.check_bucket_name(name)
         for value in (config or {}).values():
             self._check_config(value)
@@ -141,7 +144,12 @@ class Buckets:
     async def list(
         self, who: Principal, *, prefix: str = "", after: str = "", limit: int = 10000
     ) -> list[tuple[str, Bucket]]:
-        """The user's own buckets by name (an administrator: everybody's), ascending."""
+        """The user's own buckets by name (an administrator: everybody's), ascending.
+
+        Raises:
+            AccessDenied: A policy of the user's forbids it, or nobody knows who asks.
+        """
+        permit_service(who, "s3:ListAllMyBuckets")
         raw_prefix = naming.text_bytes("prefix", prefix)
         raw_after = naming.text_bytes("after", after)
 

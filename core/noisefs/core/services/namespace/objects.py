@@ -28,6 +28,7 @@ from noisefs.core.domain.requests import (
     keep_none,
 )
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
+from noisefs.core.domain.rights.belonging import belonging_of
 from noisefs.core.errors import CommitConflict, EntityTooLarge, InvalidArgument, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -117,6 +118,8 @@ class Objects:
                 check_write(condition, present, bucket, key)
             if lock is not NO_WISH:
                 lookup.check_wish(row, lock, self._clock.now_us())
+            if isinstance(attributes, Attributes):
+                belonging_of(row, who.user_id, attributes.acl)
             return row
 
         durability = self._index.read(admit).durability

@@ -4,6 +4,7 @@ import logging
 import re
 from calendar import timegm
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,7 +18,7 @@ from noisefs.adapters.inbound.s3.auth.signature import ChunkSigner, same
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import ANONYMOUS, Principal
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.accounts import Accounts, Credential
@@ -29,6 +30,8 @@ STREAMING_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 STREAMING_SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 STREAMING_UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _STREAMING: Final = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER})
+_SIGNED_BY: Final = frozenset({"X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential", "AWSAccessKeyId", "Signature"})
+"""Query parameters of which any says that somebody signed."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _COVERED_ANYWAY: Final = frozenset({"x-amz-content-sha256"})
 """Its value is the last line of what is signed."""
@@ -88,11 +91,13 @@ class Gatekeeper:
         """Who sends this request. ``headers``: lower-case names; ``client``: the address for the log.
 
         A failed login is counted, and logged as one ``auth.failed`` line that never changes its shape, for tools that
-        ban addresses. A request without any credentials is not one.
+        ban addresses. A request without any credentials is not one: it is let in as nobody's.
 
         Raises:
             S3Error: It is not let in; the code tells why.
         """
+        if not headers.get("authorization") and _SIGNED_BY.isdisjoint(target.params):
+            return self._nobody(headers)
         claim: Claim | None = None
         try:
             claim = claim_of(headers, target.params, self._settings.region)
@@ -105,6 +110,13 @@ class Gatekeeper:
     def recognise(self, method: str, target: Target, headers: Mapping[str, str]) -> Session:
         """Like :meth:`admit`, for a caller that asks again where this fails: counts and logs nothing."""
         return self._verified(claim_of(headers, target.params, self._settings.region), method, target, headers)
+
+    def _nobody(self, headers: Mapping[str, str]) -> Session:
+        """The session of a request that nobody signed: policies and lists say what it may do."""
+        payload = headers.get("x-amz-content-sha256") or UNSIGNED
+        if payload in (STREAMING_SIGNED, STREAMING_SIGNED_TRAILER):
+            raise S3Error("AccessDenied")
+        return Session(replace(ANONYMOUS, account=self._accounts.account), _checked_payload(payload), False, None)
 
     def _failed(self, code: str, client: str, login: str) -> None:
         reason = _REASONS.get(code, "malformed")
@@ -192,6 +204,10 @@ def _payload_of(claim: Claim, target: Target, headers: Mapping[str, str]) -> str
         payload = target.params.get("X-Amz-Content-Sha256") or payload or UNSIGNED
     elif not payload:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    return _checked_payload(payload)
+
+
+def _checked_payload(payload: str) -> str:
     if payload == UNSIGNED or payload in _STREAMING or _SHA256.fullmatch(payload):
         return payload
     if payload.startswith("STREAMING-"):

@@ -6,44 +6,60 @@ from lxml import etree
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.asking.acl_headers import acl_wish
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
 from noisefs.adapters.inbound.s3.xml.text import NAMESPACE, XML_DECLARATION, xml_text
+from noisefs.core.domain.rights.ownership import Ownership
 from noisefs.core.errors import BucketExists, TooMany
+from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 
 CLASSIC_REGION = "us-east-1"
 """Its location constraint is empty, and creating one's own bucket again is no error there."""
-_OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
 class BucketOperations:
     """Answers requests on buckets as such. Task-safe."""
 
-    def __init__(self, *, buckets: Buckets, bodies: XmlBodies, region: str) -> None:
+    def __init__(
+        self, *, buckets: Buckets, rights: BucketRights, bodies: XmlBodies, region: str, ownership: Ownership
+    ) -> None:
+        """``ownership``: of new buckets that are made without a rule."""
         self._buckets = buckets
+        self._rights = rights
+        self._ownership = ownership
         self._bodies = bodies
         self._region = region
 
     async def create(self, call: Call) -> Answer:
         """Make a bucket."""
-        ownership = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
-        if ownership != "BucketOwnerEnforced":
-            if ownership in _OWNERSHIP:
-                raise not_implemented(f"x-amz-object-ownership: {ownership}")
-            raise invalid_argument("x-amz-object-ownership", ownership, "Invalid x-amz-object-ownership header")
+        rule, wish = self._ownership_of(call.headers), acl_wish(call.headers)
+        config = await self._rights.initial(rule, wish, call.who.user_id)
         if call.incoming.remaining_bytes:
             self._check_location(await self._bodies.read(call, "CreateBucketConfiguration", _location_of))
         try:
-            await self._buckets.create(call.who, call.bucket, lock=_locks(call.headers))
+            await self._buckets.create(call.who, call.bucket, config=config, lock=_locks(call.headers))
         except BucketExists as exc:
             if not exc.owned or self._region != CLASSIC_REGION:
                 raise
+            if not await self._rights.has_acl(call.who, call.bucket, config):
+                raise BucketExists(call.bucket, owned=False) from exc
         except TooMany as exc:
             raise S3Error("TooManyBuckets") from exc
         return answers.empty(call, headers={"Location": f"/{call.bucket}"})
+
+    def _ownership_of(self, headers: Mapping[str, str]) -> Ownership | None:
+        """The ownership rule of a new bucket; ``None``: none is declared, which is as good as the default."""
+        text = headers.get("x-amz-object-ownership")
+        if text is None:
+            return None if self._ownership is Ownership.ENFORCED else self._ownership
+        try:
+            return Ownership(text)
+        except ValueError as exc:
+            raise invalid_argument("x-amz-object-ownership", text, "Invalid x-amz-object-ownership header") from exc
 
     def _check_location(self, location: str) -> None:
         if location in ("", self._region) or (location, self._region) == ("EU", "eu-west-1"):

@@ -78,6 +78,7 @@ class Copying:
                     condition=condition,
                     source_version=source.version_id,
                     lock=wish_of(headers),
+                    acl=given.acl,
                     tags=tags,
                 )
         encryption = version.sse or given.sse

@@ -24,6 +24,7 @@ from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.records import Upload
 from noisefs.core.domain.requests import CompletedPart
 from noisefs.core.errors import UploadNotFound
+from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.namespace.uploads import Uploads
 
 PARTS_MOST: Final = 10_000
@@ -35,7 +36,8 @@ _TYPES: Final = ("COMPOSITE", "FULL_OBJECT")
 class Multipart:
     """Answers multipart requests. Task-safe."""
 
-    def __init__(self, *, uploads: Uploads, bodies: XmlBodies, max_put_bytes: int) -> None:
+    def __init__(self, *, accounts: Accounts, uploads: Uploads, bodies: XmlBodies, max_put_bytes: int) -> None:
+        self._accounts = accounts
         self._uploads = uploads
         self._bodies = bodies
         self._max_put_bytes = max_put_bytes
@@ -176,11 +178,17 @@ class Multipart:
             f"{element('PartNumberMarker', str(after))}"
             f"{element('NextPartNumberMarker', str(page[-1][0] if page else 0))}{element('MaxParts', str(limit))}"
             f"{flag('IsTruncated', value=more and limit > 0)}{optional('EncodingType', call.param('encoding-type'))}"
-            f"{texts}{_people(upload, call)}{element('StorageClass', upload.template.storage_class)}"
+            f"{texts}{self._people(upload, call)}{element('StorageClass', upload.template.storage_class)}"
             f"{optional('ChecksumAlgorithm', upload.checksum_algorithm)}"
             f"{optional('ChecksumType', upload.checksum_type)}"
         )
         return answers.xml(call, "ListPartsResult", content)
+
+    def _people(self, upload: Upload, call: Call) -> str:
+        names = self._accounts.names_of({upload.owner, upload.template.owner} - {call.who.user_id})
+        return person("Initiator", upload.owner, call.who, names) + person(
+            "Owner", upload.template.owner, call.who, names
+        )
 
     async def list_uploads(self, call: Call) -> Answer:
         """The open uploads of a bucket, by key, then by age."""
@@ -199,7 +207,7 @@ class Multipart:
         )
         texts = "".join(
             [
-                f"<Upload><Key>{encode(key)}</Key>{element('UploadId', upload_id)}{_people(upload, call)}"
+                f"<Upload><Key>{encode(key)}</Key>{element('UploadId', upload_id)}{self._people(upload, call)}"
                 f"{element('StorageClass', upload.template.storage_class)}"
                 f"{element('Initiated', iso_time(upload.created_us))}"
                 f"{optional('ChecksumAlgorithm', upload.checksum_algorithm)}"
@@ -245,10 +253,6 @@ def _encoder(call: Call) -> Encode:
     if kind not in ("", "url"):
         raise invalid_argument("encoding-type", kind, "Invalid Encoding Method specified in Request")
     return encoder(kind)
-
-
-def _people(upload: Upload, call: Call) -> str:
-    return person("Initiator", upload.owner, call.who) + person("Owner", upload.template.owner, call.who)
 
 
 def _type_of(headers: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from lxml import etree
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.asking.needs import needs_to_delete
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
@@ -18,6 +19,7 @@ from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import ALWAYS, Doomed, Removed, WriteCondition
 from noisefs.core.errors import InvalidArgument, NoisefsError
+from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.objects import Objects
 
 KEYS_MOST: Final = 1000
@@ -33,7 +35,8 @@ class _Asked(NamedTuple):
 class Writing:
     """Answers writes and deletes of objects. Task-safe."""
 
-    def __init__(self, *, objects: Objects, bodies: XmlBodies, max_put_bytes: int) -> None:
+    def __init__(self, *, objects: Objects, rights: BucketRights, bodies: XmlBodies, max_put_bytes: int) -> None:
+        self._rights = rights
         self._objects = objects
         self._bodies = bodies
         self._max_put_bytes = max_put_bytes
@@ -75,7 +78,12 @@ class Writing:
         """Remove up to 1000 objects; each has an outcome of its own."""
         quiet, asked = await self._bodies.read(call, "Delete", _asked_of)
         fit = [one.doomed for one in asked if one.refused is None]
-        outcomes = iter(await self._objects.delete_many(call.who, call.bucket, fit, bypass=bypasses(call.headers)))
+        bypass = bypasses(call.headers)
+        needs = [needs_to_delete(call.bucket, doomed.key, doomed.version_id, bypass=bypass) for doomed in fit]
+        who, allowed = await self._rights.sift(call.who, call.bucket, needs)
+        permitted = [doomed for doomed, leave in zip(fit, allowed, strict=True) if leave]
+        removed = iter(await self._objects.delete_many(who, call.bucket, permitted, bypass=bypass))
+        outcomes = iter([next(removed) if leave else S3Error("AccessDenied") for leave in allowed])
         texts = []
         for one in asked:
             outcome = next(outcomes) if one.refused is None else one.refused

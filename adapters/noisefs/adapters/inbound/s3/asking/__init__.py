@@ -1,0 +1,1 @@
+"""What a request asks for, in the words of policies: actions, resources and condition keys."""
