@@ -1,5 +1,6 @@
 """The lifecycle of a bucket's objects: its rules, and what answers about an object tell of them."""
 
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
@@ -15,8 +16,11 @@ from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.lifecycle import rules_of
 from noisefs.core.domain.lifecycle import KIND, Kept, decode_rules, encode_rules, expiry_of, taken_us
-from noisefs.core.domain.records import Version
+from noisefs.core.errors import NoisefsError
 from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.objects import Objects
+
+Handler = Callable[[Call], Awaitable[Answer]]
 
 _ROOT: Final = "LifecycleConfiguration"
 
@@ -24,8 +28,9 @@ _ROOT: Final = "LifecycleConfiguration"
 class LifecycleOperations:
     """Answers requests on the rules. Task-safe."""
 
-    def __init__(self, *, buckets: Buckets, bodies: XmlBodies) -> None:
+    def __init__(self, *, buckets: Buckets, objects: Objects, bodies: XmlBodies) -> None:
         self._buckets = buckets
+        self._objects = objects
         self._bodies = bodies
 
     async def put(self, call: Call) -> Answer:
@@ -46,10 +51,40 @@ class LifecycleOperations:
         await self._buckets.configure(call.who, call.bucket, KIND, None)
         return answers.empty(call, 204)
 
-    def told(self, bucket: str, key: str, version: Version) -> dict[str, str]:
-        """What an answer tells about the end of an object's current version. Cost: one get, some us with rules."""
+    def telling_first(self, handler: Handler) -> Handler:
+        """``handler`` of a read, with what its answer tells about the end of the object."""
+
+        async def answer(call: Call) -> Answer:
+            rules = self._rules(call.bucket)
+            if rules is not None and call.version_id() is None:
+                call.ids = {**call.ids, **await self._told(call, rules)}
+            return await handler(call)
+
+        return answer
+
+    def telling_then(self, handler: Handler) -> Handler:
+        """``handler`` of a write, with what its answer tells about the end of the new object."""
+
+        async def answer(call: Call) -> Answer:
+            response = await handler(call)
+            rules = self._rules(call.bucket)
+            if rules is not None:
+                response.headers.update(await self._told(call, rules))
+            return response
+
+        return answer
+
+    def _rules(self, bucket: str) -> Kept | None:
+        """The bucket's rules. Cost: one get."""
         raw = self._buckets.peek(bucket, KIND)
-        expiry = None if raw is None else expiry_of(_decoded(raw).rules, key, version, taken_us(version))
+        return None if raw is None else _decoded(raw)
+
+    async def _told(self, call: Call, rules: Kept) -> dict[str, str]:
+        try:
+            version = await self._objects.head(call.who, call.bucket, call.key)
+        except NoisefsError:  # the handler tells it, or somebody was quicker
+            return {}
+        expiry = expiry_of(rules.rules, call.key, version, taken_us(version))
         if expiry is None:
             return {}
         return {"x-amz-expiration": f'expiry-date="{http_time(expiry.at_us)}", rule-id="{quote(expiry.rule_id)}"'}
