@@ -78,6 +78,7 @@ class Machine:
             geometry=parts.geometry,
             copies=self._copies,
         )
+        world.network.remake_with(files.remake)
         self.heads = Heads(
             keeper=keeper,
             nodes=world.network.nodes,

@@ -35,6 +35,7 @@ def shipping_over(ground: Ground, networked: Networked, store: Store, snapshots:
         geometry=ground.head.geometry,
         copies=networked.ipfs.copies,
     )
+    networked.network.remake_with(files.remake)
     bring = partial(flush, store, networked.network)
     return SnapshotShipping(snapshots, files, networked.heads, bring, ground.telemetry)
 

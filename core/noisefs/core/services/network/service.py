@@ -10,7 +10,7 @@ from typing import Final
 
 from noisefs.core.domain.durability import MOST_COPIES
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.root import RootSealer
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.domain.windows import Window
@@ -38,7 +38,7 @@ from noisefs.core.services.network.placing.linking import Linking
 from noisefs.core.services.network.placing.mending import Mending
 from noisefs.core.services.network.placing.repair import Repair
 from noisefs.core.services.network.placing.roots import RootFiles
-from noisefs.core.services.network.placing.sources import Sources
+from noisefs.core.services.network.placing.sources import Remake, Sources
 from noisefs.core.services.network.placing.uploads import Uploads
 from noisefs.core.services.network.placing.verifying import Verifying
 from noisefs.core.services.network.releasing.collecting import Collecting
@@ -168,6 +168,7 @@ class Network:
         self.settings = settings
         self._clock = clock
         self._ahead: Ahead = NothingAhead()
+        self._remake: Remake = _nothing_remade
         self.nodes = Nodes(
             nodes,
             clock=clock,
@@ -219,7 +220,12 @@ class Network:
         )
         alone = owns if owns is not None else _nobody_can
         inspector = Inspector(
-            nodes=self.nodes, roots=self.roots, workers=workers, telemetry=telemetry, geometry=geometry
+            nodes=self.nodes,
+            roots=self.roots,
+            workers=workers,
+            telemetry=telemetry,
+            geometry=geometry,
+            remake=self._remade,
         )
         self.damage = Damage(
             index=index,
@@ -230,7 +236,9 @@ class Network:
             inspector=inspector,
             patience=Patience(clock, entropy),
         )
-        self.sources = Sources(packs=packs, workers=workers, nodes=self.nodes, copier=self.copier, geometry=geometry)
+        sources = Sources(
+            packs=packs, workers=workers, nodes=self.nodes, copier=self.copier, geometry=geometry, remake=self._remade
+        )
         self.mending = Mending(
             index=index,
             commits=commits,
@@ -244,7 +252,7 @@ class Network:
             damage=self.damage,
             inspector=inspector,
             linking=Linking(index=index, workers=workers, nodes=self.nodes, roots=self.roots),
-            sources=self.sources,
+            sources=sources,
             limiter=self.limiter,
             patience=Patience(clock, entropy),
             ahead=self._ahead,
@@ -320,6 +328,10 @@ class Network:
     def take_over_from(self, ahead: Ahead) -> None:
         """Let uploads begin where somebody has sent blocks before their packs were sealed."""
         self._ahead = self.uploads.ahead = self.mending.ahead = ahead
+
+    def remake_with(self, remake: Remake) -> None:
+        """Let damaged copies of snapshot files be mended from those on this machine's disk."""
+        self._remake = remake
 
     # ------------------------------------------------------------------ what others tell
 
@@ -401,6 +413,11 @@ class Network:
 
     # ------------------------------------------------------------------ steps
 
+    async def _remade(
+        self, name: str, root: RootId, wanted: Sequence[BlockId]
+    ) -> tuple[bytes, dict[BlockId, bytes]] | None:
+        return await self._remake(name, root, wanted)
+
     async def _let_go(self) -> None:
         while self._dropped:
             await self.roots.drop(self._dropped[-1])
@@ -442,3 +459,7 @@ async def _nobody_can() -> bool:
 
 async def _nothing() -> int:
     return 0
+
+
+async def _nothing_remade(_name: str, _root: RootId, _wanted: Sequence[BlockId]) -> None:
+    return None

@@ -10,9 +10,11 @@ from noisefs.core.domain.records import Copies, Pack, decode
 from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter, Gauge
+from noisefs.core.services.network.heads.files import file_rows
 from noisefs.core.services.network.service import NetworkSettings
 from noisefs.core.services.packs.copies import set_copies
-from tests.support.upkeep import ShakyNode, Upkeep, three, upkeep
+from tests.support.lost_machine import Machine
+from tests.support.upkeep import S, ShakyNode, Upkeep, three, upkeep
 
 TWO = NetworkSettings(copies=2, verify_every_s=1000)
 ONE = NetworkSettings(copies=1, verify_every_s=1000)
@@ -433,6 +435,31 @@ async def test_a_dropped_pack_is_let_go_of_where_its_copy_is_damaged() -> None:
         await world.network.unpins.run()
 
         assert root not in world.nodes["a"].pinned
+
+
+@pytest.mark.parametrize("lost", ["block", "root"])
+async def test_a_snapshot_file_is_mended_from_this_disk(lost: str) -> None:
+    """An increment, so that it is sealed under the root of the file before it. The node has the only other copy."""
+    node = ShakyNode("a")
+    machine = await Machine(node).begin()
+    world = machine.world
+    for _ in range(2):
+        await machine.put(3 * S)
+        await machine.shipping.create()
+    rows = world.parts.index.read(file_rows)
+    assert len(rows) == 2
+    name = max(rows)
+    row = rows[name]
+    links = world.sealer.open(node.blocks[row.root]).links
+    node.damaged.add(links[0] if lost == "block" else row.root)
+    assert any(info.after is not None for info in await machine.snapshots.list())
+
+    await verified(world)
+    await mended(world)
+
+    assert not node.damaged
+    assert world.parts.index.read(file_rows)[name].nodes == ("a",)
+    assert not world.network.mending.beyond
 
 
 async def test_packs_of_a_store_share_blocks() -> None:

@@ -9,7 +9,7 @@ nothing but names is kept in memory. Cost: three passes over a new file, and one
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -170,6 +170,26 @@ class NodeFiles:
             await self._commits.run(forget)
         return sum(name == whole_name(name) for name in gone)
 
+    async def remake(
+        self, name: str, root: RootId, wanted: Sequence[BlockId]
+    ) -> tuple[bytes, dict[BlockId, bytes]] | None:
+        """The root of a part as it was sent, and these of its blocks, made anew: for a node that has damaged them.
+
+        ``None``: it is not on this disk, or comes out otherwise. Cost: two passes over the part.
+        """
+        rows = await self._workers.run(Lane.BACKGROUND, self._index.read, file_rows)
+        for chain in await self._workers.run(Lane.BACKGROUND, self._chains):
+            previous: RootId | None = None
+            for info, part in [(one, part) for one in chain for part in self._parts_of(one)]:
+                if part.name == name:
+                    prepared = await self._workers.run(Lane.BACKGROUND, self._prepare, info, part, previous)
+                    if prepared.root == root:
+                        return prepared.raw, await self._workers.run(Lane.BACKGROUND, self._some, prepared, wanted)
+                    break
+                row = rows.get(part.name)
+                previous = None if row is None else row.root
+        return None
+
     def _chains(self) -> list[list[SnapshotInfo]]:
         return chains(info for file in self._snapshots.list() if (info := parse(file)) is not None)
 
@@ -198,8 +218,9 @@ class NodeFiles:
     def _targets(self, info: SnapshotInfo, part: FilePart, row: Copies | None, tried: set[str]) -> dict[str, int]:
         """Who shall get it now, and how many copies each. The parts of a file stay together where they can."""
         held = [] if row is None else self._nodes.counted(row.nodes)
+        passed = tried if row is None else tried | set(row.damaged)  # what is damaged there is mended
         blocks = blocks_of(part.size_bytes, self._geometry.block_bytes)
-        fit = [one for one in self._nodes.places(blocks * self._geometry.block_bytes, blocks) if one.name not in tried]
+        fit = [one for one in self._nodes.places(blocks * self._geometry.block_bytes, blocks) if one.name not in passed]
         places = {one.name: one for one in (*fit, *self._nodes.places_of(held))}
         wanted = place(info.name.encode(), places.values(), self._wanted, held=held)
         return {name: n for name, n in wanted.items() if n > held.count(name) and name not in tried}
@@ -290,6 +311,12 @@ class NodeFiles:
             begin, size = span_of(number, self._geometry.block_bytes)
             size = max(0, min(size, part.size_bytes - begin))
             yield sealer.seal(number, self._snapshots.read(info.name, part.offset_bytes + begin, size), previous)
+
+    def _some(self, prepared: _Prepared, wanted: Sequence[BlockId]) -> dict[BlockId, bytes]:
+        names = set(wanted)
+        numbers = [number for number, name in enumerate(prepared.blocks) if name in names]
+        sealed = self._sealed(prepared.info, prepared.part, prepared.previous, prepared.salt, numbers)
+        return {prepared.blocks[number]: block for number, block in zip(numbers, sealed, strict=True)}
 
     def _sections(self, prepared: _Prepared, first: int) -> bytes:
         numbers = range(first, min(first + BLOCKS_A_HOP, len(prepared.blocks)))

@@ -24,6 +24,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.network.placing.cars import FETCHED_AT_ONCE, FETCHED_BYTES
 from noisefs.core.services.network.placing.roots import RootFiles, fetch_root
+from noisefs.core.services.network.placing.sources import Remake, file_name
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +65,21 @@ class Inspector:
     """Looks at copies on nodes. Belongs to one event loop."""
 
     def __init__(
-        self, *, nodes: Nodes, roots: RootFiles, workers: Workers, telemetry: Telemetry, geometry: Geometry
+        self,
+        *,
+        nodes: Nodes,
+        roots: RootFiles,
+        workers: Workers,
+        telemetry: Telemetry,
+        geometry: Geometry,
+        remake: Remake,
     ) -> None:
-        """Nobody is asked before :meth:`inspect`."""
+        """Nobody is asked before :meth:`inspect`. ``remake``: of snapshot files on this machine's disk."""
         self._nodes = nodes
         self._roots = roots
         self._workers = workers
         self._telemetry = telemetry
+        self._remake = remake
         self._at_once = max(1, min(FETCHED_AT_ONCE, FETCHED_BYTES // geometry.block_bytes))
 
     async def root(self, key: bytes, row: Copies) -> bytes | None:
@@ -85,7 +94,8 @@ class Inspector:
             found = await fetch_root(node, row.root, self._nodes)
             if found is not None:
                 return found
-        return None
+        remade = await self._remake(file_name(key), row.root, ())
+        return None if remade is None else remade[0]
 
     async def inspect(self, node: Node, key: bytes, row: Copies) -> Inspection | None:
         """Read everything that a root pins from a node; ``None`` where it, or the root, is not to be had now."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import BlockId, PackId
+from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX
 from noisefs.core.domain.records import Copies
 from noisefs.core.errors import BlockUnavailable, NodeUnavailable, PackNotFound
@@ -19,33 +19,39 @@ from noisefs.core.services.network.placing.copying import Copier
 
 TIMEOUT_S: Final = 20.0
 
-FileBlocks = Callable[[str, Sequence[BlockId]], Awaitable[dict[BlockId, bytes] | None]]
-"""Blocks of a snapshot file, made anew from this disk; ``None``: it is not there as it was sent."""
-
-
-async def _no_files(_name: str, _wanted: Sequence[BlockId]) -> dict[BlockId, bytes] | None:
-    return None
+Remake = Callable[[str, RootId, Sequence[BlockId]], Awaitable[tuple[bytes, dict[BlockId, bytes]] | None]]
+"""The root of a snapshot file, by its name on nodes, and some of its blocks, made anew from this disk; ``None``: it is
+not there as it was sent."""
 
 
 class Sources:
     """Finds right bytes. Belongs to one event loop."""
 
-    def __init__(self, *, packs: PackStore, workers: Workers, nodes: Nodes, copier: Copier, geometry: Geometry) -> None:
-        """``packs``: on this machine's disk."""
+    def __init__(
+        self,
+        *,
+        packs: PackStore,
+        workers: Workers,
+        nodes: Nodes,
+        copier: Copier,
+        geometry: Geometry,
+        remake: Remake,
+    ) -> None:
+        """``packs``: on this machine's disk; ``remake``: of files on it."""
         self._packs = packs
         self._workers = workers
         self._nodes = nodes
         self._copier = copier
         self._geometry = geometry
-        self.files: FileBlocks = _no_files
-        """May be set before the first question."""
+        self._remake = remake
 
     async def blocks(
         self, key: bytes, row: Copies, links: Sequence[BlockId], names: Sequence[BlockId], *, besides: str
     ) -> dict[BlockId, bytes]:
         """These blocks of a pack or file, as far as somebody ``besides`` this node has them."""
         if key.startswith(FILE_COPIES_PREFIX):
-            found = await self.files(_file_name(key), names) or {}
+            remade = await self._remake(file_name(key), row.root, names)
+            found = {} if remade is None else remade[1]
         else:
             found = await self._workers.run(Lane.BACKGROUND, self._from_disk, PackId(key), links, names)
         holders = (*row.nodes, *row.asked)
@@ -61,7 +67,7 @@ class Sources:
     async def is_elsewhere(self, key: bytes, row: Copies, *, besides: str) -> bool:
         """Whether all of it is on this disk, or on another node that pins it, as it says now."""
         if key.startswith(FILE_COPIES_PREFIX):
-            if await self.files(_file_name(key), ()) is not None:
+            if await self._remake(file_name(key), row.root, ()) is not None:
                 return True
         elif row.local and await self._workers.run(Lane.BACKGROUND, self._is_here, PackId(key)):
             return True
@@ -111,7 +117,8 @@ class Sources:
         return True
 
 
-def _file_name(key: bytes) -> str:
+def file_name(key: bytes) -> str:
+    """What a snapshot file is called, by the key of its row."""
     return key[len(FILE_COPIES_PREFIX) :].decode()
 
 
