@@ -157,6 +157,7 @@ def store_settings(config: Config) -> StoreSettings:
         inline_max_bytes=config.store.inline_max_bytes,
         durability=config.store.durability,
         several_processes=config.workers > 1,
+        lifecycle_day_s=config.s3.lifecycle_day_s,
         limits=NamespaceLimits(
             max_buckets=config.store.max_buckets,
             max_object_bytes=config.store.max_object_bytes,
