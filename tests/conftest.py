@@ -23,16 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """``needs(name, ...)``: skip with the reason why a component is missing; with ``CI=true`` that is a failure.
-
-    Optional components (``components.OPTIONAL``) are skipped in any case.
-    """
+    """``needs(name, ...)``: skip with the reason why a component is missing; with ``CI=true`` that is a failure."""
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             if components.find(name):
                 continue
             reason = components.reason_missing(name)
-            if os.environ.get("CI") == "true" and name not in components.OPTIONAL:
+            if os.environ.get("CI") == "true":
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)
 
