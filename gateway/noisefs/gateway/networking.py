@@ -21,11 +21,12 @@ from noisefs.core.errors import ConfigError, NoisefsError
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.nodes import Node, NodeState
 from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.ports.workers import Lane
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.jobs import Job
 from noisefs.core.services.network.confirming.blocks import Confirmer
 from noisefs.core.services.network.heads.heads import LOOK_EVERY_S as HEADS_EVERY_S
-from noisefs.core.services.network.heads.heads import Heads
+from noisefs.core.services.network.heads.heads import Heads, head_rows
 from noisefs.core.services.network.reading.fetching import Fetcher
 from noisefs.core.services.network.reading.packs import NetworkPacks
 from noisefs.core.services.network.reading.reads import ReadTimes
@@ -178,6 +179,9 @@ async def open_network(ground: Ground, index: Index, commits: CommitQueue) -> As
     """
     ipfs = ground.config.ipfs
     if not ipfs.nodes:
+        if await ground.workers.run(Lane.BACKGROUND, index.read, head_rows):
+            hint = "this store is on nodes: what is only there cannot be read before ipfs.nodes names them"
+            log.warning("ipfs.no_nodes", extra={"hint": hint})
         yield None
         return
     ground.disk.make_folder(str(ground.folder.roots))

@@ -206,7 +206,9 @@ class _Restoring:
     def _root_key(self, passphrase: Passphrase | None) -> bytes:
         if passphrase is None:
             if self._secret.key is None:
-                raise WrongRootKey("the store has a root key, not a passphrase: give it with --root-key-file")
+                raise WrongRootKey(
+                    "the store has a root key, not a passphrase: give it with --root-key-file, or --root-key -"
+                )
             return self._secret.key
         if passphrase not in self._stretched:
             self._stretched[passphrase] = passphrase.stretch(self._secret.phrase())

@@ -30,6 +30,24 @@ def test_the_sheet_shows_store_nodes_and_key(tmp_path: Path) -> None:
     assert read_spelled_key(spelled) == parse_root_key((data / "root.key").read_text())
     assert "--from-ipfs http://10.9.8.7:5001 --root-key -" in done.stdout
     assert "whoever has it" in done.stderr
+    assert "warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ("", "--config"),
+        ('[[ipfs.nodes]]\napi = "http://127.0.0.1:5001"\n', "of this machine only"),
+        ('[[ipfs.nodes]]\napi = "http://localhost:5001"\n', "of this machine only"),
+    ],
+)
+def test_a_sheet_that_would_be_of_no_use_is_told(tmp_path: Path, nodes: str, said: str) -> None:
+    data, config = str(tmp_path / "data"), tmp_path / "noisefs.toml"
+    assert noisefs("init", "--data", data).returncode == 0
+    config.write_text(nodes)
+    done = noisefs("recovery-sheet", "--data", data, "--config", str(config))
+    assert done.returncode == 0
+    assert said in done.stderr
 
 
 def test_a_store_with_a_passphrase_shows_no_secret(tmp_path: Path) -> None:
@@ -52,7 +70,7 @@ def test_a_store_with_a_passphrase_shows_no_secret(tmp_path: Path) -> None:
         (("x.snapshot", "--root-key", "-"), 2, "with --from-ipfs only"),
         (("--from-ipfs", "http://127.0.0.1:1", "--root-key", "000G"), 2, "can be seen by others"),
         (("--from-ipfs", "http://127.0.0.1:1", "--store", "xyz"), 2, "32 hex digits"),
-        (("--from-ipfs", "attic", "--root-key", "-"), 2, "attic"),
+        (("--from-ipfs", "attic", "--root-key", "-"), 2, "attic': a URL of scheme http"),
         (("--from-ipfs", "http://127.0.0.1:1", "--root-key", "-"), 5, "root key on paper has 56"),
         (("--from-ipfs", "http://127.0.0.1:1", "--root-key-file", "/nowhere"), 5, "missing"),
     ],
@@ -73,5 +91,5 @@ def test_nodes_that_do_not_answer_are_named(tmp_path: Path) -> None:
     key.chmod(0o600)
     arguments = ("--from-ipfs", "http://127.0.0.1:1", "--root-key-file", str(key), "--data", str(tmp_path / "data"))
     done = noisefs("snapshot", "restore", *arguments, "--json")
-    assert done.returncode == 3, done.stdout + done.stderr
+    assert done.returncode == 7, done.stdout + done.stderr
     assert "127.0.0.1:1" in json.loads(done.stdout)["error"]["message"]

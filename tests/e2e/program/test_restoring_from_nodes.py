@@ -92,6 +92,9 @@ def test_two_generations_come_back_from_one_node(tmp_path: Path, source: Path) -
         with RunningServer(data, "--config", str(config)) as server:
             rclone("copy", str(source), "REMOTE:photos", s3=server.s3)
             assert ask("snapshot", "create", "--data", str(data))["on_nodes"] is True
+            status = ask("ipfs", "status", "--data", str(data))
+            assert status["snapshot_on_nodes"]
+            assert status["superseded"] is None
             shutil.copy(data / "root.key", key)
             sheet = ask("recovery-sheet", "--data", str(data), "--config", str(config))
             server.kill()
@@ -148,6 +151,9 @@ def test_a_gateway_that_still_runs_stops_writing(tmp_path: Path, source: Path) -
             refused = ask("snapshot", "create", "--data", str(data), code=7)
             assert "another gateway" in str(refused["error"])
             ask("user", "add", "somebody", "--data", str(data), code=7)
+            status = ask("ipfs", "status", "--data", str(data))
+            assert status["clean"] is False
+            assert "another gateway" in str(status["superseded"])
             with pytest.raises(urllib.error.HTTPError, match="503"):
                 urllib.request.urlopen(f"{server.admin}/readyz", timeout=10)
             rclone("check", str(source), "REMOTE:photos", "--download", s3=server.s3)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import clean_environment
+from tests.support.server import clean_environment, noisefs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("ipfs")]
 
@@ -41,6 +41,9 @@ def test_it_serves_with_a_node_and_leaves_none_behind(tmp_path: Path) -> None:
                 assert json.load(answer)["Version"]
             with urllib.request.urlopen(f"{ready['admin']}/metrics", timeout=LIMIT_S) as answer:
                 assert 'noisefs_node_usable{node="here"} 1.0' in answer.read().decode()
+            config = ["--data", str(tmp_path / "data"), "--config", str(tmp_path / "data-ipfs.toml")]
+            sheet = noisefs("recovery-sheet", *config, "--json")
+            assert json.loads(sheet.stdout)["nodes"] == [f"{apis[-1]}  (called here)"]
             os.kill(process.pid, signal.SIGTERM)
             assert process.wait(LIMIT_S) == 0, (tmp_path / "stderr").read_text()
         finally:

@@ -6,7 +6,7 @@ import pytest
 
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.core.domain.spelled_key import read_spelled_key, spell_key
-from noisefs.core.errors import ForeignDirectory, NodeUnavailable, StoreNotFound, StoreSuperseded, WrongRootKey
+from noisefs.core.errors import ForeignDirectory, NodeUnavailable, StoreSuperseded, WrongRootKey
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder, State
 from noisefs.gateway.making import make_store
@@ -177,7 +177,7 @@ async def test_a_wrong_key_an_occupied_folder_and_silent_nodes_change_nothing(tm
         await restore(tmp_path / "other", nodes)
     for node in nodes:
         node.down = True
-    with pytest.raises(StoreNotFound):
+    with pytest.raises(NodeUnavailable, match="cannot be asked"):
         await restore(tmp_path / "data", nodes)
     for node in nodes:
         node.down = False

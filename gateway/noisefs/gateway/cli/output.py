@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -11,13 +12,16 @@ from rich.text import Text
 from noisefs.adapters.inbound.admin.failures import failure_of
 from noisefs.core.errors import NoisefsError
 
+_WIDEST: Final = 10_000
+
 
 def show(answer: object, *, as_json: bool, empty: str = "none") -> None:
     """Print an operation's answer: a list as a table, a mapping as fields. ``empty``: what to say of an empty list."""
     if as_json:
         print_json(answer)
         return
-    console = Console()
+    # What is not read from a terminal is cut nowhere.
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDEST)
     if isinstance(answer, Sequence) and not isinstance(answer, str):
         if answer:
             console.print(_table(answer))
@@ -25,6 +29,8 @@ def show(answer: object, *, as_json: bool, empty: str = "none") -> None:
             console.print(empty, style="dim")
     elif isinstance(answer, Mapping):
         grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
         for name, value in answer.items():
             grid.add_row(Text(str(name).replace("_", " "), style="bold"), Text(_text(value)))
         console.print(grid)
@@ -55,7 +61,8 @@ def _table(rows: Sequence[object]) -> Table:
     assert isinstance(first, Mapping)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in first:
-        table.add_column(str(name).replace("_", " "), justify="right" if isinstance(first[name], int) else "left")
+        justify: Literal["left", "right"] = "right" if isinstance(first[name], int) else "left"
+        table.add_column(str(name).replace("_", " "), justify=justify, overflow="fold")
     for row in rows:
         assert isinstance(row, Mapping)
         table.add_row(*(Text(_text(value)) for value in row.values()))

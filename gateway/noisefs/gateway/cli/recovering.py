@@ -1,11 +1,14 @@
 """``noisefs snapshot restore`` and ``noisefs recovery-sheet``: what is needed when a disk, or a machine, is lost."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -17,7 +20,7 @@ from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 from noisefs.gateway.cli.upkeep import rebuild, snapshots
 
 if TYPE_CHECKING:
-    from noisefs.gateway.config.schema import Config, IpfsConfig
+    from noisefs.gateway.config.schema import Config, IpfsConfig, NodeDeclaration
     from noisefs.gateway.restoring import Restored, RootSecret
 
 _TYPED: Final = "-"
@@ -120,6 +123,11 @@ def _restore_from_nodes(
         restored = asyncio.run(run())
     report = _report(restored)
     output.show(report, as_json=as_json)
+    if not as_json:
+        served = f"noisefs serve --data {shlex.quote(str(data))}" + (f" --config {config_file}" if config_file else "")
+        Console(stderr=True, soft_wrap=True).print(
+            f"Serve it with a configuration that names these nodes under ipfs.nodes: {served}", highlight=False
+        )
     if not report["clean"]:
         raise typer.Exit(FOUND)
 
@@ -135,7 +143,8 @@ def _nodes(config: "Config", apis: Sequence[str]) -> "IpfsConfig":
     try:
         asked = {node.api: node for node in (NodeDeclaration(api=api) for api in apis)}
     except ValidationError as exc:
-        raise ConfigError("--from-ipfs", ", ".join(apis), exc.errors()[0]["msg"]) from exc
+        said = exc.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError("--from-ipfs", ", ".join(apis), said) from exc
     return config.ipfs.model_copy(update={"nodes": tuple(known.get(api, node) for api, node in asked.items())})
 
 
@@ -212,12 +221,25 @@ def recovery_sheet(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_j
     head = decode_head(raw, key)
     spelled = "passphrase" if passphrase is not None else spell_key(key)
     nodes = [f"{node.api}  (called {node.known_as})" for node in loaded.ipfs.nodes]
+    told = Console(stderr=True, soft_wrap=True)
     if passphrase is None:
-        Console(stderr=True).print("This sheet shows the root key: whoever has it and a node can read everything.")
+        told.print("This sheet shows the root key: whoever has it and a node can read everything.")
+    if not nodes:
+        output.warn("no nodes are configured: name the configuration of the server with --config")
+    if any(map(_is_of_this_machine, loaded.ipfs.nodes)):
+        output.warn("the address of a node is of this machine only: note how it is reached from elsewhere")
     if as_json:
         output.print_json({"store": head.store_id.hex(), "nodes": nodes, "root_key": spelled})
         return
     sys.stdout.write(_sheet(head.store_id.hex(), [node.api for node in loaded.ipfs.nodes], nodes, spelled))
+
+
+def _is_of_this_machine(node: "NodeDeclaration") -> bool:
+    host = urlsplit(node.api).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _sheet(store: str, apis: Sequence[str], nodes: Sequence[str], key: str) -> str:

@@ -6,8 +6,11 @@ from functools import partial
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.records import Copies, Pack, PackState, decode
+from noisefs.core.ports.files import StoredFile
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.services.maintenance.rows import ROWS_AT_ONCE, page
+from noisefs.core.services.network.heads.heads import head_rows
+from noisefs.core.services.snapshots.catalog import parse
 
 
 @dataclass(slots=True)
@@ -37,6 +40,13 @@ def pack_status(index: Index, geometry: Geometry) -> PackStatus:
                 _count(status, pack.blocks * geometry.block_bytes, copies)
         start = rows[-1][0] + b"\0"
     return status
+
+
+def snapshot_on_nodes_us(index: Index) -> int:
+    """When the newest snapshot was taken that a head on a node names; 0: there is none. Blocks: call from a lane."""
+    rows = [row for row in index.read(head_rows).values() if row.confirmed and row.files]
+    infos = [parse(StoredFile(row.files[-1], 0)) for row in rows]
+    return max((info.created_us for info in infos if info is not None), default=0)
 
 
 def _packs(start: bytes, tx: Reading) -> list[tuple[bytes, Pack, Copies | None]]:

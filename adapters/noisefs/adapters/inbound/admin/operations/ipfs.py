@@ -4,13 +4,13 @@ import asyncio
 from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
-from noisefs.adapters.inbound.admin.operations.users import NoParameters
+from noisefs.adapters.inbound.admin.operations.users import NoParameters, timestamp
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.network.placing.census import Found
 from noisefs.core.services.network.service import Network, NodeReport
-from noisefs.core.services.network.status import PackStatus, pack_status
+from noisefs.core.services.network.status import PackStatus, pack_status, snapshot_on_nodes_us
 
 LOOK_S: Final = 0.5
 """Between two looks at what is left to do."""
@@ -49,14 +49,21 @@ async def _pack_status(target: Administered) -> PackStatus:
 async def status(target: Administered, _: NoParameters) -> object:
     """How packs stand, by what was last heard."""
     network = _network(target)
+    store = target.store
     packs = await _pack_status(target)
     found = await network.census.look(fresh=True)
+    taken_us = await store.workers.run(Lane.BACKGROUND, snapshot_on_nodes_us, store.index)
+    local = await store.workers.run(Lane.BACKGROUND, store.packs.list)
+    superseded = store.commits.superseded
     reports = [report for report in await network.report() if report.configured]
     return {
-        "clean": not (found.under_replicated or packs.waiting_packs or found.damaged_copies),
+        "clean": not (found.under_replicated or packs.waiting_packs or found.damaged_copies or superseded),
+        "superseded": superseded or None,
         "nodes": len(reports),
         "nodes_ready": sum(report.ready for report in reports),
         "copies_wanted": found.wanted,
+        "snapshot_on_nodes": timestamp(taken_us) if taken_us else None,
+        "open_bytes": sum(pack.blocks for pack in local if not pack.sealed) * store.geometry.block_bytes,
         "packs": packs.packs,
         "bytes": packs.bytes,
         "packs_by_copies": {str(copies): count for copies, count in sorted(packs.by_copies.items())},

@@ -53,6 +53,7 @@ async def find_store(nodes: Sequence[Node], wanted: StoreId | None) -> tuple[Sto
     """The store that nodes keep heads for, and warnings about nodes that cannot be asked.
 
     Raises:
+        NodeUnavailable: No node answers.
         StoreNotFound: No node that answers has heads of it, or of any.
         InvalidArgument: There are several, and none is ``wanted``.
     """
@@ -60,9 +61,11 @@ async def find_store(nodes: Sequence[Node], wanted: StoreId | None) -> tuple[Sto
     warnings: list[str] = []
     for node, answer in zip(nodes, await asyncio.gather(*map(_stores, nodes)), strict=True):
         if isinstance(answer, NodeUnavailable):
-            warnings.append(f"node {node.name} cannot be asked: {answer}")
+            warnings.append(_unasked(node, answer))
         else:
             found.update(answer)
+    if len(warnings) == len(nodes):
+        raise NodeUnavailable("any", "looking for a store", "; ".join(warnings))
     if wanted is not None:
         if wanted not in found:
             raise StoreNotFound(f"no node holds a head of the store {wanted.hex()}; {_told(warnings)}")
@@ -130,7 +133,7 @@ async def _look(node: Node, store_id: StoreId, open_head: Callable[[bytes], Head
                 break
             look.problems.append(f"node {node.name}: the head {name} is another one under a false name")
     except NodeUnavailable as exc:
-        look.problems.append(f"node {node.name} cannot be asked: {exc}")
+        look.problems.append(_unasked(node, exc))
     return look
 
 
@@ -139,6 +142,10 @@ async def _stores(node: Node) -> list[StoreId] | NodeUnavailable:
         return await node.stores()
     except NodeUnavailable as exc:
         return exc
+
+
+def _unasked(node: Node, cause: NodeUnavailable) -> str:
+    return f"node {node.name} cannot be asked: {str(cause).removeprefix(f'node {node.name}: ')}"
 
 
 def _told(warnings: list[str]) -> str:
