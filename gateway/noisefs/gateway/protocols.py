@@ -81,7 +81,7 @@ async def protocols_over(
     try:
         yield Protocols(
             s3.handle,
-            ShortWay(s3.answer_at_once, s3.begin_at_once),
+            ShortWay(s3.answer_at_once, s3.begin_at_once, s3.invites),
             webdav.handle,
             ShortWay(webdav.answer_at_once, webdav.begin_at_once),
             admin,

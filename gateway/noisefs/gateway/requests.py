@@ -57,12 +57,22 @@ peer's address) and who takes the answer, it tells whether it has begun. Then th
 request that takes the long way after all."""
 
 
+Invites = Callable[[RawRequestMessage], bool]
+"""Whether the client of a request that expects ``100 Continue`` may send its body: a protocol's short way has checked
+what can be checked without it. Asked only where the body may be small."""
+
+
+def _nobody(_message: RawRequestMessage) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ShortWay:
     """How a protocol answers some requests without a task: at once, or after what they wait for."""
 
     answer: AtOnce
     begin: Begin
+    invites: Invites = _nobody
 
 
 class _Line(msgspec.Struct):
@@ -278,4 +288,4 @@ def front_shortly(protocol: str, way: ShortWay, proxies: Proxies, requests: Requ
 
         return way.begin(message, body, ident, ended)
 
-    return ShortWay(serve, begin)
+    return ShortWay(serve, begin, way.invites)

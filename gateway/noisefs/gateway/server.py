@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -35,6 +36,7 @@ LATE_S: Final = 0.05
 """How long the rest of a small body is waited for, before the request takes the long way, which has its own limits."""
 _FAULT: Final = 500
 _HEADERS_TOO_LARGE: Final = 431
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -53,12 +55,14 @@ class _Connection(RequestHandler):
     on while a request that was begun waits.
     """
 
-    __slots__ = ("begun", "late", "malformed", "peer", "shortly")
+    __slots__ = ("begun", "invited", "late", "malformed", "peer", "shortly")
 
     malformed: Malformed
     shortly: ShortWay | None
     begun: bool
     """Whether a request that took the short way waits for its answer."""
+    invited: RawRequestMessage | None
+    """The request whose client was told to send its body, by the short way."""
     late: asyncio.TimerHandle | None
     """Set while the first request waits for the rest of a small body; ends the patience with it."""
     peer: str
@@ -95,15 +99,31 @@ class _Connection(RequestHandler):
     def _comes_late(self) -> bool:
         """Whether to wait for the rest of the first request's body: many clients send it right behind the head."""
         message, payload = self._messages[0]
+        waits = not payload.is_eof() and payload.total_bytes <= _SMALL_BYTES
         if self.late is not None:
-            if not payload.is_eof():
+            if waits:
                 return True
             self.late.cancel()
             self.late = None
-        elif not payload.is_eof() and isinstance(message, RawRequestMessage) and _may_come_late(message):
+        elif waits and isinstance(message, RawRequestMessage) and _may_come_late(message) and self._is_awaited(message):
             self.late = self._loop.call_later(LATE_S, self._comes_too_late)
             return True
         return False
+
+    def _is_awaited(self, message: RawRequestMessage) -> bool:
+        """Whether the body comes by itself. A client that waits for ``100 Continue`` is told to send it, if the request
+        has passed every check that needs no body.
+        """
+        if "Expect" not in message.headers:
+            return True
+        transport = self.transport
+        if self.shortly is None or transport is None or transport.is_closing() or message.version != HttpVersion11:
+            return False
+        if not self.shortly.invites(message):
+            return False
+        self.invited = message
+        transport.write(_CONTINUE)
+        return True
 
     def _comes_too_late(self) -> None:
         self.late = None
@@ -201,10 +221,25 @@ class _Connection(RequestHandler):
 
 
 def _may_come_late(message: RawRequestMessage) -> bool:
-    """Whether a request's body is small, and the client does not wait for an invitation to send it."""
-    headers = message.headers
-    length = headers.get("Content-Length", "")
-    return message.method == "PUT" and length.isdigit() and int(length) <= _SMALL_BYTES and "Expect" not in headers
+    """Whether a request's body is small, or may be."""
+    if message.method != "PUT":
+        return False
+    length = message.headers.get("Content-Length", "")
+    return message.chunked or (length.isdigit() and int(length) <= _SMALL_BYTES)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    """A request of the long way. ``invited``: its client has been told to send the body."""
+    request = web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    if isinstance(protocol, _Connection) and protocol.invited is message:
+        request["invited"] = True
+    return request
 
 
 class BoundedServer(web.Server):
@@ -217,7 +252,7 @@ class BoundedServer(web.Server):
 
         ``shortly`` is asked first, for a lone request that has come whole.
         """
-        super().__init__(handle)
+        super().__init__(handle, request_factory=_request)
         self._shortly = shortly
         self._limits = limits
         self._malformed = malformed
@@ -237,6 +272,7 @@ class BoundedServer(web.Server):
         connection.malformed = self._malformed
         connection.shortly = self._shortly
         connection.begun = False
+        connection.invited = None
         connection.late = None
         return connection
 

@@ -1,14 +1,18 @@
 """The short way answers as the long one does, and leaves to it what it cannot answer."""
 
+import base64
 import http.client
 import socket
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from noisefs.core.ports.telemetry import Counter
-from tests.support.s3_server import S3Server
+from noisefs.gateway import server as serving
+from tests.support.s3_raw import ChunkWriter, Wire, request, signed_head
+from tests.support.s3_server import SECRET_KEY, S3Server
 
 DATA = bytes(range(256)) * 20
 KEY = "short%20way"
@@ -137,3 +141,99 @@ def test_requests_sent_together_are_answered_in_their_order(server: S3Server, pa
             received += piece
     bodies = [part[:10] for part in received.split(b"\r\n\r\n")[1:]]
     assert bodies == wanted
+
+
+def chunked(*parts: bytes) -> bytes:
+    """A body as HTTP frames one of unknown length."""
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+def test_a_body_as_sdks_send_it_over_tls_takes_the_short_way(server: S3Server, bucket: str) -> None:
+    """In chunks of chunks, with a checksum behind it, and only when it is asked for."""
+    checksum = base64.b64encode(zlib.crc32(DATA).to_bytes(4, "big")).decode()
+    headers = {
+        "content-encoding": "aws-chunked",
+        "transfer-encoding": "chunked",
+        "x-amz-decoded-content-length": str(len(DATA)),
+        "x-amz-trailer": "x-amz-checksum-crc32",
+        "x-amz-sdk-checksum-algorithm": "CRC32",
+    }
+    body = b"%x\r\n%s\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n" % (len(DATA), DATA, checksum.encode())
+    head = signed_head(
+        server, "PUT", f"/{bucket}/k", headers, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", {"expect": "100-continue"}
+    )
+    before = server.world.telemetry.counted(Counter.REQUESTS, ("s3", "PutObject", "200"))
+    long = server.took_the_long_way
+    with Wire(server) as wire:
+        for _ in range(3):
+            wire.send(head)
+            assert wire.receive().status == 100
+            wire.send(chunked(body[:3000], body[3000:]))
+            reply = wire.receive()
+            assert (reply.status, reply.headers["x-amz-checksum-crc32"]) == (200, checksum)
+        assert server.took_the_long_way <= long + 1  # the first of a connection may
+        wire.send(signed_head(server, "GET", f"/{bucket}/k"))
+        reply = wire.receive()
+        assert reply.body == DATA
+        assert "content-encoding" not in reply.headers
+        wire.send(head)
+        assert wire.receive().status == 100
+        wire.send(chunked(body.replace(b"crc32:", b"crc32:AAAA", 1)))
+        assert wire.receive().code in ("BadDigest", "InvalidRequest")
+    assert server.world.telemetry.counted(Counter.REQUESTS, ("s3", "PutObject", "200")) == before + 3
+
+
+def test_signed_chunks_take_the_short_way_only_with_good_signatures(server: S3Server, bucket: str) -> None:
+    """A wrong one is refused as the long way refuses it."""
+    pieces = [DATA[:4000], DATA[4000:]]
+    frame = len(";chunk-signature=") + 64 + 2
+    length = sum(len(f"{len(piece):x}") + frame + len(piece) + 2 for piece in [*pieces, b""])
+    headers = {
+        "content-encoding": "aws-chunked",
+        "x-amz-decoded-content-length": str(len(DATA)),
+        "content-length": str(length),
+    }
+    for flipped, status in ((b"", 200), (b"x", 403), (b"", 200)):
+        head = signed_head(server, "PUT", f"/{bucket}/k", headers, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+        writer = ChunkWriter(head, SECRET_KEY)
+        frames = [writer.chunk(piece) for piece in [*pieces, b""]]
+        if flipped:
+            frames[1] = frames[1][:100] + bytes([frames[1][100] ^ 1]) + frames[1][101:]
+        with Wire(server) as wire:
+            wire.send(signed_head(server, "HEAD", f"/{bucket}"))
+            wire.receive(head=True)
+            long = server.took_the_long_way
+            wire.send(head, *frames, b"\r\n")
+            reply = wire.receive()
+            assert reply.status == status
+            assert server.took_the_long_way - long == len(flipped)
+    assert request(server, "GET", f"/{bucket}/k").body == DATA
+
+
+def test_a_body_that_is_invited_and_comes_late_is_invited_once(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The long way waits for it then, and knows what the client was told."""
+    monkeypatch.setattr(serving, "LATE_S", 0.0)
+    head = signed_head(server, "PUT", f"/{bucket}/k", {"expect": "100-continue", "content-length": "5"})
+    with Wire(server) as wire:
+        for _ in range(3):
+            wire.send(head)
+            assert wire.receive().status == 100
+            wire.send(b"he")
+            wire.socket.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                wire.receive()
+            wire.socket.settimeout(10)
+            wire.send(b"llo")
+            assert wire.receive().status == 200
+    assert request(server, "GET", f"/{bucket}/k").body == b"hello"
+
+
+def test_boto3_takes_the_short_way(s3: Any, server: S3Server, bucket: str) -> None:
+    """It waits to be told to send a body, however small."""
+    long = server.took_the_long_way
+    for number in range(3):
+        s3.put_object(Bucket=bucket, Key="k", Body=DATA + bytes([number]))
+    assert server.took_the_long_way == long
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == DATA + b"\x02"

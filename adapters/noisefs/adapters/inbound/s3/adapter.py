@@ -144,6 +144,10 @@ class S3Adapter:
         """Begin a small write whose body is at hand; see :class:`.small_writes.SmallWrites`."""
         return self._small_writes.begin(message, body, request_id, done)
 
+    def invites(self, message: RawRequestMessage) -> bool:
+        """Whether a PUT may be told to send its small body; see :meth:`.small_writes.SmallWrites.invites`."""
+        return self._small_writes.invites(message)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but ``CancelledError``."""
         started_s = self._clock.monotonic_s()

@@ -7,15 +7,16 @@ a transaction looks everything up.
 
 from typing import Final, NamedTuple
 
-from noisefs.core.domain import naming
+from noisefs.core.domain import conditions, naming
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.records import Bucket, Version, decode
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import ALWAYS, Principal, WriteCondition
 from noisefs.core.errors import ObjectNotFound
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.namespace.access import check_reach, reach_bucket
 from noisefs.core.services.namespace.opening import Wanted
+from noisefs.core.services.namespace.publishing import present
 from noisefs.core.services.namespace.versions import shown
 
 BUCKETS_MOST: Final = 1024
@@ -85,6 +86,20 @@ class QuickReads:
 
         return self._index.read(read)
 
+    def check_write(self, who: Principal, bucket: str, key: str, condition: WriteCondition) -> None:
+        """Check what a write checks before it takes bytes in. Raises as :meth:`look`, and where the condition does not
+        hold.
+        """
+        raw_key = naming.key_bytes(key)
+
+        def check(tx: Reading) -> None:
+            row = reach_bucket(tx, who, bucket)
+            check_reach(row, who, bucket)
+            if condition is not ALWAYS:
+                conditions.check_write(condition, present(tx, u64(row.bucket_id) + raw_key), bucket, key)
+
+        self._index.read(check)
+
     def _look_again(self, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version | None:
         """The row of an object in a remembered bucket; ``None`` where that is not so, or not so any more."""
         seen = self._seen.get(bucket)
@@ -101,6 +116,7 @@ class QuickReads:
 
     def _look(self, tx: Reading, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version:
         row = reach_bucket(tx, who, bucket)
+        check_reach(row, who, bucket)
         prefix = u64(row.bucket_id)
         raw_name = bucket.encode()
         raw_bucket = tx.get(Table.BUCKETS, raw_name)

@@ -21,7 +21,7 @@ class Incoming:
     def __init__(self, request: web.BaseRequest, headers: Mapping[str, str], timeout_s: float) -> None:
         self._request = request
         self._timeout_s = timeout_s
-        self._invited = headers.get("expect", "").lower() != "100-continue"
+        self._invited = headers.get("expect", "").lower() != "100-continue" or bool(request.get("invited"))
         length = headers.get("content-length")
         chunked = "transfer-encoding" in headers
         known = length is not None and not chunked and length.isascii() and length.isdigit()
