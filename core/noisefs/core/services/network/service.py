@@ -231,6 +231,7 @@ class Network:
             index=index,
             commits=commits,
             workers=workers,
+            clock=clock,
             telemetry=telemetry,
             nodes=self.nodes,
             inspector=inspector,

@@ -8,6 +8,7 @@ import pytest
 from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.records import Copies, Pack, decode
 from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, root_id
+from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.network.heads.files import file_rows
@@ -363,6 +364,50 @@ async def test_a_suspicion_is_looked_into_and_noted_only_where_it_is_true() -> N
         damage.suspect("a", second)  # it was right just now
         assert await damage.run() == 0
         assert world.nodes["a"].calls["block"] == read
+
+
+class SilentNode(ShakyNode):
+    """Gives no answer to questions for some blocks, or for any."""
+
+    silent: frozenset[bytes] = frozenset()
+    slow = False
+
+    async def block(self, block_id: BlockId | RootId, *, timeout_s: float) -> bytes:
+        if self.slow or block_id in self.silent:
+            raise NodeUnavailable(self.name, "block", "no answer in time")
+        return await super().block(block_id, timeout_s=timeout_s)
+
+    async def discard(self, block_ids: Sequence[BlockId | RootId]) -> None:
+        await super().discard(block_ids)
+        self.silent -= set(block_ids)
+
+
+async def test_a_block_that_a_node_cannot_read_is_mended_too() -> None:
+    """It says that it has it, and gives all others."""
+    node = SilentNode("a")
+    async with upkeep(node, settings=ONE) as world:
+        (pack_id,) = await uploaded(world)
+        node.silent = frozenset({(await links_of(world, pack_id))[3]})
+
+        await verified(world)
+
+        assert row_of(world, pack_id).damaged == ("a",)
+        await mended(world)
+        assert not node.silent
+        world.check(1)
+
+
+async def test_a_node_that_is_only_slow_is_not_called_damaged() -> None:
+    node = SilentNode("a")
+    async with upkeep(node, settings=ONE) as world:
+        (pack_id,) = await uploaded(world)
+        node.slow = True
+
+        done = await world.network.verifying.verify(b"", 1e9)
+
+        assert (done.damaged, done.unread) == (0, 1)
+        assert row_of(world, pack_id).nodes == ("a",)
+        assert not world.network.nodes.is_ready("a")
 
 
 async def test_a_health_check_does_not_take_a_damaged_copy_for_a_whole_one() -> None:

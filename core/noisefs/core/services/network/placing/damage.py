@@ -16,6 +16,7 @@ import msgspec
 from noisefs.core.domain.ids import RootId
 from noisefs.core.domain.records import Copies, decode
 from noisefs.core.errors import NodeUnavailable
+from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Telemetry
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SUSPECTED_AT_MOST: Final = 4096
 """More than these wait for whoever verifies."""
+SUSPECTING_SHARE: Final = 0.1
+"""The share of the time that goes into what is only suspected, at most."""
 PAGE: Final = 256
 _ABOVE_ALL: Final = b"\xff" * 256
 
@@ -43,6 +46,7 @@ class Damage:
         index: Index,
         commits: CommitQueue,
         workers: Workers,
+        clock: Clock,
         telemetry: Telemetry,
         nodes: Nodes,
         inspector: Inspector,
@@ -52,11 +56,13 @@ class Damage:
         self._index = index
         self._commits = commits
         self._workers = workers
+        self._clock = clock
         self._telemetry = telemetry
         self._nodes = nodes
         self._inspector = inspector
         self._patience = patience
         self._suspected: dict[tuple[str, bytes], None] = {}
+        self._rest_until_s = 0.0
         self.wake = asyncio.Event()
         self.found = asyncio.Event()
         """Set when something was noted."""
@@ -68,15 +74,20 @@ class Damage:
             self.wake.set()
 
     async def run(self) -> int:
-        """Inspect what is suspected, one copy after the other; returns how many are damaged."""
+        """Inspect what is suspected, one copy after the other; returns how many are damaged.
+
+        A node may be slow rather than wrong: so this takes a small share of the time.
+        """
         damaged = 0
-        while self._suspected:
+        while self._suspected and (began_s := self._clock.monotonic_s()) >= self._rest_until_s:
             name, key = next(iter(self._suspected))
             if await self.examine(name, key):
                 damaged += 1
             else:
                 self._patience.failed(_both(name, key))
             self._suspected.pop((name, key), None)
+            ended_s = self._clock.monotonic_s()
+            self._rest_until_s = ended_s + (ended_s - began_s) / SUSPECTING_SHARE
         return damaged
 
     async def examine(self, name: str, key: bytes) -> Flaws | None:

@@ -126,17 +126,19 @@ class Inspector:
         """As :meth:`look`, all at once.
 
         Raises:
-            NodeUnavailable: It answers no question.
+            NodeUnavailable: It answers no question, or is too slow to tell.
         """
         wrong, silent = await self._read(node, names, READ_TIMEOUT_S)
         if not silent:
             return Flaws(tuple(wrong))
         there = await node.has(silent)
         missing = [name for name, is_there in zip(silent, there, strict=True) if not is_there]
-        there_again = [name for name, is_there in zip(silent, there, strict=True) if is_there]
-        if there_again:  # it was busy, or its disk cannot read them
-            more, unreadable = await self._read(node, there_again, AGAIN_TIMEOUT_S)
-            wrong += more + unreadable
+        given = next((name for name in names if name not in silent and name not in wrong), None)
+        for name in (name for name, is_there in zip(silent, there, strict=True) if is_there):
+            found, still_silent = await self._read(node, [name], AGAIN_TIMEOUT_S)
+            if still_silent and (given is None or (await self._read(node, [given], AGAIN_TIMEOUT_S))[1]):
+                raise NodeUnavailable(node.name, "reading blocks", "it is too slow to tell which it has")
+            wrong += found + still_silent  # it gives others: its disk cannot read this one
         return Flaws(tuple(wrong), tuple(missing))
 
     async def _read(self, node: Node, names: Sequence[Name], timeout_s: float) -> tuple[list[Name], list[Name]]:

@@ -9,7 +9,8 @@ pack that loses its pin for that moment is on this disk, or pinned on another no
 cannot be had nothing is touched, and it is told, loudly: it may be the only copy there is. A crash at any step leaves
 copies that rows call damaged: they do not count, and are mended or copied again. Nothing is unpinned while another
 gateway may have taken the store over. What is unpinned for a moment could be collected as garbage by its owner in just
-that moment: then it is copied again as a whole.
+that moment: then it is copied again as a whole. Roots without such a row (of open packs, whose blocks are on this disk,
+and of what shall go) lose their pin by a crash in that moment, not their blocks.
 
 Cost: a damaged copy is read once more; a look at the rows of all packs, the list of the node's pins, and a block for
 each of these that no row names; two calls a root and one request for each damaged block.
