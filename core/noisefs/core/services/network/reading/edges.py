@@ -12,8 +12,9 @@ from cachetools import LRUCache
 
 from noisefs.core.services.network.reading.asking import Place
 
-EDGE_BYTES: Final = 8 << 20
-"""64 blocks of 128 KiB: more edges than a few readers pass in a second."""
+EDGE_BYTES: Final = 32 << 20
+"""256 blocks of 128 KiB, the edges of two objects of 64 MiB that were written side by side and are read one after
+another."""
 
 STRETCH_BLOCKS: Final = 4
 """Fewer neighbours than that are no stretch: who reads at random has the hot tier."""
