@@ -15,7 +15,7 @@ from typing import Final
 from noisefs.adapters.outbound.localpacks.openpack import LocalOpenPack
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import PackLive, Placement
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import Principal, Removed
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Reading, Writing
 from noisefs.core.services import store
@@ -58,13 +58,13 @@ async def _settle_at_once(_staged: StagedBody) -> None:
 
 def _delete_in_the_background() -> AbstractContextManager[None]:
     delete = Objects.delete
-    running: set[asyncio.Task[bool]] = set()
+    running: set[asyncio.Task[Removed]] = set()
 
-    async def answer_first(self: Objects, who: Principal, bucket: str, key: str) -> bool:
+    async def answer_first(self: Objects, who: Principal, bucket: str, key: str) -> Removed:
         task = asyncio.create_task(delete(self, who, bucket, key))
         running.add(task)
         task.add_done_callback(running.discard)
-        return True
+        return Removed(existed=True)
 
     return _replaced(Objects, "delete", answer_first)
 

@@ -10,7 +10,7 @@ from noisefs.core.errors import NoisefsError, ObjectNotFound, UploadNotFound
 from noisefs.core.ports.index import Reading, Table
 from noisefs.core.services.packs.recovery import pack_rows
 from noisefs.core.services.store import Store
-from tests.simulation.clients import BUCKETS, WHO, Wrong, check_parts
+from tests.simulation.clients import BUCKETS, VERSIONED, WHO, Wrong, check_parts
 from tests.simulation.model import ABSENT, Model
 
 _ALL = (b"", b"\xff" * 64, 1 << 30)
@@ -23,6 +23,8 @@ class Checker:
     model: Model
     generations: dict[int, PackId] = field(default_factory=dict)
     checked: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    """Key of each version that was there at the last restart."""
 
     async def check(self, store: Store) -> None:
         """Everything. Nothing else runs meanwhile.
@@ -59,6 +61,23 @@ class Checker:
             register.settle(value, start)
         if listed:
             raise Wrong(f"{sorted(listed)} are listed and were never written")
+        await self._versions(store)
+
+    async def _versions(self, store: Store) -> None:
+        """Older versions never go, and have the bytes that were written."""
+        page = await store.objects.list_history(WHO, VERSIONED, limit=100_000)
+        found: dict[str, str] = {}
+        for entry in page.entries:
+            if entry.version.delete_marker:
+                continue
+            found[entry.version_id] = entry.key
+            async with await store.objects.open(WHO, VERSIONED, entry.key, version_id=entry.version_id) as opened:
+                data = b"".join([bytes(chunk) async for chunk in opened.chunks()])
+            if self.model.contents.get(opened.version.etag) != data:
+                raise Wrong(f"a version of {entry.key} has wrong bytes after a restart")
+        if lost := self.versions.keys() - found.keys():
+            raise Wrong(f"{len(lost)} versions of {sorted({self.versions[one] for one in lost})} are gone")
+        self.versions = found
 
     async def _value(self, store: Store, bucket: str, key: str) -> str:
         try:

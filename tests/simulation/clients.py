@@ -22,7 +22,9 @@ from tests.simulation.model import ABSENT, Model, UploadModel, Write
 from tests.support.simulated_disk import SimulatedDisk
 
 WHO: Final = Principal(UserId("0" * 32), "root", admin=True)
-BUCKETS: Final = ("alpha", "beta")
+VERSIONED: Final = "gamma"
+"""A bucket that keeps versions: what it shows is what another would."""
+BUCKETS: Final = ("alpha", "beta", VERSIONED)
 FOLDERS: Final = ("", "photos/", "photos/2026/", "notes/")
 KEYS_A_FOLDER: Final = 6
 MAX_PARTS: Final = 4

@@ -17,7 +17,7 @@ from noisefs.core.services.packs import writer
 from noisefs.core.services.store import Store, StoreSettings
 from tests.simulation.bugs import Bug
 from tests.simulation.checks import Checker
-from tests.simulation.clients import BUCKETS, WHO, Client, Wrong
+from tests.simulation.clients import BUCKETS, VERSIONED, WHO, Client, Wrong
 from tests.simulation.machine import PACK_BLOCKS, Machine
 from tests.simulation.model import Model
 from tests.support.simulated_disk import SimulatedDisk
@@ -212,6 +212,7 @@ class _History:
         for bucket in BUCKETS:
             with contextlib.suppress(BucketExists):
                 await store.buckets.create(WHO, bucket)
+        await store.versions.configure(WHO, VERSIONED, enabled=True)
         await self._checker.check(store)
         await store.start()  # recovers once more, which must do no harm, and begins the background jobs
 
