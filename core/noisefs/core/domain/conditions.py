@@ -67,3 +67,8 @@ def check_write(condition: WriteCondition, present: Version | Listed | None, buc
     since_us = condition.if_unmodified_since_us
     if since_us is not None and _later(present.modified_us, since_us):
         raise PreconditionFailed("If-Unmodified-Since")
+    modified_us = condition.if_modified_us
+    if modified_us is not None and present.modified_us // _SECOND_US != modified_us // _SECOND_US:
+        raise PreconditionFailed("x-amz-if-match-last-modified-time")
+    if condition.if_size is not None and present.size != condition.if_size:
+        raise PreconditionFailed("x-amz-if-match-size")

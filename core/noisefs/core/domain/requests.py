@@ -15,7 +15,8 @@ from noisefs.core.domain.rights.policy import Policy
 class Need:
     """One thing that a request is going to do, as policies name it. Without a ``key`` it is about the bucket.
 
-    ``optional``: nobody needs leave for it, but a ``Deny`` forbids it: what goes along with a write.
+    ``optional``: nobody needs leave for it, but a ``Deny`` forbids it: what goes along with a write. ``either``: leave
+    for the collection of that name (the key and a slash) is as good; whoever does it looks at every key again.
     """
 
     action: str
@@ -23,6 +24,7 @@ class Need:
     key: str = ""
     version_id: str | None = None
     optional: bool = False
+    either: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,15 @@ class WriteCondition:
         if_match: ETags without quotes (or ``*``), any of which the present object must have; empty: no condition.
         if_none_match: ETags (or ``*``) none of which the present object may have.
         if_unmodified_since_us: The present object, if any, must not be younger (compared by whole seconds).
+        if_modified_us: The present object, if any, must be exactly so old (compared by whole seconds).
+        if_size: The present object, if any, must have so many bytes.
     """
 
     if_match: tuple[str, ...] = ()
     if_none_match: tuple[str, ...] = ()
     if_unmodified_since_us: int | None = None
+    if_modified_us: int | None = None
+    if_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

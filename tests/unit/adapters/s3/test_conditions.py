@@ -104,10 +104,18 @@ def test_conditions_are_read() -> None:
     assert read_condition(source, "x-amz-copy-source-") == read_condition(headers)
 
 
-def test_conditions_of_directory_buckets_are_not_built() -> None:
+@pytest.mark.parametrize("when", ["Thu, 01 Jan 1970 00:00:10 GMT", "1970-01-01T00:00:10Z"])
+def test_a_delete_may_say_what_the_object_must_be_like(when: str) -> None:
+    found = delete_condition({"x-amz-if-match-size": "3", "x-amz-if-match-last-modified-time": when})
+    assert found == WriteCondition(if_size=3, if_modified_us=10_000_000)
+    assert delete_condition({"if-none-match": "*"}) == WriteCondition()
+
+
+@pytest.mark.parametrize("headers", [{"x-amz-if-match-size": "-1"}, {"x-amz-if-match-last-modified-time": "yesterday"}])
+def test_what_a_delete_cannot_compare_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(S3Error) as refused:
-        delete_condition({"x-amz-if-match-size": "3"})
-    assert refused.value.code == "NotImplemented"
+        delete_condition(headers)
+    assert refused.value.code == "InvalidArgument"
 
 
 @pytest.mark.parametrize("text", ["bytes=0-", "bytes=-5", "0-5", "bytes=5-4", "bytes=0-1,2-3", ""])

@@ -113,3 +113,25 @@ def test_writes_that_fail(condition: WriteCondition) -> None:
 def test_if_match_without_an_object_is_not_found(tags: tuple[str, ...]) -> None:
     with pytest.raises(ObjectNotFound):
         check_write(WriteCondition(if_match=tags), None, "b", "k")
+
+
+@pytest.mark.parametrize(
+    ("condition", "passes"),
+    [
+        (WriteCondition(if_modified_us=T), True),
+        (WriteCondition(if_modified_us=T + 1_000_000), False),
+        (WriteCondition(if_modified_us=T - 1_000_000), False),
+        (WriteCondition(if_size=1), True),
+        (WriteCondition(if_size=0), False),
+        (WriteCondition(if_match=("tag",), if_size=2), False),
+    ],
+)
+def test_a_delete_may_be_of_exactly_one_object(condition: WriteCondition, passes: bool) -> None:
+    """Where there is none, nothing has to be compared."""
+    if passes:
+        check_write(condition, NOW, "bucket", "key")
+    else:
+        with pytest.raises(PreconditionFailed):
+            check_write(condition, NOW, "bucket", "key")
+    if not condition.if_match:
+        check_write(condition, None, "bucket", "key")

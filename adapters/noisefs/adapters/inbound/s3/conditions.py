@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from noisefs.adapters.inbound.s3.failure import S3Error, not_implemented
+from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import parse_time
+from noisefs.adapters.inbound.s3.object_lock import parse_iso
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import ALWAYS, ANY, ReadCondition, WriteCondition
 from noisefs.core.errors import RangeNotSatisfiable
@@ -13,6 +14,7 @@ from noisefs.core.errors import RangeNotSatisfiable
 _ETAG: Final = re.compile(r'\s*(?:W/)?(?:"([^"]*)"|([^",\s]+))\s*(?:,|\Z)')
 _RANGE: Final = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
 _COPY_RANGE: Final = re.compile(r"bytes=(\d{1,19})-(\d{1,19})", re.ASCII)
+_SIZE_DIGITS_MOST: Final = 18
 _READ_HEADERS: Final = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
 
 
@@ -43,16 +45,36 @@ def write_condition(headers: Mapping[str, str]) -> WriteCondition:
 
 
 def delete_condition(headers: Mapping[str, str]) -> WriteCondition:
-    """The condition of a delete.
+    """The conditions of a delete.
 
     Raises:
-        S3Error: ``NotImplemented``: a condition that S3 has for directory buckets only.
+        S3Error: ``InvalidArgument``: a time or a size is none.
     """
-    for name in ("x-amz-if-match-last-modified-time", "x-amz-if-match-size"):
-        if name in headers:
-            raise not_implemented(name)
-    match = headers.get("if-match")
-    return ALWAYS if match is None else WriteCondition(if_match=etags_of(match))
+    return exactly(
+        headers.get("if-match"), headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size")
+    )
+
+
+def exactly(etag: str | None, modified: str | None, size: str | None) -> WriteCondition:
+    """What an object that is deleted must be like, as far as it is said (``None``: it is not).
+
+    Raises:
+        S3Error: ``InvalidArgument``: a time or a size is none.
+    """
+    if etag is None and modified is None and size is None:
+        return ALWAYS
+    modified_us = None
+    if modified is not None:
+        modified_us = parse_time(modified)
+        if modified_us is None:
+            modified_us = parse_iso(modified)
+        if modified_us is None:
+            raise invalid_argument("x-amz-if-match-last-modified-time", modified, "It is no time.")
+    if size is not None and not (size.isascii() and size.isdigit() and len(size) <= _SIZE_DIGITS_MOST):
+        raise invalid_argument("x-amz-if-match-size", size, "It is no number of bytes.")
+    return WriteCondition(
+        if_match=etags_of(etag), if_modified_us=modified_us, if_size=None if size is None else int(size)
+    )
 
 
 def byte_range(headers: Mapping[str, str], version: Version) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """PutObject, DeleteObject, DeleteObjects."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from lxml import etree
 
@@ -9,27 +9,20 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.asking.needs import needs_to_delete
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
-from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
-from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.conditions import delete_condition, exactly, write_condition
+from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
 from noisefs.adapters.inbound.s3.object_lock import bypasses, wish_of
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.documents import element, optional
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
 from noisefs.core.domain.records import Version
-from noisefs.core.domain.requests import ALWAYS, Doomed, Removed, WriteCondition
+from noisefs.core.domain.requests import Doomed, Removed
 from noisefs.core.errors import InvalidArgument, NoisefsError
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.objects import Objects
 
 KEYS_MOST: Final = 1000
-
-
-class _Asked(NamedTuple):
-    """One object of a DeleteObjects request. ``refused``: it cannot be deleted like that."""
-
-    doomed: Doomed
-    refused: S3Error | None
 
 
 class Writing:
@@ -76,18 +69,16 @@ class Writing:
 
     async def delete_objects(self, call: Call) -> Answer:
         """Remove up to 1000 objects; each has an outcome of its own."""
-        quiet, asked = await self._bodies.read(call, "Delete", _asked_of)
-        fit = [one.doomed for one in asked if one.refused is None]
+        quiet, doomed = await self._bodies.read(call, "Delete", _doomed_of)
         bypass = bypasses(call.headers)
-        needs = [needs_to_delete(call.bucket, doomed.key, doomed.version_id, bypass=bypass) for doomed in fit]
+        needs = [needs_to_delete(call.bucket, one.key, one.version_id, bypass=bypass) for one in doomed]
         who, allowed = await self._rights.sift(call.who, call.bucket, needs)
-        permitted = [doomed for doomed, leave in zip(fit, allowed, strict=True) if leave]
+        permitted = [one for one, leave in zip(doomed, allowed, strict=True) if leave]
         removed = iter(await self._objects.delete_many(who, call.bucket, permitted, bypass=bypass))
-        outcomes = iter([next(removed) if leave else S3Error("AccessDenied") for leave in allowed])
         texts = []
-        for one in asked:
-            outcome = next(outcomes) if one.refused is None else one.refused
-            named = element("Key", one.doomed.key) + optional("VersionId", one.doomed.version_id or "")
+        for one, leave in zip(doomed, allowed, strict=True):
+            outcome = next(removed) if leave else S3Error("AccessDenied")
+            named = element("Key", one.key) + optional("VersionId", one.version_id or "")
             if isinstance(outcome, NoisefsError):
                 texts.append(_error(named, outcome))
             elif not quiet:
@@ -124,21 +115,16 @@ def _error(named: str, outcome: NoisefsError) -> str:
     return f"<Error>{named}{element('Code', error.code)}{element('Message', str(error))}</Error>"
 
 
-def _asked_of(root: etree._Element) -> tuple[bool, list[_Asked]]:
+def _doomed_of(root: etree._Element) -> tuple[bool, list[Doomed]]:
     objects = [child for child in root if name_of(child) == "Object"]
     if not 1 <= len(objects) <= KEYS_MOST:
         raise S3Error("MalformedXML")
-    return (text_of(root, "Quiet") or "").strip().lower() == "true", [_asked(child) for child in objects]
+    return (text_of(root, "Quiet") or "").strip().lower() == "true", [_doomed(child) for child in objects]
 
 
-def _asked(child: etree._Element) -> _Asked:
+def _doomed(child: etree._Element) -> Doomed:
     fields = texts_of(child)
-    key, version_id, etag = fields.get("Key"), fields.get("VersionId"), fields.get("ETag")
-    if not key:
+    if not fields.get("Key"):
         raise S3Error("MalformedXML")
-    refused: S3Error | None = None
-    for name in ("LastModifiedTime", "Size"):
-        if name in fields:
-            refused = not_implemented(f"{name} of an object to delete")
-    condition = ALWAYS if etag is None else WriteCondition(if_match=(etag.strip().strip('"'),))
-    return _Asked(Doomed(key, version_id or None, condition), refused)
+    condition = exactly(fields.get("ETag"), fields.get("LastModifiedTime"), fields.get("Size"))
+    return Doomed(fields["Key"], fields.get("VersionId") or None, condition)
