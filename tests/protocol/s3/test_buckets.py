@@ -178,7 +178,6 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
         ("PUT", "/{bucket}?website="),
         ("GET", "/{bucket}?session"),
         ("GET", "/{bucket}?frobnicate"),
-        ("POST", "/{bucket}"),
         ("GET", "/{bucket}/k?torrent"),
         ("POST", "/{bucket}/k?restore"),
         ("POST", "/{bucket}/k?select&select-type=2"),

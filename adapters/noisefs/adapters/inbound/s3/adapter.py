@@ -28,6 +28,7 @@ from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import Settings
@@ -127,6 +128,15 @@ class S3Adapter:
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
                 locking=Locking(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
                 multipart=Multipart(accounts=accounts, uploads=uploads, bodies=bodies, max_put_bytes=limit),
+                posting=Posting(
+                    objects=objects,
+                    gatekeeper=self._gatekeeper,
+                    clock=clock,
+                    ask=lambda call, session: self._asking(
+                        session, call.request, call.target, call.headers, _client_of(call.request)
+                    ),
+                    max_put_bytes=limit,
+                ),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
                 rights=RightsOperations(rights=bucket_rights, bodies=bodies),
                 settings=Settings(buckets=buckets),
@@ -202,7 +212,7 @@ class S3Adapter:
         ids: Mapping[str, str],
     ) -> tuple[Call, Operation]:
         """Who wants what. Raises ``S3Error`` where nobody may, or nothing is."""
-        client = str(request.get("client") or request.remote or "")
+        client = _client_of(request)
         session = self._gatekeeper.admit(request.method, target, headers, client)
         if session.presigned:
             hoist(headers, target.params)
@@ -255,6 +265,10 @@ class S3Adapter:
     def _count_open(self, change: int) -> None:
         self._open += change
         self._telemetry.gauge(Gauge.OPEN_REQUESTS, self._open, ("s3",))
+
+
+def _client_of(request: web.BaseRequest) -> str:
+    return str(request.get("client") or request.remote or "")
 
 
 def _settle_body(request: web.BaseRequest, incoming: Incoming, response: Answer) -> None:

@@ -57,6 +57,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         400,
         "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
     ),
+    "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions of the policy document."),
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "The request is not valid."),
     "InvalidRetentionPeriod": (400, "Default retention period must be a positive integer value."),
@@ -70,6 +71,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
     "MalformedPolicy": (400, "The policy is not valid."),
+    "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data."),
     "MalformedTrailerError": (
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",
@@ -78,6 +80,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
         400,
         "The XML that you provided was not well formed or did not validate against our published schema.",
     ),
+    "MaxPostPreDataLengthExceededError": (400, "Your POST request fields preceding the upload file were too large."),
     "MaxMessageLengthExceeded": (400, "Your request was too large."),
     "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),

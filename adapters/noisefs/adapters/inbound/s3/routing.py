@@ -16,6 +16,7 @@ from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
@@ -115,6 +116,7 @@ class Operations:
     listing: Listing
     locking: Locking
     multipart: Multipart
+    posting: Posting
     reading: Reading
     rights: RightsOperations
     settings: Settings
@@ -210,6 +212,7 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
         ("GET", "bucket", ENCRYPTION, "GetBucketEncryption", all_.configurations.get_encryption),
         ("DELETE", "bucket", ENCRYPTION, "DeleteBucketEncryption", all_.configurations.delete_encryption),
+        ("POST", "bucket", "", "PostObject", all_.posting.post_object),
         ("POST", "bucket", "delete", "DeleteObjects", all_.writing.delete_objects),
         ("GET", "object", "", "GetObject", all_.lifecycle.telling_first(all_.reading.get_object)),
         ("HEAD", "object", "", "HeadObject", all_.lifecycle.telling_first(all_.reading.head_object)),

@@ -16,6 +16,7 @@ from noisefs.adapters.inbound.s3.auth import signature
 from noisefs.adapters.inbound.s3.auth.credentials import Claim, claim_of
 from noisefs.adapters.inbound.s3.auth.signature import ChunkSigner, same
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.forms.signed import FormClaim, form_claim_of
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.requests import ANONYMOUS, Principal
@@ -110,6 +111,25 @@ class Gatekeeper:
     def recognise(self, method: str, target: Target, headers: Mapping[str, str]) -> Session:
         """Like :meth:`admit`, for a caller that asks again where this fails: counts and logs nothing."""
         return self._verified(claim_of(headers, target.params, self._settings.region), method, target, headers)
+
+    def admit_form(self, fields: Mapping[str, str], client: str) -> Session:
+        """Who signed the policy in a form's fields (lower-case names). Like :meth:`admit`; nobody is let in too."""
+        claim: FormClaim | None = None
+        try:
+            claim = form_claim_of(fields, self._settings.region)
+            if claim is None:
+                return self._nobody({})
+            credential = self._accounts.credential(claim.access_key_id)
+            if credential is None:
+                raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key_id[:128])
+            if "x-amz-security-token" in fields:
+                raise S3Error("InvalidToken")
+            if not claim.is_by(credential.secret):
+                raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credential.access_key_id)
+            return Session(credential.principal, UNSIGNED, False, None)
+        except S3Error as exc:
+            self._failed(exc.code, client, "" if claim is None else claim.access_key_id)
+            raise
 
     def _nobody(self, headers: Mapping[str, str]) -> Session:
         """The session of a request that nobody signed: policies and lists say what it may do."""
