@@ -20,6 +20,7 @@ from noisefs.core.domain.block_id import block_id_text, compute_block_id
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
 from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId, RootId, StoreId
+from noisefs.core.domain.inner import CUSTOMER, NAMED, OuterKey, stream_cipher, wrap
 from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password
 from noisefs.core.domain.log_file import Record
@@ -295,6 +296,8 @@ def rows() -> Vectors:
     examples["Body, partly covered"] = example(records.Body)
     examples["Bucket, with versions and locks"] = example(records.Bucket)
     examples["Version, of several and locked"] = example(records.Version)
+    examples["Version, sealed twice"] = example(records.Version)
+    examples["Part, sealed twice"] = example(records.Part)
     return {name: {"fields": plain_fields(row), "row": records.encode(row).hex()} for name, row in examples.items()}
 
 
@@ -411,6 +414,32 @@ def log_records() -> Vectors:
     return found
 
 
+def inner_streams() -> Vectors:
+    """Envelopes of data keys, and the end of an inner stream."""
+    data_key, stream_id = pattern("data key", 32), pattern("stream id", 16)
+    clear = pattern("inner plain", 40)
+    found: Vectors = {}
+    for outer in (
+        OuterKey(CUSTOMER, pattern("customer key", 32)),
+        OuterKey(NAMED, pattern("named key", 32), "n\u00e9"),
+    ):
+        nonce = pattern(f"nonce {outer.kind}", 12)
+        found[f"format 1, kind {outer.kind}"] = {
+            "kind": outer.kind,
+            "outer_key": outer.key.hex(),
+            "name": outer.name,
+            "store_id": STORE.hex(),
+            "nonce": nonce.hex(),
+            "data_key": data_key.hex(),
+            "envelope": wrap(data_key, outer, STORE, nonce).hex(),
+            "stream_id": stream_id.hex(),
+            "segment": 3,
+            "plain": clear.hex(),
+            "sealed": stream_cipher(data_key, stream_id, STORE).seal_slice(clear, 3, 0).hex(),
+        }
+    return found
+
+
 SUITES: dict[str, Callable[[], Vectors]] = {
     "segments": segments,
     "masks": masks,
@@ -423,6 +452,7 @@ SUITES: dict[str, Callable[[], Vectors]] = {
     "roots": roots,
     "node_files": node_files,
     "log_records": log_records,
+    "inner_streams": inner_streams,
 }
 
 

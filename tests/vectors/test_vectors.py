@@ -14,12 +14,14 @@ from noisefs.core.domain import records
 from noisefs.core.domain.block_id import block_id_text, compute_block_id, parse_block_id
 from noisefs.core.domain.head import decode_head, encode_head, read_passphrase
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
+from noisefs.core.domain.inner import OuterKey, stream_cipher, unwrap, wrap
 from noisefs.core.domain.keyring import SnapshotKey, format_root_key, parse_root_key
 from noisefs.core.domain.keys import KeyWrap, Label, derive, verify_password
 from noisefs.core.domain.log_records import open_records, seal_records
 from noisefs.core.domain.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.masking import RunPlan, strategy_named
 from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
+from noisefs.core.domain.records import Inner
 from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.domain.segment import BodyCipher
 from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
@@ -57,6 +59,18 @@ def test_segments_and_slices(name: str) -> None:
     cipher.seal_segments(memoryview(clear), first, generation, size, memoryview(sealed_again), final=final)
     assert opened == clear
     assert sealed_again == cells
+
+
+@pytest.mark.parametrize("name", suite("inner_streams"))
+def test_inner_streams(name: str) -> None:
+    vector = suite("inner_streams")[name]
+    key, store_id, nonce, data_key, envelope = raw(vector, "outer_key", "store_id", "nonce", "data_key", "envelope")
+    outer = OuterKey(vector["kind"], key, vector["name"])
+    assert unwrap(Inner(outer.kind, envelope), outer, StoreId(store_id)) == data_key
+    assert wrap(data_key, outer, StoreId(store_id), nonce) == envelope
+    stream_id, clear, sealed = raw(vector, "stream_id", "plain", "sealed")
+    cipher = stream_cipher(data_key, stream_id, StoreId(store_id))
+    assert cipher.open_slice(sealed, vector["segment"], 0) == clear
 
 
 @pytest.mark.parametrize("name", suite("roots"))

@@ -292,6 +292,14 @@ class AclInTheWay(InvalidRequest):
         super().__init__("Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
 
 
+class CustomerKeyNeeded(InvalidRequest):
+    """The object is sealed with a key that has to come with the request."""
+
+
+class CustomerKeyUnwanted(InvalidRequest):
+    """A key came with the request, and the object is not sealed with one."""
+
+
 class DeleteMarkerNamed(InvalidRequest):
     """The version that is asked for is a delete marker, which has no bytes."""
 
@@ -366,6 +374,10 @@ class IncompleteBody(InvalidRequest):
 
 class AuthenticationFailed(AccessDenied):
     """Unknown or disabled user or key, or a wrong password."""
+
+
+class WrongCustomerKey(AccessDenied):
+    """The key that came with the request is not the one that the object was stored with."""
 
 
 class ObjectLocked(AccessDenied):

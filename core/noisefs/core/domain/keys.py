@@ -45,6 +45,10 @@ class Label(StrEnum):
     """What the roots on nodes say beyond their links."""
     FILE = "file"
     """A snapshot file or log records as blocks on nodes."""
+    SSE = "sse"
+    """What wraps the data keys of objects sealed twice, from a customer's or a named key."""
+    SSE_STREAM = "sse-stream"
+    """An inner stream of such an object, from its data key."""
 
 
 def derive(key: bytes, label: Label, context: bytes = b"") -> bytes:

@@ -34,6 +34,17 @@ class PartInfo(Record, frozen=True, array_like=True):
     length: int
     md5: bytes
     checksums: dict[str, str] = {}
+    stream: bytes = b""
+    """Of an object sealed twice: which inner stream the part is."""
+
+
+class Inner(Record, frozen=True, array_like=True):
+    """How an object is sealed twice (:mod:`.inner`). ``stream``: of one that was not uploaded in parts."""
+
+    kind: int
+    envelope: bytes
+    stream: bytes = b""
+    key_name: str = ""
 
 
 class Version(Record, frozen=True, array_like=True):
@@ -82,6 +93,8 @@ class Version(Record, frozen=True, array_like=True):
     acl: tuple[tuple[str, str], ...] | None = None
     """Who may do what (:mod:`.rights.acl`); ``None``: the owner everything, others nothing."""
     tags: dict[str, str] = {}
+    inner: Inner | None = None
+    """``None``: sealed as every body is, and not inside too."""
 
 
 class Listed(msgspec.Struct, frozen=True, array_like=True):
@@ -349,6 +362,8 @@ class Part(Record, frozen=True, array_like=True):
     modified_us: int
     extents: tuple[Extent, ...]
     checksums: dict[str, str] = {}
+    stream: bytes = b""
+    """As in :class:`PartInfo`."""
 
 
 class Completed(Record, frozen=True, array_like=True):

@@ -212,6 +212,8 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.AclNotSupported: "AccessControlListNotSupported",
     core.AclInTheWay: "InvalidBucketAclWithObjectOwnership",
     core.DeleteMarkerNamed: "MethodNotAllowed",
+    core.CustomerKeyNeeded: "InvalidRequest",
+    core.CustomerKeyUnwanted: "InvalidRequest",
     core.LockNotConfigured: "InvalidRequest",
     core.EntityTooLarge: "EntityTooLarge",
     core.PartTooSmall: "EntityTooSmall",
@@ -223,6 +225,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.AccessDenied: "AccessDenied",
     core.AuthenticationFailed: "InvalidAccessKeyId",
     core.ObjectLocked: "AccessDenied",
+    core.WrongCustomerKey: "AccessDenied",
     core.WrongRootKey: "InternalError",
     # integrity
     core.IntegrityError: "InternalError",

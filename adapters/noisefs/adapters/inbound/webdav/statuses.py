@@ -55,6 +55,8 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.AclNotSupported: 400,
     errors.AclInTheWay: 400,
     errors.DeleteMarkerNamed: 405,
+    errors.CustomerKeyNeeded: 403,  # WebDAV has no way to bring one
+    errors.CustomerKeyUnwanted: 400,
     errors.LockNotConfigured: 400,
     errors.ConfigError: 503,
     errors.RangeNotSatisfiable: 416,
@@ -67,6 +69,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     # access
     errors.AccessDenied: 403,
     errors.ObjectLocked: 403,
+    errors.WrongCustomerKey: 403,
     errors.AuthenticationFailed: 401,
     errors.WrongRootKey: 503,
     # integrity
