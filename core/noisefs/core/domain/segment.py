@@ -105,11 +105,13 @@ class BodyCipher:
         """
         count, cell_bytes = _count(len(into), segment_bytes, len(cells), segment_bytes + TAG_BYTES)
         last = count - 1
-        open_, aad = self._aead.decrypt_into, self._aad
+        for segment in (first_segment, first_segment + max(0, last)):
+            nonce(generation, segment, final=False)  # says whether all of them are in range
+        open_, aad, pack = self._aead.decrypt_into, self._aad, _NONCE.pack
         for i in range(count):
             try:
                 open_(
-                    nonce(generation, first_segment + i, final=final and i == last),
+                    pack(generation, first_segment + i << 8 | (final and i == last)),
                     cells[i * cell_bytes : (i + 1) * cell_bytes],
                     aad,
                     into[i * segment_bytes : (i + 1) * segment_bytes],

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from noisefs.adapters.inbound.sending.outgoing import Outgoing
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
@@ -70,7 +71,11 @@ class Reading:
         try:
             if request.method == "HEAD":
                 version = await self._objects.head(caller.who, place.bucket, place.key, condition=condition)
-                return await self._sent(request, headers, version, _nothing())
+                status, fields = described(headers, version)
+                start, end = byte_range(headers, version) or (0, version.size)
+                response = web.StreamResponse(status=status, headers=fields)
+                response.content_length = end - start
+                return response, await answers.stream(request, response, _nothing(), self._settings.body_timeout_s)
             opening = await self._objects.open(
                 caller.who,
                 place.bucket,
@@ -82,24 +87,14 @@ class Reading:
             fields = {"ETag": f'"{exc.etag}"', "Last-Modified": http_date(exc.modified_us)}
             raise Refused(304, "", headers=fields) from exc
         async with opening as opened:
-            pieces = opened.chunks() if opened.end > opened.start else _nothing()
-            return await self._sent(request, headers, opened.version, pieces)
-
-    async def _sent(
-        self,
-        request: web.BaseRequest,
-        headers: Mapping[str, str],
-        version: Version,
-        pieces: AsyncIterator[bytes | memoryview],
-    ) -> tuple[web.StreamResponse, int]:
-        status, fields = described(headers, version)
-        start, end = byte_range(headers, version) or (0, version.size)
-        if end - start <= WHOLE_BYTES and request.method == "GET":
-            body = b"".join([bytes(piece) async for piece in pieces])
-            return web.Response(status=status, headers=fields, body=body), 0
-        response = web.StreamResponse(status=status, headers=fields)
-        response.content_length = end - start
-        return response, await answers.stream(request, response, pieces, self._settings.body_timeout_s)
+            status, fields = described(headers, opened.version)
+            size = opened.end - opened.start
+            if size <= WHOLE_BYTES:
+                body = b"".join([bytes(piece) async for piece in opened.chunks()]) if size else b""
+                return web.Response(status=status, headers=fields, body=body), 0
+            sent = Outgoing(status=status, headers=fields)
+            await sent.pour(request, lambda take: opened.chunks(take=take), size, self._settings.body_timeout_s)
+            return sent, sent.body_length
 
     async def _collection(self, request: web.BaseRequest, caller: Caller, node: Node) -> tuple[web.StreamResponse, int]:
         response = web.StreamResponse(

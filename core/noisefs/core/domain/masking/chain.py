@@ -35,6 +35,7 @@ class Chain(Strategy):
     name: ClassVar[str] = "chain"
     seeds: ClassVar[int] = SEEDS
     cells_max: ClassVar[int] = PACK_BLOCKS - SEEDS - 1
+    reads_together: ClassVar[bool] = True
 
     def plan(self, blocks: int, wanted: int, own_seeds: frozenset[int] = frozenset()) -> RunPlan | None:
         room = self._room(blocks, wanted)
@@ -77,6 +78,9 @@ class Chain(Strategy):
             previous = block
 
     def needed(self, position: int, count: int, seed: int, have: Collection[int] = ()) -> list[tuple[int, int]]:
+        if position > SEEDS + 1 and all(number < SEEDS for number in have):
+            blocks = (position - 1, count + 1)
+            return [blocks] if seed in have else [(seed, 1), blocks]
         return merged({seed, *range(position - 1, position + count)}.difference(have))
 
     def unmask(

@@ -57,6 +57,8 @@ class Strategy(ABC):
     """Blocks from one cell to the next; the cell is the last of them."""
     cells_max: ClassVar[int]
     """Cells of a full pack."""
+    reads_together: ClassVar[bool] = False
+    """Whether :meth:`unmask`, given ``together``, asks for no other block than a seed."""
 
     @abstractmethod
     def plan(self, blocks: int, wanted: int, own_seeds: frozenset[int] = frozenset()) -> RunPlan | None:

@@ -4,18 +4,17 @@ Promise: at most three blocks are read for one random cell (two with its seed at
 read. Bytes given out here are ciphertext: whoever opens them verifies the tag.
 """
 
-import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from cachetools import LRUCache
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import run_key
-from noisefs.core.domain.masking import Strategy, strategy_named
+from noisefs.core.domain.masking import Strategy, strategy_named, stride_of
 from noisefs.core.domain.masking.xor import xor_into
 from noisefs.core.domain.records import Run, SlicePiece, SlicePlace, decode
 from noisefs.core.domain.store_keys import StoreKeys
@@ -24,9 +23,7 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackRead, PackStore, Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.bodies.hot import HotTier, Slice
-
-SEEDS_KEPT: Final = 64
-"""Seed blocks pinned apart from the hot tier: 8 MiB at the default S."""
+from noisefs.core.services.bodies.seeds import Seeds
 
 XOR_BYTES: Final = 8
 """XOR works on 64-bit words; every block size is a multiple of them."""
@@ -76,8 +73,7 @@ class CellReader:
         self._keys = keys
         self._geometry = geometry
         self._hot = HotTier(hot_bytes)
-        self._lock = threading.Lock()
-        self._seeds: LRUCache[Any, Any] = LRUCache(SEEDS_KEPT)  # Any: cachetools is not typed here
+        self._seeds = Seeds()
 
     # ------------------------------------------------------------------ runs
 
@@ -95,21 +91,24 @@ class CellReader:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
-        ``fresh``: read from the store even what is in memory. ``runs``: their locations, where the caller knows them.
+        ``fresh``: read from the store even what is in memory. ``runs``: their locations, from a caller who found that
+        they are not in memory.
         ``reach``: how far to go for them; with ``AT_ONCE`` this may be called on the event loop.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
             NotAtHand: ``reach`` is ``AT_ONCE``, and the store would have to be waited for.
         """
-        hot = None if fresh else self.hot_cells(body_id, segment, count)
+        hot = None if fresh or runs else self.hot_cells(body_id, segment, count)
         if hot is not None:
             return hot
         found: list[tuple[Run, memoryview, int]] = []
         stretches: list[_Stretch] = []
-        for first, run in runs or self.locate(body_id, segment, count):
-            if first + run.count <= segment or first >= segment + count:
-                continue
+        runs = runs or self.locate(body_id, segment, count)
+        for at in range(bisect_right(runs, segment, key=_first_of) - 1, len(runs)):
+            first, run = runs[at]
+            if first >= segment + count:
+                break
             begin, end = max(first, segment), min(first + run.count, segment + count)
             out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
             stretches.append(self._stretch(run, begin - first, end - begin, out, fresh=fresh))
@@ -121,17 +120,17 @@ class CellReader:
         return found
 
     def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
-        """Where these segments lie now, as (first segment, run), ascending.
+        """Where these segments lie now, as (first segment, run), ascending. Runs that follow each other are one.
 
         Raises:
             BlockUnavailable: A segment has no location.
         """
-        return self._index.read(lambda tx: runs_of(tx, body_id, segment, count))
+        runs = self._index.read(lambda tx: runs_of(tx, body_id, segment, count))
+        return _joined(runs, stride_of(self._geometry.strategy))
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
-        with self._lock:
-            self._seeds.clear()
+        self._seeds.clear()
         self._hot.forget(body_id, segment, count)
 
     def hot_cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
@@ -163,7 +162,7 @@ class CellReader:
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes
         position = run.position + skip * strategy.stride
-        place = {} if fresh else self._seeds_at_hand(run.pack_id, strategy)
+        place = {} if fresh else self._seeds.of(run.pack_id)
         ranges = strategy.needed(position, count, run.seed, place.keys())
         total = sum(n for _start, n in ranges)
         blocks = np.empty(total * size, np.uint8).data
@@ -171,13 +170,16 @@ class CellReader:
         together: memoryview | None = None
         at = 0
         for start, n in ranges:
-            if start < position and position + count <= start + n:
-                begin = at + (position - 1 - start) * size
-                together = blocks[begin : begin + (count + 1) * size]
-            reads.append(PackRead(run.pack_id, start, [blocks[at : at + n * size]]))
-            for number in range(n):
-                place[start + number] = blocks[at + number * size : at + (number + 1) * size]
+            part = blocks[at : at + n * size]
             at += n * size
+            reads.append(PackRead(run.pack_id, start, [part]))
+            alone = n
+            if start < position and position + count <= start + n:
+                together = part[(position - 1 - start) * size :][: (count + 1) * size]
+                if strategy.reads_together:  # nobody asks for others than seeds one by one
+                    alone = max(0, strategy.seeds - start)
+            for number in range(alone):
+                place[start + number] = part[number * size : (number + 1) * size]
         return _Stretch(run, strategy, position, count, out, place, reads, total, together)
 
     def _unmask(self, stretches: list[_Stretch], reach: Reach, *, fresh: bool) -> None:
@@ -185,21 +187,11 @@ class CellReader:
         self._read([read for stretch in stretches for read in stretch.reads], sum(s.blocks for s in stretches), reach)
         for s in stretches:
             s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out, s.together)
-            if not fresh:
-                self._pin_seeds(s.run.pack_id, s.strategy, s.place)
+            if not fresh and s.strategy.seeds:
+                self._seeds.keep(s.run.pack_id, s.strategy.seeds, s.place)
 
     def _strategy(self, pack_id: PackId) -> Strategy:
         return strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
-
-    def _seeds_at_hand(self, pack_id: PackId, strategy: Strategy) -> dict[int, memoryview]:
-        with self._lock:
-            return {n: block for n in range(strategy.seeds) if (block := self._seeds.get((pack_id, n))) is not None}
-
-    def _pin_seeds(self, pack_id: PackId, strategy: Strategy, place: dict[int, memoryview]) -> None:
-        with self._lock:
-            for number in range(strategy.seeds):
-                if number in place and (pack_id, number) not in self._seeds:
-                    self._seeds[pack_id, number] = memoryview(bytes(place[number]))
 
     def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> None:
         """Do all reads, which touch so many blocks, and count these."""
@@ -330,3 +322,23 @@ def runs_of(tx: Reading, body_id: BodyId, segment: int, count: int) -> list[tupl
     if expected < segment + count:
         raise BlockUnavailable(PackId(b"\0" * 16), expected)
     return runs
+
+
+def _joined(runs: list[tuple[int, Run]], stride: int) -> list[tuple[int, Run]]:
+    """The same places, in fewer runs: an upload's runs follow each other unless others write at the same time."""
+    joined: list[tuple[int, Run]] = []
+    for first, run in runs:
+        if joined:
+            before, one = joined[-1]
+            if one.pack_id == run.pack_id and run == Run(
+                one.pack_id, one.position + one.count * stride, run.count, one.seed, one.generation
+            ):
+                joined[-1] = before, Run(one.pack_id, one.position, one.count + run.count, one.seed, one.generation)
+                continue
+        joined.append((first, run))
+    return joined
+
+
+def _first_of(placed: tuple[int, Run]) -> int:
+    """A run's first segment."""
+    return placed[0]

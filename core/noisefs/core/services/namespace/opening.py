@@ -15,6 +15,7 @@ from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.index import Index, Reading
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.bodies.windows import Take
 from noisefs.core.services.namespace import layouts
 from noisefs.core.services.namespace.versions import Found
 
@@ -48,7 +49,9 @@ class OpenObject:
         self._groups.append((offset, behind, bodies))
         return behind
 
-    def chunks(self, start: int | None = None, end: int | None = None) -> AsyncIterator[memoryview]:
+    def chunks(
+        self, start: int | None = None, end: int | None = None, *, take: Take | None = None
+    ) -> AsyncIterator[memoryview]:
         """Bytes ``start`` to ``end`` (exclusive), by default all that was opened; see
         :meth:`.reading.OpenBodies.chunks`. They lie within what was opened.
         """
@@ -57,14 +60,14 @@ class OpenObject:
         assert self.start <= first <= stop <= self.end
         if len(self._groups) == 1:
             offset, _, bodies = self._groups[0]
-            return bodies.chunks(first - offset, stop - offset)
-        return self._chained(first, stop)
+            return bodies.chunks(first - offset, stop - offset, take)
+        return self._chained(first, stop, take)
 
-    async def _chained(self, first: int, stop: int) -> AsyncGenerator[memoryview, None]:
+    async def _chained(self, first: int, stop: int, take: Take | None) -> AsyncGenerator[memoryview, None]:
         for offset, behind, bodies in self._groups:
             begin, end = max(first, offset), min(stop, behind)
             if begin < end:
-                chunks = cast("AsyncGenerator[memoryview, None]", bodies.chunks(begin - offset, end - offset))
+                chunks = cast("AsyncGenerator[memoryview, None]", bodies.chunks(begin - offset, end - offset, take))
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         yield chunk

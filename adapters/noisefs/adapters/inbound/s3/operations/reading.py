@@ -90,7 +90,9 @@ class Reading:
             size = opened.end - opened.start
             if size == 0:
                 return answers.whole(call.ids, status, headers)
-            return await answers.stream(call, status, headers, opened.chunks(), size, self._timeout_s)
+            return await answers.stream(
+                call, status, headers, lambda take: opened.chunks(take=take), size, self._timeout_s
+            )
 
     async def head_object(self, call: Call) -> Answer:
         """What GetObject would say, without the bytes."""

@@ -1,0 +1,1 @@
+"""How long bodies leave, whatever the protocol."""
