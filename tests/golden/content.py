@@ -1,13 +1,17 @@
 """What the golden stores hold, and how a client makes it: the same for whoever writes one and whoever checks it."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import json
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.keyring import format_root_key
@@ -29,6 +33,19 @@ SETTINGS = {
 
 S = Geometry().segment_bytes
 BUCKET, SECOND_BUCKET, DAV_BUCKET = "golden", "second", "shared"
+KEPT_BUCKET, LOCKED_BUCKET = "kept", "locked"
+"""With older versions; with locked ones."""
+UNTIL = "2226-01-01T00:00:00+00:00"
+"""Locks outlive whoever tests them."""
+QUESTIONS = (
+    "get_bucket_versioning",
+    "get_bucket_policy",
+    "get_bucket_cors",
+    "get_bucket_lifecycle_configuration",
+    "get_bucket_tagging",
+    "get_object_lock_configuration",
+)
+"""What a bucket says of itself."""
 NAME, PROPERTY, VALUE = "Ablage/Übersicht – 一覧.txt", "{urn:golden}colour", "grün 緑"
 OPEN_KEY = "open/upload"
 
@@ -55,6 +72,35 @@ def s3_client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SEC
         aws_secret_access_key=secret_key,
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, proxies={}),
     )
+
+
+def configured(client: Any, bucket: str, questions: Iterable[str] = QUESTIONS) -> dict[str, Any]:  # Any: as above, JSON
+    """What a bucket answers to each question to which it has an answer."""
+    found: dict[str, Any] = {}  # Any: JSON
+    for question in questions:
+        with contextlib.suppress(ClientError):
+            answer = getattr(client, question)(Bucket=bucket)
+            del answer["ResponseMetadata"]
+            found[question] = json.loads(json.dumps(answer, default=str))
+    return found
+
+
+def versions_of(client: Any, bucket: str) -> list[dict[str, Any]]:  # Any: as above
+    """Every version and delete marker, with what keeps it and its tags."""
+    listed = client.list_object_versions(Bucket=bucket)
+    rows = []
+    for row in listed.get("Versions", []):
+        place = {"Bucket": bucket, "Key": row["Key"], "VersionId": row["VersionId"]}
+        body = client.get_object(**place)["Body"].read()
+        tags = client.get_object_tagging(**place)["TagSet"]
+        head = client.head_object(**place)
+        keeps = [str(head.get(f"ObjectLock{name}")) for name in ("Mode", "RetainUntilDate", "LegalHoldStatus")]
+        rows.append(_version_of(row) | {"sha256": hashlib.sha256(body).hexdigest(), "tags": tags, "lock": keeps})
+    return rows + [_version_of(row) | {"marker": True} for row in listed.get("DeleteMarkers", [])]
+
+
+def _version_of(row: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+    return {"key": row["Key"], "id": row["VersionId"], "latest": row["IsLatest"], "at": str(row["LastModified"])}
 
 
 def dav(

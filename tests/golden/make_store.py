@@ -10,16 +10,28 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tests.golden import content
-from tests.golden.content import BUCKET, DAV_BUCKET, SECOND_BUCKET, S, pattern, s3_client
+from tests.golden.content import (
+    BUCKET,
+    DAV_BUCKET,
+    KEPT_BUCKET,
+    LOCKED_BUCKET,
+    SECOND_BUCKET,
+    S,
+    pattern,
+    s3_client,
+)
 from tests.support.server import RunningServer, noisefs
 
 HERE = Path(__file__).parent
 KEPT = ("VERSION", "head", "index/index.db", "packs", "snapshots", "log")
 """What makes up a store; the rest are locks, sockets and held back space."""
+LIMITED = (("bucket", "quota", BUCKET), ("user", "quota", "second"))
+"""Commands that tell of a limit."""
 
 
 def main(name: str, *strategies: str) -> None:
@@ -56,10 +68,16 @@ def _made(place: Path, strategy: str) -> dict[str, Any]:  # Any: JSON
         return make(server, data)
 
 
-def _run(data: Path, *command: str) -> None:
+def _run(data: Path, *command: str) -> str:
     done = noisefs(*command, "--data", str(data))
     if done.returncode:
         sys.exit(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout
+
+
+def _asked(data: Path, *command: str) -> dict[str, Any]:  # Any: JSON
+    found: dict[str, Any] = json.loads(_run(data, *command, "--json"))
+    return found
 
 
 def _fill(server: RunningServer, data: Path) -> dict[str, Any]:  # Any: JSON
@@ -108,9 +126,12 @@ def _fill(server: RunningServer, data: Path) -> dict[str, Any]:  # Any: JSON
     )
     other.put_object(Bucket=SECOND_BUCKET, Key="theirs", Body=pattern("theirs", 1500))
     _share(server)
+    _keep_versions(client)
+    _lock(client)
+    _configure(client, data)
 
     # Slices of 1 KiB and less stay in the index; all others shall share one cell.
-    sizes = [1777, 5000, 70_000, 2000, 3000, 1500, 1200]
+    sizes = [1777, 5000, 70_000, 2000, 3000, 1500, 1200, 1100, 1300, 1400, 1600]
     client.put_object(Bucket=BUCKET, Key="filling", Body=pattern("filling", content.filling(sizes)))
     _wait_for_packer(server)
     _run(data, "snapshot", "create")
@@ -121,11 +142,79 @@ def _fill(server: RunningServer, data: Path) -> dict[str, Any]:  # Any: JSON
         "strategy": "chain",
         "objects": {
             bucket: {key: content.described(who, bucket, key) for key in _keys(who, bucket)}
-            for who, bucket in ((client, BUCKET), (client, DAV_BUCKET), (other, SECOND_BUCKET))
+            for who, bucket in (
+                *((client, bucket) for bucket in (BUCKET, DAV_BUCKET, KEPT_BUCKET, LOCKED_BUCKET)),
+                (other, SECOND_BUCKET),
+            )
         },
+        "versions": {bucket: content.versions_of(client, bucket) for bucket in (KEPT_BUCKET, LOCKED_BUCKET)},
+        "configured": {bucket: content.configured(client, bucket) for bucket in (BUCKET, KEPT_BUCKET, LOCKED_BUCKET)},
+        "asked": {" ".join(limited): _asked(data, *limited) for limited in LIMITED},
         "upload": {"id": upload, "part": first["ETag"], "size": 3000},
         "several_segments_sha256": hashlib.sha256(several).hexdigest(),
     }
+
+
+def _keep_versions(client: Any) -> None:  # Any: boto3's client
+    """The null version, two above it, one of them with tags, and a marker over another key."""
+    client.create_bucket(Bucket=KEPT_BUCKET)
+    client.put_object(Bucket=KEPT_BUCKET, Key="versions", Body=pattern("null version", 1100))
+    client.put_bucket_versioning(Bucket=KEPT_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=KEPT_BUCKET, Key="versions", Body=pattern("second version", 1300), Tagging="a=1&b=%C3%BC")
+    client.put_object(Bucket=KEPT_BUCKET, Key="versions", Body=b"third version")
+    client.put_object(Bucket=KEPT_BUCKET, Key="deleted", Body=pattern("under a marker", 1400))
+    client.delete_object(Bucket=KEPT_BUCKET, Key="deleted")
+
+
+def _lock(client: Any) -> None:  # Any: as above
+    """A bucket with a rule, a version with a retention of its own, and one under a legal hold."""
+    client.create_bucket(Bucket=LOCKED_BUCKET, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Years": 90}}
+    client.put_object_lock_configuration(
+        Bucket=LOCKED_BUCKET, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+    )
+    client.put_object(Bucket=LOCKED_BUCKET, Key="by rule", Body=pattern("locked", 1600), ChecksumAlgorithm="SHA256")
+    client.put_object(
+        Bucket=LOCKED_BUCKET,
+        Key="compliance, and held",
+        Body=b"held",
+        ChecksumAlgorithm="SHA256",
+        ObjectLockMode="COMPLIANCE",
+        ObjectLockRetainUntilDate=datetime.fromisoformat(content.UNTIL),
+        ObjectLockLegalHoldStatus="ON",
+    )
+
+
+def _configure(client: Any, data: Path) -> None:  # Any: as above
+    """One of everything that a bucket may be told; nothing of it changes what is read or removed."""
+    everybody = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "pictures",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{BUCKET}/public/*",
+            }
+        ],
+    }
+    rules = [
+        {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 36_500}},
+        {
+            "ID": "older versions",
+            "Status": "Enabled",
+            "Filter": {"And": {"Prefix": "logs/", "Tags": [{"Key": "a", "Value": "b"}]}},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 36_500},
+        },
+    ]
+    cors = [{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://example.org"], "MaxAgeSeconds": 60}]
+    client.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(everybody))
+    client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": rules})
+    client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": cors})
+    client.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "colour", "Value": "gr\u00fcn"}]})
+    for limited in LIMITED:
+        _run(data, *limited, "--bytes", "7GiB", "--objects", "777")
 
 
 def _multipart(client: Any, key: str, parts: list[dict[str, Any]]) -> None:  # Any: boto3's client, its arguments

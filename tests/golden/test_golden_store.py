@@ -69,6 +69,11 @@ def check_objects(server: RunningServer, expected: dict[str, Any]) -> None:  # A
         ]
         for key, found in objects.items():
             assert content.described(client, bucket, key) == found, key
+    client = s3_client(server.s3)
+    for bucket, versions in expected.get("versions", {}).items():
+        assert content.versions_of(client, bucket) == versions
+    for bucket, answers in expected.get("configured", {}).items():
+        assert content.configured(client, bucket, answers) == answers
 
 
 def check_audits(data: Path, settings: dict[str, str]) -> None:
@@ -103,6 +108,8 @@ def test_the_program_serves_it(name: str, tmp_path: Path, settings: dict[str, st
     with RunningServer(data, environment=settings) as server:
         check_objects(server, EXPECTED[name])
         check_audits(data, settings)
+        for command, answer in EXPECTED[name].get("asked", {}).items():
+            assert ask(data, settings, *command.split()) == answer
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -161,11 +168,7 @@ def test_an_open_upload_goes_on(name: str, tmp_path: Path, settings: dict[str, s
 @pytest.mark.parametrize("name", LARGE)
 def test_users_have_what_they_had(name: str, tmp_path: Path, settings: dict[str, str]) -> None:
     with RunningServer(opened(name, tmp_path), environment=settings) as server:
-        assert {row["Name"] for row in s3_client(server.s3).list_buckets()["Buckets"]} == {
-            BUCKET,
-            DAV_BUCKET,
-            SECOND_BUCKET,
-        }
+        assert {row["Name"] for row in s3_client(server.s3).list_buckets()["Buckets"]} == set(EXPECTED[name]["objects"])
         other = s3_client(server.s3, content.SECOND_KEY, content.SECOND_SECRET)
         assert [row["Name"] for row in other.list_buckets()["Buckets"]] == [SECOND_BUCKET]
         with pytest.raises(ClientError, match="AccessDenied"):
