@@ -457,3 +457,42 @@ async def test_rows_of_unknown_nodes_do_not_count() -> None:
         moved = Copies(row.root, ("elsewhere",), 1, row.confirmed_us)
 
         assert world.network.nodes.counted(moved.nodes) == []
+
+
+async def test_the_next_packs_get_their_names_while_one_is_on_its_way() -> None:
+    async with upkeep(ShakyNode("a")) as world:
+        node = world.nodes["a"]
+        node.gate = asyncio.Event()
+        await world.fill(5)
+        running = asyncio.create_task(world.network.uploads.run())
+
+        def named() -> int:
+            return len(world.files.list())
+
+        async with asyncio.timeout(20):
+            while named() < 3:  # the one on its way, and two more
+                await asyncio.sleep(0)
+            assert not node.pinned
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert named() == 3
+            node.gate.set()
+            assert (await running).confirmed == 5
+        world.check(1)
+        assert named() == 5
+        assert world.telemetry.gauged(Gauge.UPLOAD_PACKS) == 0
+
+
+async def test_naming_ahead_ends_with_the_step() -> None:
+    async with upkeep(ShakyNode("a")) as world:
+        node = world.nodes["a"]
+        node.verdict = lambda call: "before" if call == "import" else "ok"
+        await world.fill(6)
+        await world.network.uploads.run()
+        before = len(world.files.list())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(world.files.list()) == before < 6
+        node.verdict = lambda _call: "ok"
+        await world.settle()
+        world.check(1)

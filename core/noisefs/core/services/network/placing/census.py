@@ -125,14 +125,25 @@ class Census:
             start = await self._workers.run(Lane.BACKGROUND, self._add_page, start, found)
         found.uploads.sort(key=_age)
         found.repairs.sort(key=lambda task: len(self._nodes.counted(task.row.nodes)) if task.row is not None else 0)
-        self._telemetry.gauge(Gauge.UPLOAD_PACKS, found.upload_packs)
-        self._telemetry.gauge(Gauge.UPLOAD_BYTES, found.upload_blocks * self._geometry.block_bytes)
+        self._tell_uploads(found)
         self._telemetry.gauge(Gauge.UNDER_REPLICATED, found.under_replicated)
         self._telemetry.gauge(Gauge.DAMAGED_COPIES, found.damaged_copies)
         ended_s = self._clock.monotonic_s()
         self._again_at_s = ended_s + (ended_s - begun_s) / CENSUS_SHARE
         self._found = found
         return found
+
+    def uploaded(self, task: Task) -> None:
+        """This pack has all its copies now: so say the gauges, before the next look."""
+        found = self._found
+        if task.pack is not None and found is not None and any(one.key == task.key for one in found.uploads):
+            found.upload_packs -= 1
+            found.upload_blocks -= task.pack.blocks
+            self._tell_uploads(found)
+
+    def _tell_uploads(self, found: Found) -> None:
+        self._telemetry.gauge(Gauge.UPLOAD_PACKS, found.upload_packs)
+        self._telemetry.gauge(Gauge.UPLOAD_BYTES, found.upload_blocks * self._geometry.block_bytes)
 
     def _add_page(self, start: bytes, found: Found) -> bytes | None:
         """Sort the next packs and files into the lists; returns where to go on."""

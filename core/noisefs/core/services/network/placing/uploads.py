@@ -3,15 +3,17 @@
 Promise: a pack is found again after a crash at any step, and nothing is sent twice that a node says it has, nor blocks
 that it holds under interim roots. Packs do not wait for each other: one that fails is left alone for a while of its
 own, and one whose node is busy lets others pass. A pack is confirmed once as many nodes as it shall have said that they
-hold all of it; with fewer nodes usable it goes onto those there are, and the rest follows. Cost: one SHA-256 a block,
-and the pack's bytes once for each copy.
+hold all of it; with fewer nodes usable it goes onto those there are, and the rest follows. While a pack is on its way,
+the next ones get their names. Cost: one SHA-256 a block, and the pack's bytes once for each copy.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId, RootId
@@ -34,6 +36,9 @@ from noisefs.core.services.network.placing.rounds import Rounds
 from noisefs.core.services.packs.copies import copies_of, drop_copies
 
 log = logging.getLogger(__name__)
+
+NAMED_AHEAD: Final = 2
+"""Packs whose blocks have names before their turn comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class Uploads:
         self._geometry = geometry
         self._nodes = nodes
         self._roots = roots
+        self._census = census
         self._copier = copier
         self._rounds = Rounds(
             nodes=nodes,
@@ -91,6 +97,13 @@ class Uploads:
         self.ahead = ahead
         """May be set before the first run."""
         self._busy = asyncio.Lock()
+        self._naming = asyncio.Lock()
+        self._named: set[PackId] = set()
+        """Packs that were named ahead of their turn..."""
+        self._begun: set[PackId] = set()
+        """...and those whose turn it is, or was, in this step."""
+        self._turn = asyncio.Event()
+        """Another pack's turn has come."""
         self.wake = asyncio.Event()
         self.news = self._rounds.news
 
@@ -101,12 +114,32 @@ class Uploads:
 
     async def _run(self) -> Uploaded:
         found, until_s = await self._rounds.begin()
-        return Uploaded(*await self._rounds.deal(found.uploads, lambda _task: found.wanted, self._upload, until_s))
+        self._named.clear()
+        self._begun.clear()
+        ahead = asyncio.create_task(self._name_ahead(found.uploads[:]))
+        try:
+            return Uploaded(*await self._rounds.deal(found.uploads, lambda _task: found.wanted, self._upload, until_s))
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _name_ahead(self, tasks: list[Task]) -> None:
+        """Name the blocks of those whose turn comes next, so that no node waits for that."""
+        for task in tasks:
+            while not self._begun or len(self._named - self._begun) >= NAMED_AHEAD:
+                self._turn.clear()
+                await self._turn.wait()
+            if task.row is None and task.pack_id not in self._begun:
+                self._named.add(task.pack_id)
+                with contextlib.suppress(NoisefsError):  # whoever uploads it hears of it
+                    await self._root(task, None)
 
     async def _upload(self, task: Task, wanted: int) -> bool:
         """Whether all that there is to do for this pack is done."""
         if not self._nodes.usable():
             return False
+        self._begun.add(task.pack_id)
+        self._turn.set()
         held = await self.ahead.hand_over(task.pack_id)
         try:
             done = await self._upload_rest(task, wanted, held)
@@ -114,6 +147,7 @@ class Uploads:
             self.ahead.take_back(task.pack_id)
             raise
         if done:
+            self._census.uploaded(task)
             self.ahead.forget(task.pack_id)
         else:
             self.ahead.take_back(task.pack_id)
@@ -164,16 +198,18 @@ class Uploads:
         """The pack's root, made now where there is none; ``None``: nodes that may have it cannot be asked now."""
         pack_id = task.pack_id
         assert task.pack is not None
-        try:
+        with contextlib.suppress(BlockUnavailable):
             return (await self._roots.load(pack_id))[0]
-        except BlockUnavailable:
-            if row is not None:
-                if not all(map(self._nodes.is_ready, filter(self._nodes.get, (*row.nodes, *row.asked)))):
-                    return None
-                # It is nowhere any more: another one takes its place.
-                await self._commits.run(partial(_start_over, pack_id, row.root, self._clock.now_us()))
-        sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
-        return await self._roots.make(pack_id, task.pack.blocks, sequence, known=self.ahead.names(pack_id))
+        if row is not None:
+            if not all(map(self._nodes.is_ready, filter(self._nodes.get, (*row.nodes, *row.asked)))):
+                return None
+            # It is nowhere any more: another one takes its place.
+            await self._commits.run(partial(_start_over, pack_id, row.root, self._clock.now_us()))
+        async with self._naming:
+            with contextlib.suppress(BlockUnavailable):
+                return (await self._roots.load(pack_id))[0]  # somebody has made it meanwhile
+            sequence = await self._workers.run(Lane.BACKGROUND, self._index.sequence)
+            return await self._roots.make(pack_id, task.pack.blocks, sequence, known=self.ahead.names(pack_id))
 
 
 def _failed(task: Task, cause: NoisefsError) -> None:
