@@ -239,6 +239,10 @@ class NewerFormat(Conflict):
     """Written by a newer version of this program than the running one."""
 
 
+class Overtaken(Conflict):
+    """Somebody else's change came first: look again before you decide to repeat it."""
+
+
 class CommitConflict(Conflict):
     """A compare-and-set lost: the row changed underneath. The caller looks again."""
 

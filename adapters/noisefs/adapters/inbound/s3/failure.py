@@ -27,6 +27,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "BucketAlreadyExists": (409, "The requested bucket name is not available. Select a different name and try again."),
     "BucketAlreadyOwnedByYou": (409, "Your previous request to create the named bucket succeeded and you own it."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
+    "ConditionalRequestConflict": (
+        409,
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+    ),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed object size."),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
     "IllegalLocationConstraintException": (400, "The location constraint is incompatible with this endpoint's region."),
@@ -199,6 +203,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.StoreBusy: "ServiceUnavailable",
     core.ForeignDirectory: "InternalError",
     core.NewerFormat: "InternalError",
+    core.Overtaken: "ConditionalRequestConflict",
     core.CommitConflict: "OperationAborted",
     # invalid request
     core.InvalidRequest: "InvalidRequest",

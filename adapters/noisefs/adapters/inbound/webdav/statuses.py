@@ -44,6 +44,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.StoreBusy: 503,
     errors.ForeignDirectory: 503,
     errors.NewerFormat: 503,
+    errors.Overtaken: 412,
     errors.CommitConflict: 503,
     # invalid request
     errors.InvalidRequest: 400,

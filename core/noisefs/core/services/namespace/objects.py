@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from noisefs.core.domain import naming, object_lock
 from noisefs.core.domain.composition import FULL_OBJECT
@@ -17,45 +16,48 @@ from noisefs.core.domain.requests import (
     ANY,
     Attributes,
     Doomed,
-    FullPage,
-    Page,
     Principal,
     ReadCondition,
     Removed,
     Verify,
-    VersionPage,
     WriteCondition,
     keep_none,
 )
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
 from noisefs.core.domain.rights.belonging import belonging_of
-from noisefs.core.errors import CommitConflict, EntityTooLarge, InvalidArgument, NoisefsError
+from noisefs.core.errors import (
+    CommitConflict,
+    EntityTooLarge,
+    InvalidArgument,
+    NoisefsError,
+    ObjectNotFound,
+    Overtaken,
+)
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
-from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.index import Index, Reading, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import history, layouts, listing, lookup, publishing, versions
+from noisefs.core.services.namespace import layouts, lookup, publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
+from noisefs.core.services.namespace.pages import Pages
 from noisefs.core.services.namespace.quick import QuickReads
 from noisefs.core.services.namespace.raising import Ready, check_class, run_raising
 from noisefs.core.services.namespace.usage import Tally
 
 __all__ = ["Objects", "OpenObject", "Wanted"]
 
-T = TypeVar("T")
-
 Admit = Callable[[Reading, Bucket, Version | None], Attributes]
 """Asked inside the commit, given what the key names there: the new version's attributes. Whatever it raises refuses the
 write, of which nothing is left then. It may be asked again where a commit is retried."""
 
 
-class Objects:
+class Objects(Pages):
     """Object operations. Task-safe. Every method raises ``BucketNotFound`` and ``AccessDenied`` as ``Buckets.get``."""
 
     def __init__(
@@ -70,16 +72,14 @@ class Objects:
         body_reader: BodyReader,
         limits: NamespaceLimits,
     ) -> None:
-        self._index = index
+        super().__init__(index=index, workers=workers, limits=limits)
         self._commits = commits
-        self._workers = workers
         self._clock = clock
         self._mint = versions.minter(entropy)
         self._writer = body_writer
         self.quick = QuickReads(index=index, body_reader=body_reader)
         """Reads that wait for nothing."""
         self._opener = Opener(index=index, workers=workers, body_reader=body_reader)
-        self._limits = limits
 
     async def put(
         self,
@@ -107,6 +107,7 @@ class Objects:
             AclNotSupported: The bucket takes no access control lists, and ``attributes`` bring one.
             EntityTooLarge: There are more than ``max_object_bytes`` bytes.
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
+            Overtaken: It held, and the object that it is about was deleted while the bytes came.
             DiskFull, SlowDown: No space, or a backlog is full.
         """
         raw_key = naming.key_bytes(key)
@@ -131,9 +132,12 @@ class Objects:
                 raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
             checksums = dict(verify(digested))
             await staged.settle()
-            return await self._commits.run(
-                self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, lock)
-            )
+            try:
+                return await self._commits.run(
+                    self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, lock)
+                )
+            except ObjectNotFound as exc:
+                raise Overtaken(f"object {key!r} was deleted while it was to be replaced") from exc
 
     def put_small(
         self,
@@ -429,86 +433,6 @@ class Objects:
             return new, versions.shown(source, version).version_id
 
         return await run_raising(self._commits, publish)
-
-    async def list(
-        self,
-        who: Principal,
-        bucket: str,
-        *,
-        prefix: str = "",
-        delimiter: str = "",
-        after: str = "",
-        start: str = "",
-        limit: int = 1000,
-    ) -> Page:
-        """One page: at most ``limit`` entries and common prefixes together, behind ``after`` (exclusive) and from
-        ``start`` (inclusive). An ``after`` that is a common prefix skips everything under it.
-        """
-        return await self._page(listing.page_of, who, bucket, prefix, delimiter, after, start, limit)
-
-    async def list_versions(
-        self,
-        who: Principal,
-        bucket: str,
-        *,
-        prefix: str = "",
-        delimiter: str = "",
-        after: str = "",
-        limit: int = 1000,
-    ) -> FullPage:
-        """Like :meth:`list`, with whole rows of the current versions (WebDAV)."""
-        return await self._page(listing.full_page_of, who, bucket, prefix, delimiter, after, "", limit)
-
-    async def list_history(
-        self,
-        who: Principal,
-        bucket: str,
-        *,
-        prefix: str = "",
-        delimiter: str = "",
-        key_marker: str = "",
-        version_marker: str = "",
-        limit: int = 1000,
-    ) -> VersionPage:
-        """One page of all versions and delete markers: at most ``limit`` entries and common prefixes together, behind
-        all versions of ``key_marker``, or behind its version ``version_marker``. Cost: two listings at most.
-
-        Raises:
-            InvalidArgument: No version can have the id ``version_marker``.
-        """
-        texts = [naming.text_bytes("listing", text) for text in (prefix, delimiter, key_marker)]
-        if version_marker and not versions.is_possible(version_marker):
-            raise InvalidArgument("version-id-marker", version_marker, "Invalid version id specified")
-
-        def look(tx: Reading) -> history.Merged:
-            row = reach_bucket(tx, who, bucket)
-            return history.gather(tx, row, texts[0], texts[1], texts[2], version_marker, limit)
-
-        if limit <= self._limits.inline_page:
-            return history.page_of(self._index.read(look))
-        return await self._workers.run(Lane.DISK, lambda: history.page_of(self._index.read(look)))
-
-    async def _page(
-        self,
-        page_of: Callable[[listing.Gathered], T],
-        who: Principal,
-        bucket: str,
-        prefix: str,
-        delimiter: str,
-        after: str,
-        start: str,
-        limit: int,
-    ) -> T:
-        texts = [naming.text_bytes("listing", text) for text in (prefix, delimiter, after, start)]
-
-        def look(tx: Reading) -> listing.Gathered:
-            base = u64(reach_bucket(tx, who, bucket).bucket_id)
-            span = listing.span_of(base, prefix=texts[0], delimiter=texts[1], after=texts[2], start=texts[3])
-            return listing.gather(tx, Table.OBJECTS, span, limit)
-
-        if limit <= self._limits.inline_page:
-            return page_of(self._index.read(look))
-        return await self._workers.run(Lane.DISK, lambda: page_of(self._index.read(look)))
 
 
 def _check_local(row: Bucket, bucket: str) -> None:
