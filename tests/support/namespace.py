@@ -87,6 +87,7 @@ class World:
         self.uploads = self.store.uploads
         self.trees = self.store.trees
         self.versions = self.store.versions
+        self.renames = self.store.renames
         self.properties = self.store.properties
         self.locks = self.store.locks
         self.accounts = Accounts(

@@ -119,6 +119,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             objects=world.objects,
             uploads=world.uploads,
             versions=world.versions,
+            renames=world.renames,
             bucket_rights=world.store.bucket_rights,
             object_acls=world.store.object_acls,
             tagging=world.store.tagging,

@@ -109,6 +109,10 @@ class AccessKeyNotFound(NotFound):
         self.access_key_id = access_key_id
 
 
+class NamedKeyNotFound(NotFound):
+    """There is no key of this name to seal objects with."""
+
+
 class UserPolicyNotFound(NotFound):
     """The user has no policy of this name."""
 
@@ -172,6 +176,10 @@ class BucketNotEmpty(Conflict):
     def __init__(self, bucket: str) -> None:
         super().__init__(f"bucket {bucket!r} is not empty")
         self.bucket = bucket
+
+
+class NamedKeyExists(Conflict):
+    """A key of this name exists."""
 
 
 class BucketStateConflict(Conflict):
@@ -313,6 +321,10 @@ class DeleteMarkerNamed(InvalidRequest):
         self.key = key
         self.version_id = version_id
         self.modified_us = modified_us
+
+
+class TokenReused(InvalidRequest):
+    """The token that makes a request idempotent was used for another one."""
 
 
 class LockNotConfigured(InvalidRequest):

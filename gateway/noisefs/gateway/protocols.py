@@ -63,6 +63,7 @@ async def protocols_over(
         bucket_rights=store.bucket_rights,
         object_acls=store.object_acls,
         versions=store.versions,
+        renames=store.renames,
         tagging=store.tagging,
         telemetry=telemetry,
         clock=store.clock,

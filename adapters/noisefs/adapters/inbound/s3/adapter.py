@@ -30,6 +30,7 @@ from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.renaming import Renaming
 from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import Settings
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
@@ -52,6 +53,7 @@ from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.renaming import Renames
 from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.uploads import Uploads
 from noisefs.core.services.namespace.versioning import Versions
@@ -74,6 +76,7 @@ class S3Adapter:
         objects: Objects,
         uploads: Uploads,
         versions: Versions,
+        renames: Renames,
         bucket_rights: BucketRights,
         object_acls: ObjectAcls,
         tagging: Tagging,
@@ -138,6 +141,7 @@ class S3Adapter:
                     max_put_bytes=limit,
                 ),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
+                renaming=Renaming(renames=renames),
                 rights=RightsOperations(rights=bucket_rights, bodies=bodies),
                 settings=Settings(buckets=buckets),
                 tagging=TaggingOperations(buckets=buckets, objects=objects, tagging=tagging, bodies=bodies),

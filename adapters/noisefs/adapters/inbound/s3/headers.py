@@ -64,7 +64,6 @@ NOT_BUILT: Final = frozenset(
         "x-amz-server-side-encryption-bucket-key-enabled",
         "x-amz-website-redirect-location",
         "x-amz-write-offset-bytes",
-        "x-amz-rename-source",
     }
 )
 """Headers that ask for something that is not there."""

@@ -18,6 +18,7 @@ from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
 from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
+from noisefs.adapters.inbound.s3.operations.renaming import Renaming
 from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESENT, REMOVABLE, Settings
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
@@ -118,6 +119,7 @@ class Operations:
     multipart: Multipart
     posting: Posting
     reading: Reading
+    renaming: Renaming
     rights: RightsOperations
     settings: Settings
     tagging: TaggingOperations
@@ -143,6 +145,8 @@ class Routes:
             level, sub = "tags", ""
         if method == "PUT" and level == "object" and "x-amz-copy-source" in headers:
             sub += " copy"
+        elif method == "PUT" and level == "object" and not sub and "x-amz-rename-source" in headers:
+            raise not_implemented("x-amz-rename-source without renameObject")
         elif method == "GET" and level == "bucket" and not sub and "list-type" in target.params:
             sub = f"list-type={target.params['list-type']}"
         found = self._table.get((method, level, sub))
@@ -217,6 +221,7 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("GET", "object", "", "GetObject", all_.lifecycle.telling_first(all_.reading.get_object)),
         ("HEAD", "object", "", "HeadObject", all_.lifecycle.telling_first(all_.reading.head_object)),
         ("PUT", "object", "", "PutObject", all_.lifecycle.telling_then(all_.writing.put_object)),
+        ("PUT", "object", "renameObject", "RenameObject", all_.renaming.rename),
         ("PUT", "object", " copy", "CopyObject", all_.lifecycle.telling_then(all_.copying.copy_object)),
         ("DELETE", "object", "", "DeleteObject", all_.writing.delete_object),
         ("GET", "object", "attributes", "GetObjectAttributes", all_.reading.get_attributes),

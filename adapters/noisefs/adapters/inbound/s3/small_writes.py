@@ -45,6 +45,7 @@ _UNUSUAL: Final = frozenset(
         "origin",
         "x-amz-copy-source",
         "x-amz-expected-bucket-owner",
+        "x-amz-rename-source",
         "x-amz-source-expected-bucket-owner",
     }
 )

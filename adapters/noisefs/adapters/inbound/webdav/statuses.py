@@ -20,6 +20,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.BucketNotFound: 404,
     errors.ObjectDeleted: 404,
     errors.UserPolicyNotFound: 404,
+    errors.NamedKeyNotFound: 503,
     errors.ObjectNotFound: 404,
     errors.VersionNotFound: 404,
     errors.UploadNotFound: 404,
@@ -35,6 +36,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.BucketExists: 405,  # MKCOL on a mapped URL, RFC 4918 section 9.3.1
     errors.BucketNotEmpty: 409,
     errors.BucketStateConflict: 409,
+    errors.NamedKeyExists: 409,
     errors.UserExists: 409,
     errors.AccessKeyExists: 409,
     errors.PreconditionFailed: 412,
@@ -59,6 +61,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.CustomerKeyNeeded: 403,  # WebDAV has no way to bring one
     errors.CustomerKeyUnwanted: 400,
     errors.LockNotConfigured: 400,
+    errors.TokenReused: 400,
     errors.ConfigError: 503,
     errors.RangeNotSatisfiable: 416,
     errors.EntityTooLarge: 413,

@@ -1,7 +1,7 @@
 """The actions that a request needs leave for.
 
-Source: S3 API Reference, *Permissions* of each operation. What goes along with a write (a list, tags) needs no leave of
-its own here, as with Ceph; a ``Deny`` of it counts.
+Source: S3 API Reference, *Permissions* of each operation. A list that goes along with a write needs no leave of its
+own, since whoever may write may say the same with the object's own list afterwards; a ``Deny`` of it counts.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Final
 
 from noisefs.adapters.inbound.s3.asking.acl_headers import names_acl
 from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.rename_source import source_key_of
 from noisefs.adapters.inbound.s3.target import Target, decode
 from noisefs.core.domain.requests import Need
 
@@ -116,13 +117,13 @@ def needs_of(method: str, target: Target, sub: str, headers: Mapping[str, str]) 
         for action in _OF_OBJECT.get((method, sub), ())
     ]
     if method in ("PUT", "POST") and sub in ("", "uploads"):
-        needs += [
-            Need(f"s3:{action}", bucket, key, optional=True) for name, action in _ALONG.items() if name in headers
-        ]
+        needs += [Need(f"s3:{action}", bucket, key) for name, action in _ALONG.items() if headers.get(name)]
         if names_acl(headers):
             needs.append(Need("s3:PutObjectAcl", bucket, key, optional=True))
     if method == "PUT" and sub in ("", "uploadId") and "x-amz-copy-source" in headers:
         needs += _of_source(headers)
+    if method == "PUT" and sub == "renameObject":
+        needs += _of_old_name(headers, bucket)
     if headers.get(_BYPASS, "").lower() == "true" and needs:
         needs.append(Need("s3:BypassGovernanceRetention", bucket, key, version_id))
     return tuple(needs)
@@ -133,6 +134,15 @@ def needs_to_delete(bucket: str, key: str, version_id: str | None, *, bypass: bo
     action = "s3:DeleteObjectVersion" if version_id else "s3:DeleteObject"
     needs = (Need(action, bucket, key, version_id or None),)
     return (*needs, Need("s3:BypassGovernanceRetention", bucket, key, version_id or None)) if bypass else needs
+
+
+def _of_old_name(headers: Mapping[str, str], bucket: str) -> list[Need]:
+    """Leave to read and to remove the source of a rename. A malformed one is refused by the operation itself."""
+    try:
+        key = source_key_of(headers, bucket)
+    except S3Error:
+        return []
+    return [Need(f"s3:{action}", bucket, key) for action in ("GetObject", "DeleteObject")]
 
 
 def _of_source(headers: Mapping[str, str]) -> list[Need]:
