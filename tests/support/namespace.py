@@ -15,6 +15,7 @@ from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, UserId
+from noisefs.core.domain.inner import sealed_bytes
 from noisefs.core.domain.keys import SlowHash
 from noisefs.core.domain.records import Body, Bucket, LayoutChunk, LayoutHead, Part, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, Principal, WriteCondition
@@ -155,14 +156,15 @@ def _check(tx: Reading) -> None:
     for _, version in objects:
         wanted.update(extent.body_id for extent in version.extents)
         if version.layout is None:
-            assert sum(extent.length for extent in version.extents) == version.size
+            assert sum(extent.length for extent in version.extents) == _stored_bytes(version)
         else:
             assert not version.extents
             assert not version.parts
             layouts[version.layout] += 1
     for _, part in parts:
         wanted.update(extent.body_id for extent in part.extents)
-        assert sum(extent.length for extent in part.extents) == part.size
+        size = sealed_bytes(part.size, Geometry().segment_bytes) if part.stream else part.size
+        assert sum(extent.length for extent in part.extents) == size
     _check_layouts(tx, layouts, wanted)
     bodies = {BodyId(key): decode(Body, raw) for key, raw in tx.scan(Table.BODIES, *_ALL)}
     assert {body_id: body.refs for body_id, body in bodies.items()} == dict(wanted)
@@ -171,6 +173,14 @@ def _check(tx: Reading) -> None:
         left = {key[:16] for key, _ in tx.scan(table, *_ALL)} - set(bodies) - dead
         assert not left, f"{table} rows of bodies that are gone"
     _check_usage(tx, objects)
+
+
+def _stored_bytes(version: Version) -> int:
+    """Bytes that the bodies of a version hold: more than its own where it is sealed twice."""
+    if version.inner is None:
+        return version.size
+    sizes = [part.length for part in version.parts] or [version.size]
+    return sum(sealed_bytes(size, Geometry().segment_bytes) for size in sizes)
 
 
 def _check_versions(current: dict[bytes, Version], below: list[tuple[bytes, Version]]) -> None:

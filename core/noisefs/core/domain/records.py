@@ -343,6 +343,13 @@ class AccessKey(Record, frozen=True, array_like=True):
     revoked: bool = False
 
 
+class NamedKey(Record, frozen=True, array_like=True):
+    """A key that objects are sealed with inside, wrapped (``META``, key: ``sse-key/`` and its name)."""
+
+    wrapped: bytes
+    created_us: int
+
+
 class Upload(Record, frozen=True, array_like=True):
     """An open multipart upload (key: bucket id, object key, NUL, upload id)."""
 

@@ -30,6 +30,7 @@ from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.known import IDLE_S
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
+from noisefs.core.services.bodies.twice import InnerSealer
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
 from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
@@ -40,6 +41,7 @@ from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.maintenance.scrub import Scrubber
+from noisefs.core.services.named_keys import NamedKeys
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.lifecycle import Lifecycle
@@ -49,7 +51,6 @@ from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
 from noisefs.core.services.namespace.quotas import Quotas
-from noisefs.core.services.namespace.renaming import Renames
 from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.trees import Trees
 from noisefs.core.services.namespace.uploads import Uploads
@@ -292,6 +293,14 @@ class Store:
             limits=limits,
             durability=settings.durability,
         )
+        self.named_keys = NamedKeys(index=index, commits=self.commits, clock=clock, entropy=entropy, wrap=keys.wrap)
+        sealer = InnerSealer(
+            store_id=keys.store_id,
+            segment_bytes=geometry.segment_bytes,
+            entropy=entropy,
+            workers=workers,
+            named=self.named_keys.get,
+        )
         self.objects = Objects(
             index=index,
             commits=self.commits,
@@ -300,6 +309,7 @@ class Store:
             entropy=entropy,
             body_writer=self.body_writer,
             body_reader=self.body_reader,
+            sealer=sealer,
             limits=limits,
         )
         self.uploads = Uploads(
@@ -311,11 +321,11 @@ class Store:
             telemetry=telemetry,
             body_writer=self.body_writer,
             body_reader=self.body_reader,
+            sealer=sealer,
             limits=limits,
         )
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
-        self.renames = Renames(commits=self.commits, clock=clock, entropy=entropy)
         self.user_policies = UserPolicies(index=index, commits=self.commits)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
         self.object_acls = ObjectAcls(index=index, commits=self.commits)

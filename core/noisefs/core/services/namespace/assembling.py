@@ -71,7 +71,7 @@ def assemble(
     table: list[PartInfo] = []
     size = 0
     for named, part in zip(wanted, chosen, strict=True):
-        table.append(PartInfo(named.number, size, part.size, part.md5, part.checksums))
+        table.append(PartInfo(named.number, size, part.size, part.md5, part.checksums, part.stream))
         size += part.size
     if size > limits.max_object_bytes:
         raise EntityTooLarge(size, limits.max_object_bytes)

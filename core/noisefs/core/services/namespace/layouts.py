@@ -75,9 +75,9 @@ def extents_within(tx: Reading, version: Version, start: int, end: int) -> tuple
     found: list[Extent] = []
     first_offset = 0
     for number, chunk_start in enumerate(starts):
-        chunk_end = starts[number + 1] if number + 1 < len(starts) else version.size
+        chunk_end = starts[number + 1] if number + 1 < len(starts) else end
         if chunk_end <= start or chunk_start >= end:
-            continue
+            continue  # the last chunk goes to the end of all
         raw = tx.get(Table.LAYOUTS, layout_chunk_key(version.layout, number))
         if raw is None:
             raise IndexDamaged(f"chunk {number} of layout {version.layout.hex()} is missing")

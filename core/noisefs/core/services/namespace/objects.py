@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from noisefs.core.domain import naming, object_lock
 from noisefs.core.domain.composition import FULL_OBJECT
 from noisefs.core.domain.conditions import check_source, check_write
 from noisefs.core.domain.durability import LOCAL
+from noisefs.core.domain.inner import OuterKey
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version
@@ -40,6 +43,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.staged import StagedBody
+from noisefs.core.services.bodies.twice import InnerSealer, Sealing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import layouts, lookup, publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
@@ -70,6 +74,7 @@ class Objects(Pages):
         entropy: Entropy,
         body_writer: BodyWriter,
         body_reader: BodyReader,
+        sealer: InnerSealer,
         limits: NamespaceLimits,
     ) -> None:
         super().__init__(index=index, workers=workers, limits=limits)
@@ -79,7 +84,8 @@ class Objects(Pages):
         self._writer = body_writer
         self.quick = QuickReads(index=index, body_reader=body_reader)
         """Reads that wait for nothing."""
-        self._opener = Opener(index=index, workers=workers, body_reader=body_reader)
+        self._opener = Opener(index=index, workers=workers, body_reader=body_reader, sealer=sealer)
+        self._sealer = sealer
 
     async def put(
         self,
@@ -93,12 +99,14 @@ class Objects(Pages):
         digests: Collection[str] = ("MD5",),
         verify: Verify = keep_none,
         lock: Wish = NO_WISH,
+        outer: OuterKey | None = None,
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
         The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
         the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
-        has its id, unless versioning is suspended.
+        has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
+        MD5 of what is sealed.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -125,16 +133,21 @@ class Objects(Pages):
 
         durability = self._index.read(admit).durability
         wanted = digests if "MD5" in digests else (*digests, "MD5")
+        sealing = None if outer is None else self._sealer.sealing(source, self._sealer.begin(outer), digests)
+        if sealing is not None:
+            source, wanted = sealing.pieces(), ("MD5",)
         staged = await self._writer.ingest(source, digests=wanted, durability=durability)
         async with staged:
-            digested = staged.digested
+            digested = staged.digested if sealing is None else sealing.digested
             if digested.size > self._limits.max_object_bytes:
                 raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
             checksums = dict(verify(digested))
             await staged.settle()
             try:
                 return await self._commits.run(
-                    self._publishing(who, bucket, key, raw_key, staged, attributes, condition, checksums, lock)
+                    self._publishing(
+                        who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, sealing=sealing
+                    )
                 )
             except ObjectNotFound as exc:
                 raise Overtaken(f"object {key!r} was deleted while it was to be replaced") from exc
@@ -183,9 +196,10 @@ class Objects(Pages):
         lock: Wish,
         *,
         quick: bool = False,
+        sealing: Sealing | None = None,
     ) -> Callable[[Writing], Version]:
         """What lets a key name a staged body, in a commit. ``quick``: nobody will wait for nodes."""
-        digested = staged.digested
+        size = staged.digested.size if sealing is None else sealing.digested.size
 
         def publish(tx: Writing) -> Version:
             row = reach_bucket(tx, who, bucket)
@@ -203,14 +217,16 @@ class Objects(Pages):
                 wanted,
                 row,
                 now_us,
-                size=digested.size,
-                etag=digested.digests["MD5"].hex(),
+                size=size,
+                etag=staged.digested.digests["MD5"].hex(),
                 extents=staged.enlist(tx, BodyState.LIVE, durability=row.durability),
                 checksums=checksums,
                 checksum_type=FULL_OBJECT if checksums else "",
                 lock=lock,
             )
             new = publishing.owned(new, row, who.user_id, wanted.acl)
+            if sealing is not None:
+                new = msgspec.structs.replace(new, inner=sealing.inner)
             tally = Tally()
             new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
             tally.apply(tx, row)
@@ -264,16 +280,32 @@ class Objects(Pages):
         condition: ReadCondition = ANY,
         version_id: str | None = None,
         wanted: Wanted | None = None,
+        customer_key: bytes | None = None,
     ) -> OpenObject:
         """Open the current version for reading. Raises like :meth:`head`, and what ``wanted`` raises.
 
         One index transaction, unless many extents have to be opened (:mod:`.opening`). ``wanted`` is asked inside it;
         of an object of many parts only those are opened that hold the wanted bytes, and only these can be read.
+
+        Raises:
+            CustomerKeyNeeded, CustomerKeyUnwanted, WrongCustomerKey: ``customer_key`` is missing, too much or wrong.
         """
         raw_key = naming.key_bytes(key)
         return await self._opener.open(
-            lambda tx: lookup.look(tx, who, bucket, key, raw_key, condition, version_id), wanted
+            lambda tx: lookup.look(tx, who, bucket, key, raw_key, condition, version_id), wanted, customer_key
         )
+
+    def check_key(self, version: Version, customer_key: bytes | None) -> None:
+        """Refuse a customer's key that is missing, too much or wrong for what is told about a version.
+
+        Raises:
+            CustomerKeyNeeded, CustomerKeyUnwanted, WrongCustomerKey.
+        """
+        self._sealer.data_key(version.inner, customer_key)
+
+    def named_key(self, name: str) -> OuterKey:
+        """The key of this name, for :meth:`put`. Raises ``NamedKeyNotFound``."""
+        return self._sealer.named_key(name)
 
     async def delete(
         self,

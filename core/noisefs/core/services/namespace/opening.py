@@ -15,6 +15,7 @@ from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.index import Index, Reading
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.bodies.twice import InnerReading, InnerSealer
 from noisefs.core.services.bodies.windows import Take
 from noisefs.core.services.namespace import layouts
 from noisefs.core.services.namespace.versions import Found
@@ -34,17 +35,18 @@ _ATTEMPTS = 4
 class OpenObject:
     """A version that is being read; its bytes stay readable until it is closed. Use with ``async with``."""
 
-    __slots__ = ("_groups", "end", "start", "version")
+    __slots__ = ("_groups", "_inner", "end", "start", "version")
 
-    def __init__(self, version: Version, start: int, end: int) -> None:
-        """Nothing is opened yet. ``start`` and ``end``: what may be asked for."""
+    def __init__(self, version: Version, start: int, end: int, inner: InnerReading | None = None) -> None:
+        """Nothing is opened yet. ``start`` and ``end``: what may be asked for. ``inner``: of what is sealed twice."""
         self.version = version
         self.start = start
         self.end = end
+        self._inner = inner
         self._groups: list[tuple[int, int, OpenBodies]] = []
 
     def add(self, offset: int, extents: Sequence[Extent], bodies: OpenBodies) -> int:
-        """Take in the opened bodies that begin at byte ``offset`` of the object; returns the offset behind them."""
+        """Take in the opened bodies that begin at byte ``offset`` of what is stored; returns the offset behind them."""
         behind = offset + sum(extent.length for extent in extents)
         self._groups.append((offset, behind, bodies))
         return behind
@@ -58,6 +60,12 @@ class OpenObject:
         first = self.start if start is None else start
         stop = self.end if end is None else end
         assert self.start <= first <= stop <= self.end
+        if self._inner is not None:
+            return self._inner.chunks(first, stop, self._stored)
+        return self._stored(first, stop, take)
+
+    def _stored(self, first: int, stop: int, take: Take | None = None) -> AsyncIterator[memoryview]:
+        """Bytes as the bodies hold them."""
         if len(self._groups) == 1:
             offset, _, bodies = self._groups[0]
             return bodies.chunks(first - offset, stop - offset, take)
@@ -89,39 +97,50 @@ class OpenObject:
 class Opener:
     """Opens versions. Task-safe."""
 
-    def __init__(self, *, index: Index, workers: Workers, body_reader: BodyReader) -> None:
+    def __init__(self, *, index: Index, workers: Workers, body_reader: BodyReader, sealer: InnerSealer) -> None:
         self._index = index
         self._workers = workers
         self._reader = body_reader
+        self._sealer = sealer
 
-    async def open(self, find: Find, wanted: Wanted | None) -> OpenObject:
+    async def open(self, find: Find, wanted: Wanted | None, customer_key: bytes | None = None) -> OpenObject:
         """The version that ``find`` finds, opened where ``wanted`` wants it (``None``: all of it).
+
+        ``customer_key``: of an object that is sealed with one.
 
         Raises:
             CommitConflict: An object of many extents was overwritten again and again meanwhile.
+            CustomerKeyNeeded, CustomerKeyUnwanted, WrongCustomerKey: It takes a key, none, or another one.
         """
 
         def at_once(tx: Reading) -> OpenObject | None:
             version = find(tx).version
-            start, end = (0, version.size) if wanted is None else wanted(version)
-            if wanted is None and version.layout is not None:
+            if version.layout is not None and (wanted is None or version.inner is not None):
                 return None
-            extents, offset = layouts.extents_within(tx, version, start, end)
+            opened, extents, offset = self._begun(tx, version, wanted, customer_key)
             if len(extents) > _SLICE:
                 return None
-            opened = OpenObject(version, start, end)
             opened.add(offset, extents, self._reader.open(tx, extents))
             return opened
 
-        return self._index.read(at_once) or await self._open_in_slices(find, wanted)
+        return self._index.read(at_once) or await self._open_in_slices(find, wanted, customer_key)
 
-    async def _open_in_slices(self, find: Find, wanted: Wanted | None) -> OpenObject:
+    def _begun(
+        self, tx: Reading, version: Version, wanted: Wanted | None, customer_key: bytes | None
+    ) -> tuple[OpenObject, Sequence[Extent], int]:
+        """The version with nothing opened yet, the extents that will be, and the (sealed) offset of the first."""
+        data_key = self._sealer.data_key(version.inner, customer_key)
+        start, end = (0, version.size) if wanted is None else wanted(version)
+        if data_key is None:
+            return OpenObject(version, start, end), *layouts.extents_within(tx, version, start, end)
+        inner = self._sealer.reading(version, layouts.parts_of(tx, version), data_key, start, end)
+        opened = OpenObject(version, start, end, inner)
+        return opened, *layouts.extents_within(tx, version, inner.sealed_start, inner.sealed_end)
+
+    async def _open_in_slices(self, find: Find, wanted: Wanted | None, customer_key: bytes | None) -> OpenObject:
         def look(tx: Reading) -> tuple[Found, OpenObject, Sequence[Extent], int]:
             found = find(tx)
-            version = found.version
-            start, end = (0, version.size) if wanted is None else wanted(version)
-            extents, offset = layouts.extents_within(tx, version, start, end)
-            return found, OpenObject(version, start, end), extents, offset
+            return found, *self._begun(tx, found.version, wanted, customer_key)
 
         for _ in range(_ATTEMPTS):
             found, opened, extents, offset = await self._workers.run(Lane.DISK, self._index.read, look)

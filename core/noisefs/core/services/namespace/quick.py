@@ -11,7 +11,7 @@ from noisefs.core.domain import conditions, naming
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.records import Bucket, Version, decode
 from noisefs.core.domain.requests import ALWAYS, Principal, WriteCondition
-from noisefs.core.errors import ObjectNotFound
+from noisefs.core.errors import CustomerKeyNeeded, ObjectNotFound
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.namespace.access import check_reach, reach_bucket
@@ -112,7 +112,7 @@ class QuickReads:
         check_reach(seen.row, who, bucket)
         if raw is None:
             raise ObjectNotFound(bucket, key)
-        return shown(seen.row, decode(Version, raw))
+        return shown(seen.row, _plain(decode(Version, raw)))
 
     def _look(self, tx: Reading, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version:
         row = reach_bucket(tx, who, bucket)
@@ -127,4 +127,11 @@ class QuickReads:
         raw = tx.get(Table.OBJECTS, prefix + raw_key)
         if raw is None:
             raise ObjectNotFound(bucket, key)
-        return shown(row, decode(Version, raw))
+        return shown(row, _plain(decode(Version, raw)))
+
+
+def _plain(version: Version) -> Version:
+    """The version, unless it takes a key to read it."""
+    if version.inner is not None:
+        raise CustomerKeyNeeded("what is sealed twice takes a longer look")
+    return version

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
+import msgspec
+
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.composition import DEFAULT, checksum_type_of
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.ids import ID_BYTES, LayoutId, UploadId
+from noisefs.core.domain.inner import OuterKey
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import BodyState, Bucket, Part, Upload, Version, decode, encode
@@ -36,6 +39,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies import references
 from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
+from noisefs.core.services.bodies.twice import InnerSealer, NewInner
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import (
     expiry,
@@ -75,6 +79,7 @@ class Uploads:
         telemetry: Telemetry,
         body_writer: BodyWriter,
         body_reader: BodyReader,
+        sealer: InnerSealer,
         limits: NamespaceLimits,
     ) -> None:
         self._index = index
@@ -86,6 +91,7 @@ class Uploads:
         self._telemetry = telemetry
         self._writer = body_writer
         self._reader = body_reader
+        self._sealer = sealer
         self._limits = limits
 
     async def create(
@@ -98,8 +104,11 @@ class Uploads:
         checksum_algorithm: str = "",
         checksum_type: str = "",
         lock: Wish = NO_WISH,
+        outer: OuterKey | None = None,
     ) -> str:
         """Begin an upload; returns its id. Ids ascend with time, so that a key's uploads are listed in that order.
+
+        ``outer``: its parts are sealed twice, inside with this key.
 
         Raises:
             InvalidArgument: There is no such algorithm, or it cannot be of that type for an upload in parts; or no
@@ -118,6 +127,8 @@ class Uploads:
                 lookup.check_wish(row, lock, now_us)
             template = publishing.version_of(attributes, row, 0, size=0, etag="", lock=lock)
             template = publishing.owned(template, row, who.user_id, attributes.acl)
+            if outer is not None:
+                template = msgspec.structs.replace(template, inner=self._sealer.begin(outer).inner)
             upload = Upload(who.user_id, now_us, template, checksum_algorithm, kind)
             tx.put(Table.UPLOADS, keyspace.upload_key(row.bucket_id, key, upload_id), encode(upload))
 
@@ -139,6 +150,7 @@ class Uploads:
         *,
         digests: Collection[str] = ("MD5",),
         verify: Verify = keep_none,
+        customer_key: bytes | None = None,
     ) -> Part:
         """Store one part (1 to ``max_parts``), replacing an earlier one of that number.
 
@@ -150,6 +162,7 @@ class Uploads:
             EntityTooLarge: The part has more than ``max_put_bytes`` bytes.
             QuotaExceeded: The part alone leaves no room. Parts count when their upload is completed.
             UploadNotFound: There is no such upload, or it ended meanwhile.
+            CustomerKeyNeeded, CustomerKeyUnwanted, WrongCustomerKey: ``customer_key`` is not the upload's.
         """
         self._check_number(number)
 
@@ -162,9 +175,15 @@ class Uploads:
         algorithm = upload.checksum_algorithm or DEFAULT
         wanted = {"MD5", *digests, algorithm}
         raw_id = upload_rows.upload_id_of(upload_id)
+        inner = upload.template.inner
+        data_key = self._sealer.data_key(inner, customer_key)
+        sealing = None
+        if inner is not None and data_key is not None:
+            sealing = self._sealer.sealing(source, NewInner(inner, data_key), wanted)
+            source, wanted = sealing.pieces(), {"MD5"}
         staged = await self._writer.ingest(source, digests=wanted, group=raw_id, durability=row.durability)
         async with staged:
-            digested = staged.digested
+            digested = staged.digested if sealing is None else sealing.digested
             if digested.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(digested.size, self._limits.max_put_bytes)
             checksums = dict(verify(digested))
@@ -177,7 +196,8 @@ class Uploads:
                 usage.check_room(tx, now_row, digested.size)
                 now_us = self._clock.now_us()
                 extents = staged.enlist(tx, BodyState.HELD, durability=now_row.durability)
-                part = Part(digested.size, digested.digests["MD5"], now_us, extents, checksums)
+                stream_id = b"" if sealing is None else sealing.inner.stream
+                part = Part(digested.size, staged.digested.digests["MD5"], now_us, extents, checksums, stream_id)
                 _replace_part(tx, raw_id, number, part, now_us)
                 return part
 
@@ -218,6 +238,8 @@ class Uploads:
             found = lookup.find(tx, source, source_bucket, source_key, raw_source, source_version)
             version = found.version
             check_source(source_condition, version)
+            if version.inner is not None or upload.template.inner is not None:
+                raise InvalidArgument("source", source_key, "bytes that are sealed twice are read and put again")
             stretch = part_copy.stretch_of(tx, version, byte_range)
             if stretch.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(stretch.size, self._limits.max_put_bytes)
