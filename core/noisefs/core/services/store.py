@@ -51,6 +51,7 @@ from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
 from noisefs.core.services.namespace.quotas import Quotas
+from noisefs.core.services.namespace.renaming import Renames
 from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.trees import Trees
 from noisefs.core.services.namespace.uploads import Uploads
@@ -326,6 +327,7 @@ class Store:
         )
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
+        self.renames = Renames(commits=self.commits, clock=clock, entropy=entropy)
         self.user_policies = UserPolicies(index=index, commits=self.commits)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
         self.object_acls = ObjectAcls(index=index, commits=self.commits)
