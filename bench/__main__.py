@@ -12,7 +12,9 @@ from bench import findings, report
 from bench.ceiling import measure_ceiling
 from bench.cells import CELLS, Cell
 from bench.churn import measure_churn
+from bench.cold import measure_cold
 from bench.disk import sync_ms
+from bench.durability import measure_durability
 from bench.failures import BenchError
 from bench.memory import measure_memory
 from bench.network import measure_network
@@ -99,6 +101,8 @@ def main(
         measure_space: space,
         measure_churn: churn,
         measure_network: ipfs,
+        measure_cold: ipfs,
+        measure_durability: ipfs,
     }
     if any(checks.values()):
         for check in (check for check, wanted in checks.items() if wanted):

@@ -32,7 +32,7 @@ _READERS = 32
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One way of moving bytes, timed. ``cpu_s`` is the daemon's."""
+    """One way of moving bytes, timed. ``cpu_s`` is the daemons'."""
 
     plain_bytes: int
     seconds: float
@@ -50,12 +50,19 @@ class Stretch:
         return self.cpu_s * (1 << 30) / self.plain_bytes
 
 
-def timed(daemon: IpfsDaemon, plain_bytes: int, calls: int, work: Callable[[], object]) -> Stretch:
-    """Run ``work`` and look at the clock and the daemon's CPU time around it."""
-    cpu, begin = processes.usage(daemon.pid).cpu_s, time.perf_counter()
-    work()
-    seconds = time.perf_counter() - begin
-    return Stretch(plain_bytes, seconds, processes.usage(daemon.pid).cpu_s - cpu, calls)
+def timed(daemons: Sequence[IpfsDaemon], plain_bytes: int, calls: int, work: Callable[[], float | None]) -> Stretch:
+    """Run ``work`` and look at the clock and the daemons' CPU time around it.
+
+    ``work`` may return when it was done, where it has only found out later; the clock is ``time.perf_counter``.
+    """
+    cpu, begin = _cpu_s(daemons), time.perf_counter()
+    ended = work()
+    seconds = (time.perf_counter() if ended is None else ended) - begin
+    return Stretch(plain_bytes, seconds, _cpu_s(daemons) - cpu, calls)
+
+
+def _cpu_s(daemons: Sequence[IpfsDaemon]) -> float:
+    return sum(processes.usage(daemon.pid).cpu_s for daemon in daemons)
 
 
 def bare_imports(daemon: IpfsDaemon, pool: Pool) -> tuple[Stretch, list[BlockId]]:
@@ -72,7 +79,7 @@ def bare_imports(daemon: IpfsDaemon, pool: Pool) -> tuple[Stretch, list[BlockId]
         for stream in streams:
             _call(daemon.api, "/api/v0/dag/import?pin-roots=true", stream)
 
-    return timed(daemon, len(names) * BLOCK_BYTES, len(streams), work), names
+    return timed([daemon], len(names) * BLOCK_BYTES, len(streams), work), names
 
 
 def adds(daemon: IpfsDaemon, pool: Pool, count: int) -> Stretch:
@@ -84,7 +91,7 @@ def adds(daemon: IpfsDaemon, pool: Pool, count: int) -> Stretch:
         for body in bodies:
             yield Request(head.encode(), cast(Pool, SimpleNamespace(view=memoryview(body))), len(body))
 
-    return timed(daemon, count * BLOCK_BYTES, count, lambda: _drive(daemon.api, 1, requests()))
+    return timed([daemon], count * BLOCK_BYTES, count, lambda: _drive(daemon.api, 1, requests()))
 
 
 def gateway_reads(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
@@ -97,7 +104,7 @@ def gateway_reads(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
         )
         for name in names
     )
-    return timed(daemon, len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.gateway, _READERS, requests))
+    return timed([daemon], len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.gateway, _READERS, requests))
 
 
 def cats(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
@@ -105,7 +112,7 @@ def cats(daemon: IpfsDaemon, names: Sequence[BlockId]) -> Stretch:
     requests = (
         Request(f"POST /api/v0/cat?arg={block_id_text(name)} HTTP/1.1\r\n{_headers(0)}\r\n".encode()) for name in names
     )
-    return timed(daemon, len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.api, 1, requests))
+    return timed([daemon], len(names) * BLOCK_BYTES, len(names), lambda: _drive(daemon.api, 1, requests))
 
 
 def repo_bytes(daemon: IpfsDaemon) -> int:

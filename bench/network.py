@@ -10,7 +10,6 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 
 from bench import kubo
@@ -27,12 +26,16 @@ from noisefs.core.domain.ids import BlockId
 from tools.ipfs_daemon import IpfsDaemon
 
 _GIB = 1 << 30
-_OBJECT_BYTES = 64 << 20
+OBJECT_BYTES = 64 << 20
 _CONNECTIONS = 2
 _CONFIRM_LIMIT_S = 600.0
+_PACK_MAX_AGE_S = 2
+_SETTLED_S = _PACK_MAX_AGE_S + 3.0
+"""Nothing waits for so long: the last pack was sealed in this time, and seen."""
+_LOOK_EVERY_S = 0.1
 _BACKLOG = "noisefs_upload_backlog_packs"
-_CALLS = "noisefs_node_calls_total"
-_COLD = 'noisefs_block_reads_total{tier="cold"}'
+CALLS = "noisefs_node_calls_total"
+COLD = 'noisefs_block_reads_total{tier="cold"}'
 _ORIGINAL_SHARE = 8
 """The original's way is so slow that an eighth of the bytes tells enough."""
 _WANTED_PUT, _WANTED_GET, _WANTED_ORIGINAL = 0.45, 0.60, 5.0
@@ -41,9 +44,9 @@ _WANTED_CALLS_STORED, _WANTED_CALLS_READ = 0.02, 1.1
 
 def measure_network(folder: Path, scale: float, say: Callable[[str], None]) -> Finding:
     """Upload and download speed, calls of the node per block, and who used the CPU."""
-    objects = max(4, int(2 * _GIB * scale) // _OBJECT_BYTES)
-    packs = max(2, objects * _OBJECT_BYTES // (BLOCK_BYTES * BLOCKS_A_PACK))
-    pool = Pool(max(objects * _OBJECT_BYTES // 4, packs * BLOCKS_A_PACK * BLOCK_BYTES), seed=7)
+    objects = max(4, int(2 * _GIB * scale) // OBJECT_BYTES)
+    packs = max(2, objects * OBJECT_BYTES // (BLOCK_BYTES * BLOCKS_A_PACK))
+    pool = Pool(max(objects * OBJECT_BYTES // 4, packs * BLOCKS_A_PACK * BLOCK_BYTES), seed=7)
     rows: list[list[str | float]] = []
 
     def row(name: str, stretch: Stretch, gateway_cpu_s: float = 0.0, calls_a_block: float | None = None) -> None:
@@ -51,26 +54,26 @@ def measure_network(folder: Path, scale: float, say: Callable[[str], None]) -> F
         rows.append([name, stretch.mib_per_s, stretch.cpu_s_per_gib, gateway_cpu_s / gib, calls_a_block or 0.0])
         say(f"{name}: {stretch.mib_per_s:.0f} MiB/s, node {stretch.cpu_s_per_gib:.2f} CPU s/GiB")
 
-    with _node(folder / "alone") as node:
+    with private_node(folder / "alone") as node:
         imported, names = kubo.bare_imports(node, pool)
         row("dag/import, bare", imported)
         gateway_reads = kubo.gateway_reads(node, names)
         row("reads by the node's gateway, bare", gateway_reads)
-    with _node(folder / "original") as node:
+    with private_node(folder / "original") as node:
         share = len(names) // _ORIGINAL_SHARE
         adds = kubo.adds(node, pool, share)
         row("the original: add with a pin a block", adds, calls_a_block=1)
         cats = kubo.cats(node, _added_names(pool, share))
         row("the original: cat a block", cats, calls_a_block=1)
-    with _node(folder / "behind") as node:
-        gateway = NoiseFS(environment=_settings(node))
+    with private_node(folder / "behind") as node:
+        gateway = NoiseFS(environment=settings_for([node]))
         server = Server(gateway, folder / "gateway")
         with server:
-            follows, calls_local = _put(server, node, pool, objects, "local")
+            follows, calls_local = put_objects(server, [node], pool, objects, "local")
             row("PUT 64 MiB, class local, until the node has all", follows[0], follows[1], calls_local)
-            waits, calls_ipfs = _put(server, node, pool, objects, "ipfs")
+            waits, calls_ipfs = put_objects(server, [node], pool, objects, "ipfs")
             row("PUT 64 MiB, class ipfs", waits[0], waits[1], calls_ipfs)
-        stored = kubo.repo_bytes(node) / (2 * objects * _OBJECT_BYTES)
+        stored = kubo.repo_bytes(node) / (2 * objects * OBJECT_BYTES)
         for pack in (server.place / "packs").rglob("*.pack"):
             pack.unlink()
         with server:
@@ -87,7 +90,7 @@ def measure_network(folder: Path, scale: float, say: Callable[[str], None]) -> F
     rows += [[name, value, "wanted", wanted, _verdict(value, wanted, more)] for name, value, wanted, more in ratios]
     return Finding(
         "network",
-        f"Packs on one Kubo node, {objects * _OBJECT_BYTES / _GIB:g} GiB in objects of 64 MiB",
+        f"Packs on one Kubo node, {objects * OBJECT_BYTES / _GIB:g} GiB in objects of 64 MiB",
         ["way", "MiB/s", "node CPU s/GiB", "gateway CPU s/GiB", "calls per block"],
         rows,
         all((value >= wanted) is more for _name, value, wanted, more in ratios),
@@ -105,19 +108,25 @@ def _added_names(pool: Pool, share: int) -> Sequence[BlockId]:
     return [compute_block_id(pool.view[n * BLOCK_BYTES : (n + 1) * BLOCK_BYTES]) for n in range(share)]
 
 
-def _node(repo: Path) -> IpfsDaemon:
-    return IpfsDaemon(repo, secret=os.urandom(32))
+def private_node(repo: Path, *, sync: bool = True) -> IpfsDaemon:
+    """A node of its own, as it is shipped, but for ``sync``."""
+    return IpfsDaemon(repo, secret=os.urandom(32), sync=sync)
 
 
-def _settings(node: IpfsDaemon) -> dict[str, str]:
-    nodes = [{"api": node.api, "gateway": node.gateway, "managed": True}]
-    return {"NOISEFS_IPFS__NODES": json.dumps(nodes), "NOISEFS_IPFS__PACK_MAX_AGE_S": "2"}
+def settings_for(nodes: Sequence[IpfsDaemon]) -> dict[str, str]:
+    """The environment of a gateway on these nodes."""
+    listed = [{"api": node.api, "gateway": node.gateway, "managed": True} for node in nodes]
+    return {"NOISEFS_IPFS__NODES": json.dumps(listed), "NOISEFS_IPFS__PACK_MAX_AGE_S": str(_PACK_MAX_AGE_S)}
 
 
-def _put(
-    server: Server, node: IpfsDaemon, pool: Pool, objects: int, durability: str
+def put_objects(
+    server: Server, nodes: Sequence[IpfsDaemon], pool: Pool, objects: int, durability: str
 ) -> tuple[tuple[Stretch, float], float]:
-    """Write objects; the time ends when the node has every pack."""
+    """Write objects of 64 MiB into a bucket of this class; class local ends when the nodes have every pack.
+
+    Returns:
+        What it took, the gateway's CPU seconds, and calls of nodes for each stored block.
+    """
     assert server.s3 is not None
     site = S3Site(server.s3, pool)
     site.make_folders([])
@@ -130,31 +139,30 @@ def _put(
     before, cpu = server.metrics(), server.usage().cpu_s
     names = (f"{durability}-{number}" for number in range(objects))
 
-    def work() -> None:
-        _drive(site, (site.put(name, _OBJECT_BYTES) for name in names))
-        if durability == "local":
-            _wait_confirmed(server)
+    def work() -> float | None:
+        _drive(site, (site.put(name, OBJECT_BYTES) for name in names))
+        return wait_confirmed(server) if durability == "local" else None
 
-    stretch = kubo.timed(node, objects * _OBJECT_BYTES, 0, work)
+    stretch = kubo.timed(nodes, objects * OBJECT_BYTES, 0, work)
     used = server.usage().cpu_s - cpu
-    _wait_confirmed(server)
+    wait_confirmed(server)
     after = server.metrics()
-    blocks = objects * _OBJECT_BYTES / (BLOCK_BYTES - 16)
-    return (stretch, used), (after.get(_CALLS, 0.0) - before.get(_CALLS, 0.0)) / blocks
+    blocks = objects * OBJECT_BYTES / (BLOCK_BYTES - 16)
+    return (stretch, used), (after.get(CALLS, 0.0) - before.get(CALLS, 0.0)) / blocks
 
 
 def _get(server: Server, node: IpfsDaemon, pool: Pool, objects: int) -> tuple[tuple[Stretch, float], float]:
     assert server.s3 is not None
     site = S3Site(server.s3, pool)
-    answer = site.expect(site.get("local-0", _OBJECT_BYTES), 200)
-    if answer.body != pool.view[:_OBJECT_BYTES]:
+    answer = site.expect(site.get("local-0", OBJECT_BYTES), 200)
+    if answer.body != pool.view[:OBJECT_BYTES]:
         raise BenchError("a cold object has wrong bytes")
     before, cpu = server.metrics(), server.usage().cpu_s
-    requests = (site.get(f"local-{number}", _OBJECT_BYTES) for number in range(1, objects))
-    stretch = kubo.timed(node, (objects - 1) * _OBJECT_BYTES, 0, lambda: _drive(site, requests))
+    requests = (site.get(f"local-{number}", OBJECT_BYTES) for number in range(1, objects))
+    stretch = kubo.timed([node], (objects - 1) * OBJECT_BYTES, 0, lambda: _drive(site, requests))
     after = server.metrics()
-    read = after.get(_COLD, 0.0) - before.get(_COLD, 0.0)
-    calls = after.get(_CALLS, 0.0) - before.get(_CALLS, 0.0)
+    read = after.get(COLD, 0.0) - before.get(COLD, 0.0)
+    calls = after.get(CALLS, 0.0) - before.get(CALLS, 0.0)
     return (stretch, server.usage().cpu_s - cpu), calls / read if read else 0.0
 
 
@@ -168,11 +176,16 @@ def _drive(site: S3Site, requests: Iterator[Request]) -> None:
         raise BenchError(f"{outcome.errors} requests failed: {outcome.first_error}")
 
 
-def _wait_confirmed(server: Server) -> None:
+def wait_confirmed(server: Server) -> float:
+    """Wait until nodes have every pack, also the one that was open; returns when they had, on the bench's clock."""
     deadline = time.monotonic() + _CONFIRM_LIMIT_S
-    for turn in count():
-        if turn and server.metrics().get(_BACKLOG, 1.0) == 0:
-            return
+    since: float | None = None
+    while since is None or time.perf_counter() - since < _SETTLED_S:
+        if server.metrics().get(_BACKLOG, 1.0):
+            since = None
+        elif since is None:
+            since = time.perf_counter()
         if time.monotonic() > deadline:
             raise BenchError("the node did not get every pack in time")
-        time.sleep(0.25)
+        time.sleep(_LOOK_EVERY_S)
+    return since
