@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.asking import TWOFOLD, asking_for
 from noisefs.adapters.inbound.webdav.basic import Doorman
 from noisefs.adapters.inbound.webdav.bridge import Bridge
 from noisefs.adapters.inbound.webdav.errand import Services
@@ -157,6 +159,9 @@ class WebdavAdapter:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
         place = place_of(request.raw_path)
         caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))})
+        target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
+        who = replace(who, asking=asking_for(who, request, method, place, target, self._clock.now_us()))
+        caller = replace(caller, who=who)
         if method in ("GET", "HEAD"):
             return await self._reading.answer(request, caller, place)
         if method == "PUT":

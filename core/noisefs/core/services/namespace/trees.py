@@ -5,10 +5,11 @@ object ``a`` alone, unless an object is put there.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.records import Bucket
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -18,6 +19,7 @@ from noisefs.core.services.namespace import publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.raising import Ready, run_raising
 from noisefs.core.services.namespace.relocating import Place, Relocation
+from noisefs.core.services.namespace.tree_rights import permit_below, permit_keys, permit_relocation
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree
 from noisefs.core.services.namespace.usage import Tally
 
@@ -27,6 +29,9 @@ First = Callable[[Writing], None]
 
 def _nothing(_tx: Writing) -> None:
     pass
+
+
+_DELETE: Final = "s3:DeleteObject"
 
 
 class Trees:
@@ -80,6 +85,7 @@ class Trees:
         def remove(tx: Writing) -> int:
             first(tx)
             row = reach_bucket(tx, who, bucket)
+            permit_below(tx, row, who, bucket, raw_prefix, (_DELETE,))
             now_us = self._clock.now_us()
             removed = remove_tree(tx, row, raw_prefix, now_us, self._mint)
             if removed:
@@ -95,6 +101,7 @@ class Trees:
         def remove(tx: Writing) -> bool:
             first(tx)
             row = reach_bucket(tx, who, bucket)
+            permit_keys(tx, row, who, bucket, (Need(_DELETE, bucket, key),))
             row_key = keyspace.u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
             if old is None:
@@ -193,6 +200,13 @@ class Trees:
             first(tx)
             from_row = reach_bucket(tx, who, bucket)
             to_row: Bucket = from_row if bucket == target_bucket else reach_bucket(tx, who, target_bucket)
+            permit_relocation(
+                tx,
+                who,
+                (from_row, bucket, raw_source),
+                (to_row, target_bucket, raw_target),
+                keep_source=keep_source,
+            )
             return Relocation(
                 source=Place(bucket, from_row, source, raw_source),
                 target=Place(target_bucket, to_row, target, raw_target),

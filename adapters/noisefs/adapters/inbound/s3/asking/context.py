@@ -7,8 +7,7 @@ from urllib.parse import parse_qsl
 
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Session
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.core.domain.requests import Principal
-from noisefs.core.domain.rights.identity import user_arn
+from noisefs.core.domain.rights.caller_keys import of_caller, utc_time
 from noisefs.core.domain.rights.keys import REQUEST_TAG, TAG_KEYS
 
 _HEADERS: Final = {
@@ -94,7 +93,7 @@ class Context:
 
     def _value(self, key: str) -> str | None:
         who = self._session.principal
-        named = value_of_user(key, who)
+        named = of_caller(key, who)
         if named is not None:
             return named
         match key:
@@ -103,7 +102,7 @@ class Context:
             case "aws:securetransport":
                 return "true" if self._secure else "false"
             case "aws:currenttime":
-                return datetime.fromtimestamp(self._now_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                return utc_time(self._now_us)
             case "aws:epochtime":
                 return str(self._now_us // 1_000_000)
             case "aws:requestedregion":
@@ -136,24 +135,3 @@ class Context:
             return None
         us = int((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() * 1e6) - self._now_us
         return str(-(-us // _DAY_US))
-
-
-def value_of_user(key: str, who: Principal) -> str | None:
-    """Condition keys about the caller; ``None``: it is none of these, or nobody knows who asks."""
-    if key == "aws:principaltype":
-        return "User" if who.user_id else "Anonymous"
-    if not who.user_id:
-        return "anonymous" if key == "aws:userid" else None
-    match key:
-        case "aws:username":
-            return who.name
-        case "aws:userid":
-            return who.user_id
-        case "aws:principalarn":
-            return user_arn(who.account, who.name)
-        case "aws:principalaccount":
-            return who.account
-        case "aws:tokenissuetime":
-            issued = datetime.fromtimestamp(who.token_us / 1e6, UTC)
-            return issued.strftime("%Y-%m-%dT%H:%M:%SZ") if who.token_us else None
-    return None
