@@ -10,7 +10,7 @@ from typing import Final
 
 from noisefs.core.domain.durability import MOST_COPIES
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import BlockId, PackId, RootId
+from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.root import RootSealer
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.domain.windows import Window
@@ -31,16 +31,12 @@ from noisefs.core.services.network.placing.ahead import Ahead, NothingAhead
 from noisefs.core.services.network.placing.cars import Limiter
 from noisefs.core.services.network.placing.census import Census, Found
 from noisefs.core.services.network.placing.copying import Copier
-from noisefs.core.services.network.placing.damage import Damage
 from noisefs.core.services.network.placing.health import Health
-from noisefs.core.services.network.placing.inspecting import Inspector
-from noisefs.core.services.network.placing.linking import Linking
-from noisefs.core.services.network.placing.mending import Mending
 from noisefs.core.services.network.placing.repair import Repair
 from noisefs.core.services.network.placing.roots import RootFiles
-from noisefs.core.services.network.placing.sources import Remake, Sources
+from noisefs.core.services.network.placing.sources import Remake
 from noisefs.core.services.network.placing.uploads import Uploads
-from noisefs.core.services.network.placing.verifying import Verifying
+from noisefs.core.services.network.placing.wholeness import Wholeness
 from noisefs.core.services.network.releasing.collecting import Collecting
 from noisefs.core.services.network.releasing.strays import Strays
 from noisefs.core.services.network.releasing.unpins import Unpins
@@ -168,7 +164,6 @@ class Network:
         self.settings = settings
         self._clock = clock
         self._ahead: Ahead = NothingAhead()
-        self._remake: Remake = _nothing_remade
         self.nodes = Nodes(
             nodes,
             clock=clock,
@@ -219,54 +214,26 @@ class Network:
             ahead=self._ahead,
         )
         alone = owns if owns is not None else _nobody_can
-        inspector = Inspector(
+        whole = Wholeness(
+            index=index,
+            packs=packs,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            telemetry=telemetry,
+            geometry=geometry,
             nodes=self.nodes,
             roots=self.roots,
-            workers=workers,
-            telemetry=telemetry,
-            geometry=geometry,
-            remake=self._remade,
-        )
-        self.damage = Damage(
-            index=index,
-            commits=commits,
-            workers=workers,
-            clock=clock,
-            telemetry=telemetry,
-            nodes=self.nodes,
-            inspector=inspector,
-            patience=Patience(clock, entropy),
-        )
-        sources = Sources(
-            packs=packs, workers=workers, nodes=self.nodes, copier=self.copier, geometry=geometry, remake=self._remade
-        )
-        self.mending = Mending(
-            index=index,
-            commits=commits,
-            workers=workers,
-            clock=clock,
-            telemetry=telemetry,
-            geometry=geometry,
-            nodes=self.nodes,
             census=self.census,
             copier=self.copier,
-            damage=self.damage,
-            inspector=inspector,
-            linking=Linking(index=index, workers=workers, nodes=self.nodes, roots=self.roots),
-            sources=sources,
             limiter=self.limiter,
-            patience=Patience(clock, entropy),
             ahead=self._ahead,
             owns=alone,
+            verify_every_s=settings.verify_every_s,
         )
-        self.verifying = Verifying(
-            index=index,
-            commits=commits,
-            workers=workers,
-            clock=clock,
-            damage=self.damage,
-            round_s=settings.verify_every_s,
-        )
+        self._whole = whole
+        self.damage, self.mending, self.verifying = whole.damage, whole.mending, whole.verifying
         self.repair = Repair(
             index=index,
             packs=packs,
@@ -279,7 +246,7 @@ class Network:
             copier=self.copier,
             patience=Patience(clock, entropy),
             at_once=settings.uploads_at_once,
-            inspector=inspector,
+            inspector=whole.inspector,
             damage=self.damage,
             is_mended=self.mending.is_due,
         )
@@ -328,11 +295,11 @@ class Network:
 
     def take_over_from(self, ahead: Ahead) -> None:
         """Let uploads begin where somebody has sent blocks before their packs were sealed."""
-        self._ahead = self.uploads.ahead = self.mending.ahead = ahead
+        self._ahead = self.uploads.ahead = self._whole.exchanger.ahead = ahead
 
     def remake_with(self, remake: Remake) -> None:
         """Let damaged copies of snapshot files be mended from those on this machine's disk."""
-        self._remake = remake
+        self._whole.remake = remake
 
     # ------------------------------------------------------------------ what others tell
 
@@ -414,11 +381,6 @@ class Network:
 
     # ------------------------------------------------------------------ steps
 
-    async def _remade(
-        self, name: str, root: RootId, wanted: Sequence[BlockId]
-    ) -> tuple[bytes, dict[BlockId, bytes]] | None:
-        return await self._remake(name, root, wanted)
-
     async def _let_go(self) -> None:
         while self._dropped:
             await self.roots.drop(self._dropped[-1])
@@ -460,7 +422,3 @@ async def _nobody_can() -> bool:
 
 async def _nothing() -> int:
     return 0
-
-
-async def _nothing_remade(_name: str, _root: RootId, _wanted: Sequence[BlockId]) -> None:
-    return None

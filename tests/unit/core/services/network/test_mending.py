@@ -1,5 +1,6 @@
 """Damaged copies are found, do not count, and are mended; nothing is discarded that is nowhere else."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.network.heads.files import file_rows
+from noisefs.core.services.network.placing import mending
 from noisefs.core.services.network.service import NetworkSettings
 from noisefs.core.services.packs.copies import set_copies
 from tests.support.lost_machine import Machine
@@ -310,6 +312,47 @@ async def driven_by(world: Upkeep, work: object) -> None:
     from tests.support.durable import driven
 
     await driven(world.parts.clock, work)  # type: ignore[arg-type]  # a coroutine
+
+
+async def test_what_does_not_fit_into_memory_is_mended_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mending, "BYTES_AT_ONCE", 2 * S)
+    async with upkeep(*three(), settings=TWO) as world:
+        packs = await uploaded(world, 3)
+        for pack_id in packs:
+            for name in row_of(world, pack_id).nodes:
+                world.nodes[name].damaged |= set((await links_of(world, pack_id))[4:8])
+                break
+        await verified(world)
+        await world.network.census.look(fresh=True)
+
+        done = await world.network.mending.run()
+
+        assert done.mended >= 3
+        assert not done.left
+        assert not any(node.damaged for node in world.nodes.values())
+        world.check(2)
+
+
+async def test_who_is_broken_off_pins_again_what_was_unpinned() -> None:
+    async with upkeep(ShakyNode("a"), settings=ONE) as world:
+        (pack_id,) = await uploaded(world)
+        node = world.nodes["a"]
+        node.damaged.add((await links_of(world, pack_id))[3])
+        await verified(world)
+        await world.network.census.look(fresh=True)
+        node.gate = asyncio.Event()
+        task = asyncio.create_task(world.network.mending.run())
+        while node.pinned:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        node.gate.set()
+
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert row_of(world, pack_id).root in node.pinned
+        assert not node.damaged
 
 
 async def test_nothing_is_unpinned_when_another_gateway_took_over() -> None:

@@ -18,29 +18,28 @@ each of these that no row names; two calls a root and one request for each damag
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import BlockId, PackId, RootId
+from noisefs.core.domain.ids import BlockId, RootId
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import ROOT_PREFIX, RootKind
+from noisefs.core.domain.root import ROOT_PREFIX
 from noisefs.core.errors import NodeUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
-from noisefs.core.ports.index import Index, Writing
+from noisefs.core.ports.index import Index, Reading, Writing
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Gauge, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.network.nodes.patience import Patience
 from noisefs.core.services.network.nodes.registry import Nodes
-from noisefs.core.services.network.placing.ahead import Ahead
-from noisefs.core.services.network.placing.cars import BATCH, Limiter, Stream
 from noisefs.core.services.network.placing.census import Census, Task
 from noisefs.core.services.network.placing.copying import Copier
 from noisefs.core.services.network.placing.damage import Damage, without_damage
+from noisefs.core.services.network.placing.exchanging import Exchanger
 from noisefs.core.services.network.placing.inspecting import Inspection, Inspector, Name
 from noisefs.core.services.network.placing.linking import Linker, Linking
 from noisefs.core.services.network.placing.sources import Sources
@@ -50,12 +49,10 @@ log = logging.getLogger(__name__)
 
 BYTES_AT_ONCE: Final = 16 << 20
 """Right bytes that are held in memory at one time."""
+STEP_S: Final = 20.0
+"""After so long a step begins nothing more."""
 COPIES_AT_ONCE: Final = 64
 """Copies that are mended together: a node that cannot read one root it pins discards nothing."""
-GONE_WITHIN: Final = 20
-GONE_EVERY_S: Final = 0.5
-"""Peers of a cluster hear late what was unpinned: blocks are discarded again, so often."""
-PIN_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +66,29 @@ class _Case:
 
 @dataclass(slots=True)
 class _Plan:
-    """What is mended together on one node: right bytes of damaged blocks, by name, and roots to be imported again."""
+    """What is mended together on one node, and what came of it.
+
+    Attributes:
+        cases: Copies with wrong bytes.
+        blocks: Right bytes of damaged blocks, by name.
+        tried, partly, whole: Keys of copies that were looked at, that are better, and that are whole.
+    """
 
     cases: list[_Case] = field(default_factory=list)
     blocks: dict[BlockId, bytes] = field(default_factory=dict)
-    discard: dict[Name, None] = field(default_factory=dict)
-    roots: dict[RootId, Linker] = field(default_factory=dict)
+    tried: set[bytes] = field(default_factory=set)
+    partly: set[bytes] = field(default_factory=set)
+    whole: set[bytes] = field(default_factory=set)
+
+    @property
+    def dealt_with(self) -> set[bytes]:
+        """All but those that were not looked at, and those of which only a part fitted in."""
+        return self.tried - self.partly
 
 
 @dataclass(slots=True)
 class Mended:
-    """What one step did: copies that are whole again, and copies that are not."""
+    """What one step did: copies that are whole again, and copies that it did not come to."""
 
     mended: int = 0
     left: int = 0
@@ -104,16 +113,14 @@ class Mending:
         inspector: Inspector,
         linking: Linking,
         sources: Sources,
-        limiter: Limiter,
+        exchanger: Exchanger,
         patience: Patience,
-        ahead: Ahead,
         owns: Callable[[], Awaitable[bool]],
     ) -> None:
         """Mend nothing before :meth:`run`.
 
         Args:
             sources: Where right bytes are to be had.
-            limiter: Bounds what goes out altogether.
             patience: Of its own.
             owns: Whether no other gateway took the store over.
         """
@@ -130,12 +137,10 @@ class Mending:
         self._inspector = inspector
         self._linking = linking
         self._sources = sources
-        self._limiter = limiter
+        self._exchanger = exchanger
         self._patience = patience
         self._owns = owns
         self._busy = asyncio.Lock()
-        self.ahead = ahead
-        """May be set before the first run."""
         self.beyond: dict[tuple[str, bytes], str] = {}
         """Copies that cannot be mended, by node and key, and why."""
         self._failed: set[tuple[str, bytes]] = set()
@@ -161,18 +166,18 @@ class Mending:
         damaged = [task for task in (await self._census.look()).damaged if task.row is not None]
         copies = {(name, task.key) for task in damaged for name in (task.row.damaged if task.row is not None else ())}
         self._patience.keep_only({_both(*one) for one in copies})
-        done = Mended()
+        done, until_s = Mended(), self._clock.monotonic_s() + STEP_S
         for name in sorted({name for name, _key in copies}):
             keys = sorted(key for holder, key in copies if holder == name and self._patience.is_ready(_both(name, key)))
             node = self._nodes.get(name)
             if node is None or not self._nodes.is_ready(name):
                 done.left += len(keys)
                 continue
-            for first in range(0, len(keys), COPIES_AT_ONCE):
-                some = keys[first : first + COPIES_AT_ONCE]
-                whole = await self._try(node, some)
-                done.mended += len(whole)
-                done.left += len(some) - len(whole)
+            while keys and self._nodes.is_ready(name) and self._clock.monotonic_s() < until_s:
+                plan = await self._try(node, keys[:COPIES_AT_ONCE])
+                done.mended += len(plan.whole)
+                keys = [key for key in keys if key not in plan.dealt_with]
+            done.left += len(keys)
         self.beyond = {one: why for one, why in self.beyond.items() if one in copies}
         self._failed &= copies
         self._telemetry.gauge(Gauge.BEYOND_MENDING, len(self.beyond))
@@ -180,57 +185,56 @@ class Mending:
             await self._census.look(fresh=True)
         return done
 
-    async def _try(self, node: Node, keys: Sequence[bytes]) -> set[bytes]:
-        whole: set[bytes] = set()
+    async def _try(self, node: Node, keys: Sequence[bytes]) -> _Plan:
+        plan = _Plan()
         try:
-            whole = await self._mend(node, keys)
-        except NodeUnavailable as exc:
-            self._nodes.failed(node.name, exc)
+            await self._mend(node, keys, plan)
         except NoisefsError as exc:
+            if isinstance(exc, NodeUnavailable):
+                self._nodes.failed(node.name, exc)
             log.warning("mending.failed", extra={"node": node.name, "cause": str(exc)})
-        for key in keys:
-            if key in whole:
+            plan.tried.update(keys)
+            plan.partly.clear()
+        for key in plan.dealt_with:
+            if key in plan.whole:
                 self._patience.worked(_both(node.name, key))
                 self.beyond.pop((node.name, key), None)
                 self._failed.discard((node.name, key))
             else:
                 self._failed.add((node.name, key))
                 self._patience.failed(_both(node.name, key))
-        return whole
+        return plan
 
     # ------------------------------------------------------------------ one node
 
-    async def _mend(self, node: Node, keys: Sequence[bytes]) -> set[bytes]:
-        """Mend copies on a node; the keys of those that are whole.
+    async def _mend(self, node: Node, keys: Sequence[bytes], plan: _Plan) -> None:
+        """Mend copies on a node, as many of them as fit into memory.
 
         Raises:
             NoisefsError: The node or this disk failed.
         """
-        whole: set[bytes] = set()
-        plan = _Plan()
         lacking: list[_Case] = []
         for key in keys:
+            plan.tried.add(key)
             row = await self._workers.run(Lane.BACKGROUND, self._index.read, lambda tx, key=key: copies_of(tx, key))
             if row is None or node.name not in row.damaged:
-                whole.add(key)
+                plan.whole.add(key)
                 continue
             found = await self._inspector.inspect(node, key, row)
             if found is None:
                 continue
             case = _Case(key, row, found)
             if not found.flaws:
-                await self._confirm(node, [case])
-                whole.add(key)
+                await self._confirm(node, {key: row})
+                plan.whole.add(key)
             elif await self._have_bytes(node, case, plan):
                 (plan.cases if found.flaws.wrong else lacking).append(case)
             if len(plan.blocks) * self._geometry.block_bytes >= BYTES_AT_ONCE:
                 break
         for case in lacking:
-            if await self._fill_up(node, case, plan):
-                whole.add(case.key)
+            await self._fill_up(node, case, plan)
         if plan.cases:
-            whole |= await self._replace(node, plan)
-        return whole
+            await self._replace(node, plan)
 
     async def _have_bytes(self, node: Node, case: _Case, plan: _Plan) -> bool:
         """Get the right bytes of a copy's damaged blocks into the plan."""
@@ -251,38 +255,37 @@ class Mending:
         fields = {"node": node.name, "root": case.key.hex(), "blocks": flaws, "cause": why}
         log.error("copy.beyond_mending", extra=fields)
 
-    async def _fill_up(self, node: Node, case: _Case, plan: _Plan) -> bool:
+    async def _fill_up(self, node: Node, case: _Case, plan: _Plan) -> None:
         """Import what is missing, under its root."""
         async with self._nodes.changing(node.name):
-            blocks = [BlockId(name) for name in case.found.flaws.missing if name in plan.blocks]
+            blocks = {
+                BlockId(name): plan.blocks[BlockId(name)] for name in case.found.flaws.missing if name in plan.blocks
+            }
             copies = (await node.copies([case.row.root])).get(case.row.root, 0)
-            await self._import(node, case.found.raw, {name: plan.blocks[name] for name in blocks}, copies)
-        return bool(await self._settle(node, [case]))
+            await self._exchanger.bring(node, case.found.raw, blocks, copies)
+        await self._settle(node, [case], plan)
 
-    async def _replace(self, node: Node, plan: _Plan) -> set[bytes]:
+    async def _replace(self, node: Node, plan: _Plan) -> None:
         """Unpin, discard and import again what is wrong."""
         wrong = {name for case in plan.cases for name in case.found.flaws.wrong}
         async with self._nodes.changing(node.name):
             linkers = await self._linking.find(node, wrong, {case.key: case.found.raw for case in plan.cases})
-            plan.cases = [case for case in plan.cases if await self._is_safe(node, case, linkers)]
-            for case in plan.cases:
-                plan.discard.update(
-                    dict.fromkeys(name for name in case.found.flaws.wrong if self._is_there(name, plan))
-                )
-            plan.roots = {one.root: one for one in linkers if one.touches(plan.discard)}
-            if not plan.cases or not await self._owns():
-                return set()
-            siblings = {one.key: one.root for one in plan.roots.values() if one.key is not None}
+            cases = [case for case in plan.cases if await self._is_safe(node, case, linkers)]
+            names = {name for case in cases for name in case.found.flaws.wrong if self._is_there(name, plan)}
+            linkers = [one for one in linkers if one.touches(names)]
+            if not cases or not await self._owns():
+                return
+            siblings = {one.key: one.root for one in linkers if one.key is not None}
             marked = await self._damage.note(node.name, siblings)
-            failure = await self._exchange(node, plan)
+            failure = await self._exchanger.exchange(node, linkers, names, plan.blocks)
         if failure is not None:
             log.warning("mending.not_discarded", extra={"node": node.name, "cause": str(failure)})
             await self._damage.look_at_roots(node)
-        rows = await self._workers.run(Lane.BACKGROUND, self._index.read, partial(_rows, marked))
-        whole = await self._settle(node, plan.cases)
+        await self._settle(node, cases, plan)
         if failure is None:
-            await self._confirm_keys(node, rows)
-        return whole
+            await self._confirm(
+                node, await self._workers.run(Lane.BACKGROUND, self._index.read, partial(_rows, marked))
+            )
 
     @staticmethod
     def _is_there(name: Name, plan: _Plan) -> bool:
@@ -300,86 +303,33 @@ class Mending:
                     return False
         return True
 
-    async def _exchange(self, node: Node, plan: _Plan) -> NodeUnavailable | None:
-        """Unpin, discard, import again: the last comes in any case. What went wrong on the way there."""
-        failure: NodeUnavailable | None = None
-        copies: dict[RootId, int] = {}
-        try:
-            copies = await node.copies(list(plan.roots))
-            await node.unpin(list(plan.roots))
-            for _ in range(GONE_WITHIN):
-                await node.discard(list(plan.discard))
-                if not any(await node.has(list(plan.discard))):
-                    break
-                await self._clock.sleep(GONE_EVERY_S)
-        except NodeUnavailable as exc:
-            failure = exc
-        blocks = {name: raw for name, raw in plan.blocks.items() if name in plan.discard}
-        for one in plan.roots.values():
-            mine = {name: blocks.pop(name) for name in one.links if name in blocks}
-            if not await self._pin_again(node, one, mine, copies.get(one.root, 1)):
-                blocks |= mine
-        return failure
-
-    async def _pin_again(self, node: Node, one: Linker, blocks: dict[BlockId, bytes], copies: int) -> bool:
-        for _ in range(PIN_TRIES):
-            try:
-                await self._import(node, one.raw, blocks, copies)
-            except NodeUnavailable as exc:
-                log.warning("mending.not_pinned", extra={"node": node.name, "cause": str(exc)})
-                await self._clock.sleep(GONE_EVERY_S)
-            else:
-                return True
-        if one.kind == RootKind.INTERIM:
-            self.ahead.forget(PackId(one.pack_id))  # whoever waits for the open pack sends it anew
-        return False
-
-    async def _import(self, node: Node, raw: bytes, blocks: dict[BlockId, bytes], copies: int) -> None:
-        """Import a root with these of its blocks.
-
-        Raises:
-            NodeUnavailable: The node did not take it.
-        """
-        names = tuple(blocks)
-
-        async def fill(first: int, places: list[memoryview]) -> None:
-            for name, place in zip(names[first : first + len(places)], places, strict=True):
-                place[:] = blocks[name]
-
-        car = Stream(raw, names, self._geometry.block_bytes, BATCH, fill).car(self._limiter)
-        await node.import_car(car, copies=max(1, copies))
-        self._telemetry.count(Counter.NODE_SENT, car.size_bytes, (node.name,))
-
     # ------------------------------------------------------------------ afterwards
 
-    async def _settle(self, node: Node, cases: Sequence[_Case]) -> set[bytes]:
-        """Look at what was damaged once more; the keys of copies that are whole, and say so in their rows."""
-        whole: list[_Case] = []
+    async def _settle(self, node: Node, cases: Sequence[_Case], plan: _Plan) -> None:
+        """Look at what was damaged once more, and say so in the rows of what is whole."""
         for case in cases:
             flaws = await self._inspector.look(node, case.found.flaws.all)
             if flaws is None:
                 continue
             mended = len(case.found.flaws.all) - len(flaws.all)
             self._telemetry.count(Counter.BLOCKS_MENDED, mended, (node.name,))
-            if flaws:
-                log.warning("copy.still_damaged", extra={"node": node.name, "root": case.key.hex()})
-            else:
-                whole.append(case)
+            if not flaws:
                 log.info("copy.mended", extra={"node": node.name, "root": case.key.hex(), "blocks": mended})
-        await self._confirm(node, whole)
-        return {case.key for case in whole}
+                await self._confirm(node, {case.key: case.row})
+                plan.whole.add(case.key)
+            elif mended:
+                plan.partly.add(case.key)  # there was more than fits into memory
+            else:
+                log.warning("copy.still_damaged", extra={"node": node.name, "root": case.key.hex()})
 
-    async def _confirm(self, node: Node, cases: Sequence[_Case]) -> None:
-        await self._confirm_keys(node, {case.key: case.row for case in cases})
-
-    async def _confirm_keys(self, node: Node, rows: dict[bytes, Copies]) -> None:
+    async def _confirm(self, node: Node, rows: Mapping[bytes, Copies]) -> None:
         """Take the mark from these copies, and ask the node for them."""
         for key, row in rows.items():
             await self._commits.run(partial(_unmark, key, row.root, node.name))
             await self._copier.has(key, row, node.name, 1)
 
 
-def _rows(keys: Iterable[bytes], tx: Writing) -> dict[bytes, Copies]:
+def _rows(keys: Iterable[bytes], tx: Reading) -> dict[bytes, Copies]:
     rows = ((key, copies_of(tx, key)) for key in keys)
     return {key: row for key, row in rows if row is not None}
 
