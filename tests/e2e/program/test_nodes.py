@@ -185,6 +185,19 @@ def test_packs_leave_the_disk_when_they_take_too_much(tmp_path: Path) -> None:
             assert ask(server, "audit", "orphans")["clean"]
 
 
+def test_what_a_silent_node_might_say_is_not_taken_for_good_news(tmp_path: Path) -> None:
+    """A check and a snapshot that need it end with 7: the same command may succeed later."""
+    with swarm(tmp_path) as (daemon,), served(tmp_path, settings([node(daemon, "one")])) as server:
+        put(server, "key", content(SIZE))
+        settle(server)
+        assert ask(server, "ipfs", "check")["nodes_silent"] == []
+        daemon.stop()
+        found = ask(server, "ipfs", "check", code=7)
+        assert (found["clean"], found["nodes_silent"]) == (False, ["one"])
+        put(server, "later", b"x")
+        assert ask(server, "snapshot", "create", code=7)["on_nodes"] is False
+
+
 def test_packs_that_no_node_takes_slow_writers_down(tmp_path: Path) -> None:
     """Nothing that is on the disk only is evicted: writers wait, get 503 SlowDown, and go on when the node is back."""
     data = content(40_000_000)

@@ -8,6 +8,8 @@ from noisefs.core.errors import NoisefsError
 BUG: Final = 1
 FOUND: Final = 6
 """A check found damage or a broken promise; the same as for damage that gets in the way."""
+LATER: Final = 7
+"""Something that others are needed for was not done, because they do not answer now."""
 INTERRUPTED: Final = 130
 
 BY_FAMILY: Final[dict[str, tuple[int, str]]] = {
@@ -16,7 +18,7 @@ BY_FAMILY: Final[dict[str, tuple[int, str]]] = {
     "Conflict": (4, "the present state forbids it: it exists already, is not empty, is in use"),
     "AccessDenied": (5, "a wrong root key, or a login that was refused"),
     "IntegrityError": (FOUND, "something stored is damaged, or an audit found a broken promise"),
-    "Unavailable": (7, "not possible now; the same command may succeed later"),
+    "Unavailable": (LATER, "not possible now; the same command may succeed later"),
     "CapacityExceeded": (8, "no space, or a limit of count is reached"),
 }
 

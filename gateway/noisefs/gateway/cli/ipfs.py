@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from noisefs.gateway.cli import output
 from noisefs.gateway.cli.asking import answer, run
-from noisefs.gateway.cli.exit_codes import FOUND
+from noisefs.gateway.cli.exit_codes import FOUND, LATER
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 
 ipfs: Final = typer.Typer(no_args_is_help=True, help="Packs on IPFS nodes: how they stand, and mending them.")
@@ -72,6 +72,7 @@ def check(
 ) -> None:
     """Ask every node for every pack it should hold. Ends with 6 where some have too few copies, or damaged ones.
 
+    Ends with 7 where nothing is wrong but that a node does not answer: what it holds counts for `ipfs.down_after_s`.
     With --verify nodes must give all that they hold, so it takes long. What is damaged is mended, from this disk or
     from other nodes. A server does the same slowly, all the time.
     """
@@ -80,6 +81,9 @@ def check(
     output.show({**_mapping(found), **seen}, as_json=as_json)
     if seen.get("found_damaged") or seen.get("unread"):
         raise typer.Exit(FOUND)
+    wrong = any(_mapping(found)[name] for name in ("waiting_packs", "under_replicated", "damaged", "beyond_mending"))
+    if _mapping(found)["nodes_silent"] and not wrong:
+        raise typer.Exit(LATER)
     _end(found)
 
 

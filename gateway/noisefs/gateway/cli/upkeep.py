@@ -10,7 +10,7 @@ from rich.console import Console
 
 from noisefs.gateway.cli import output
 from noisefs.gateway.cli.asking import answer
-from noisefs.gateway.cli.exit_codes import FOUND
+from noisefs.gateway.cli.exit_codes import FOUND, LATER
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
 
 audits: Final = typer.Typer(no_args_is_help=True, help="Count whether the store keeps its promises.")
@@ -85,8 +85,14 @@ def create_snapshot(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Take a snapshot of the index now. A running server also takes one every `snapshots.every_s`."""
-    answer(data, config, "snapshot.create", {"full": full}, as_json=as_json, doing="taking a snapshot")
+    """Take a snapshot of the index now. A running server also takes one every `snapshots.every_s`.
+
+    With nodes it goes there too, with all that was written before it. Ends with 7 where none took it.
+    """
+    found = answer(data, config, "snapshot.create", {"full": full}, as_json=as_json, doing="taking a snapshot")
+    if isinstance(found, Mapping) and found.get("on_nodes") is False:
+        output.warn("no node took all of it: the snapshot is on this disk only")
+        raise typer.Exit(LATER)
 
 
 @snapshots.command("list")

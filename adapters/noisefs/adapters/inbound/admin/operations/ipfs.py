@@ -119,10 +119,11 @@ async def forget(target: Administered, asked: NodeName) -> object:
 
 
 async def check(target: Administered, _: NoParameters) -> object:
-    """Ask every node for everything it should hold."""
+    """Ask every node for everything it should hold. Of one that is silent what it held is taken to be there still."""
     network = _network(target)
     found = await network.check()
-    return {"clean": not _left(found)} | _shown(network, found)
+    silent = [report.name for report in await network.report() if report.configured and not report.ready]
+    return {"clean": not (_left(found) or silent), "nodes_silent": silent} | _shown(network, found)
 
 
 async def verify(target: Administered, asked: Verify) -> object:
