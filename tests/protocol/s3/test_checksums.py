@@ -100,3 +100,24 @@ def test_a_part_that_was_copied_brings_its_checksum_along(plain: Any, bucket: st
         Bucket=bucket, Key=KEY, UploadId=upload_id, MultipartUpload={"Parts": parts}
     )
     assert answer["ChecksumCRC64NVME"] == digest("CRC64NVME", body + body[10:1000])
+
+
+def test_listings_tell_algorithm_and_type(plain: Any, bucket: str) -> None:
+    plain.put_object(Bucket=bucket, Key="a", Body=b"1")
+    plain.put_object(Bucket=bucket, Key="b", Body=b"2", ChecksumAlgorithm="SHA256")
+    upload_id = plain.create_multipart_upload(Bucket=bucket, Key="c", ChecksumAlgorithm="SHA1")["UploadId"]
+    given = {"Bucket": bucket, "Key": "c", "UploadId": upload_id}
+    part = plain.upload_part(**given, PartNumber=1, Body=b"3", ChecksumAlgorithm="SHA1")
+    named = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA1": part["ChecksumSHA1"]}
+    plain.complete_multipart_upload(**given, MultipartUpload={"Parts": [named]})
+    wanted = [
+        ("a", ["CRC64NVME"], "FULL_OBJECT"),
+        ("b", ["SHA256"], "FULL_OBJECT"),
+        ("c", ["SHA1"], "COMPOSITE"),
+    ]
+    for listed in (
+        plain.list_objects_v2(Bucket=bucket)["Contents"],
+        plain.list_objects(Bucket=bucket)["Contents"],
+        plain.list_object_versions(Bucket=bucket)["Versions"],
+    ):
+        assert [(one["Key"], one["ChecksumAlgorithm"], one["ChecksumType"]) for one in listed] == wanted

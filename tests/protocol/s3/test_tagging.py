@@ -168,6 +168,12 @@ def test_a_bucket_has_tags_until_they_are_deleted(s3: Any, bucket: str) -> None:
         s3.get_bucket_tagging(Bucket=bucket)
 
 
+def test_a_bucket_may_be_made_with_tags(s3: Any) -> None:
+    tags = tag_set(b="1", a="2")["TagSet"]
+    s3.create_bucket(Bucket="made-with-tags", CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket="made-with-tags")["TagSet"] == tags
+
+
 def test_tools_tag_buckets_by_their_arn(s3: Any, control: Any, bucket: str) -> None:
     named = {"AccountId": ACCOUNT, "ResourceArn": f"arn:aws:s3:::{bucket}"}
     assert control.list_tags_for_resource(**named)["Tags"] == []

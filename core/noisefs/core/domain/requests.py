@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.records import Listed, ListedVersion, Version
+from noisefs.core.domain.records import Listed, Version
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
 from noisefs.core.domain.rights.conditions import Lookup
 from noisefs.core.domain.rights.policy import Policy
@@ -197,7 +197,7 @@ class VersionEntry:
     """A version or delete marker in a listing. ``version_id``: ``null`` for the null version."""
 
     key: str
-    version: ListedVersion
+    version: Listed
     version_id: str
     latest: bool
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from noisefs.core.domain.keyspace import VERSION_TAIL_BYTES, u64, version_key
-from noisefs.core.domain.records import Bucket, ListedVersion
+from noisefs.core.domain.records import Bucket, Listed
 from noisefs.core.domain.requests import VersionEntry, VersionPage
 from noisefs.core.errors import IndexDamaged
 from noisefs.core.ports.index import Reading, Table
@@ -21,7 +21,7 @@ from noisefs.core.services.namespace.versions import NULL, Found
 _BASE_BYTES: Final = 8
 """What stands before an object's key: the bucket's id."""
 
-_listed: Final = msgspec.msgpack.Decoder(ListedVersion)
+_listed: Final = msgspec.msgpack.Decoder(Listed)
 
 _Item = tuple[bytes, bytes, bytes | None]
 """Row key of the object, what stands behind it in the version's row key (nothing for the current version), the row; a

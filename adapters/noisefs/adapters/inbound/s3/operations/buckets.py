@@ -9,10 +9,14 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.asking.acl_headers import acl_wish
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.operations.tagging import KIND as TAGS
+from noisefs.adapters.inbound.s3.operations.tagging import kept
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
+from noisefs.adapters.inbound.s3.xml.tagging import listed_tags
 from noisefs.adapters.inbound.s3.xml.text import NAMESPACE, XML_DECLARATION, xml_text
 from noisefs.core.domain.rights.ownership import Ownership
+from noisefs.core.domain.tags import BUCKET_MOST
 from noisefs.core.errors import BucketExists, TooMany
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
@@ -39,7 +43,10 @@ class BucketOperations:
         rule, wish = self._ownership_of(call.headers), acl_wish(call.headers)
         config = await self._rights.initial(rule, wish, call.who.user_id)
         if call.incoming.remaining_bytes:
-            self._check_location(await self._bodies.read(call, "CreateBucketConfiguration", _location_of))
+            location, tags = await self._bodies.read(call, "CreateBucketConfiguration", _location_and_tags_of)
+            self._check_location(location)
+            if tags is not None:
+                config = {**config, TAGS: tags}
         try:
             await self._buckets.create(call.who, call.bucket, config=config, lock=_locks(call.headers))
         except BucketExists as exc:
@@ -95,10 +102,11 @@ def _locks(headers: Mapping[str, str]) -> bool:
     return text == "true"
 
 
-def _location_of(root: etree._Element) -> str:
+def _location_and_tags_of(root: etree._Element) -> tuple[str, bytes | None]:
+    tags: dict[str, str] = {}
     for child in root:
         if name_of(child) in ("Location", "Bucket"):
             raise not_implemented(f"{name_of(child)} of a new bucket")
-        if name_of(child) == "Tags" and len(child):
-            raise not_implemented("Tags of a new bucket")
-    return (text_of(root, "LocationConstraint") or "").strip()
+        if name_of(child) == "Tags":
+            tags = listed_tags(child, BUCKET_MOST)
+    return (text_of(root, "LocationConstraint") or "").strip(), kept(tags)

@@ -146,6 +146,8 @@ class Reading:
         if "ObjectSize" in wanted:
             content += element("ObjectSize", str(version.size))
         headers = {"Last-Modified": http_time(version.modified_us)}
+        if version.version_id:
+            headers["x-amz-version-id"] = version.version_id
         return answers.xml(call, "GetObjectAttributesResponse", content, headers=headers)
 
 

@@ -32,9 +32,10 @@ class TaggingOperations:
         self._bodies = bodies
 
     async def of_object(self, call: Call) -> Answer:
-        """The tags of a version."""
+        """The tags of a version, by key."""
         version = await self._objects.head(call.who, call.bucket, call.key, version_id=call.version_id())
-        return answers.xml(call, "Tagging", f"<TagSet>{tag_texts(version.tags)}</TagSet>", headers=_named(version))
+        tags = dict(sorted(version.tags.items()))
+        return answers.xml(call, "Tagging", f"<TagSet>{tag_texts(tags)}</TagSet>", headers=_named(version))
 
     async def put_object(self, call: Call) -> Answer:
         """Give a version these tags and no others."""
@@ -57,7 +58,7 @@ class TaggingOperations:
     async def put_bucket(self, call: Call) -> Answer:
         """Give a bucket these tags and no others."""
         tags = await self._bodies.read(call, "Tagging", lambda root: tags_of(root, BUCKET_MOST))
-        await self._buckets.configure(call.who, call.bucket, KIND, _kept(tags))
+        await self._buckets.configure(call.who, call.bucket, KIND, kept(tags))
         return answers.empty(call, 204)
 
     async def delete_bucket(self, call: Call) -> Answer:
@@ -74,8 +75,8 @@ class TaggingOperations:
         """S3 Control's TagResource: tags that are added to those there are."""
         added = await self._bodies.read(call, "TagResourceRequest", _added)
 
-        def more(kept: bytes | None) -> bytes | None:
-            return _kept(valid_tags((_tags_kept(kept) | added).items(), BUCKET_MOST))
+        def more(before: bytes | None) -> bytes | None:
+            return kept(valid_tags((_tags_kept(before) | added).items(), BUCKET_MOST))
 
         await self._buckets.reconfigure(call.who, call.bucket, KIND, more)
         return answers.empty(call, 204)
@@ -86,7 +87,7 @@ class TaggingOperations:
         if not keys:
             raise invalid_argument("tagKeys", "", "At least one key is needed.")
         await self._buckets.reconfigure(
-            call.who, call.bucket, KIND, lambda kept: _kept(without(_tags_kept(kept), keys))
+            call.who, call.bucket, KIND, lambda before: kept(without(_tags_kept(before), keys))
         )
         return answers.empty(call, 204)
 
@@ -98,7 +99,8 @@ def _tags_kept(kept: bytes | None) -> dict[str, str]:
     return {} if kept is None else listed_tags(parse(kept, "TagSet"), BUCKET_MOST)
 
 
-def _kept(tags: dict[str, str]) -> bytes | None:
+def kept(tags: dict[str, str]) -> bytes | None:
+    """Tags as a bucket's row keeps them; ``None``: there are none."""
     return f"<TagSet>{tag_texts(tags)}</TagSet>".encode() if tags else None
 
 

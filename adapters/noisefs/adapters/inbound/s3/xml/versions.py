@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from noisefs.adapters.inbound.s3.xml.documents import person
-from noisefs.adapters.inbound.s3.xml.listing import Encode
+from noisefs.adapters.inbound.s3.xml.listing import Checks, Encode
 from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.requests import Principal, VersionEntry
 
@@ -16,6 +16,7 @@ _AT_ONCE: Final = 250
 async def entries(page: Sequence[VersionEntry], encode: Encode, who: Principal) -> str:
     """The versions and delete markers of a page, in its order."""
     people = {owner: person("Owner", owner, who) for owner in {entry.version.owner for entry in page}}
+    checks = Checks()
     written: list[str] = []
     for start in range(0, len(page), _AT_ONCE):
         if start:
@@ -31,7 +32,7 @@ async def entries(page: Sequence[VersionEntry], encode: Encode, who: Principal) 
                 written.append(f"<DeleteMarker>{begin}{people[version.owner]}</DeleteMarker>")
             else:
                 written.append(
-                    f"<Version>{begin}<ETag>&quot;{version.etag}&quot;</ETag><Size>{version.size}</Size>"
+                    f"<Version>{begin}<ETag>&quot;{version.etag}&quot;</ETag>{checks(version)}<Size>{version.size}</Size>"
                     f"{people[version.owner]}<StorageClass>STANDARD</StorageClass></Version>"
                 )
     return "".join(written)
