@@ -183,7 +183,8 @@ paths = st.one_of(
     st.text(string.ascii_letters + string.digits + "/%.-_~!*'();:@&=+$,", max_size=30).map("/bucket/f{}".format),
 )
 NAMES = (
-    "acl attributes cors delete delimiter encoding-type encryption fetch-owner key-marker lifecycle list-type location "
+    "acl attributes cors delete delimiter encoding-type encryption fetch-owner key-marker legal-hold lifecycle "
+    "list-type location renameObject retention "
     "marker max-keys max-parts max-uploads object-lock part-number-marker partNumber policy prefix restore select "
     "response-content-type start-after tagging torrent upload-id-marker uploadId uploads version-id-marker versionId "
     "versioning versions x-id continuation-token X-Amz-Algorithm X-Amz-Credential X-Amz-Date"
@@ -194,12 +195,24 @@ FIELDS = (
     "x-amz-checksum-algorithm x-amz-checksum-type x-amz-copy-source x-amz-copy-source-range x-amz-meta-a "
     "x-amz-copy-source-if-match x-amz-metadata-directive x-amz-object-attributes x-amz-max-parts x-amz-trailer "
     "x-amz-sdk-checksum-algorithm x-amz-storage-class x-amz-tagging x-amz-server-side-encryption "
-    "x-amz-expected-bucket-owner x-amz-decoded-content-length x-amz-mp-object-size"
+    "x-amz-expected-bucket-owner x-amz-decoded-content-length x-amz-mp-object-size x-amz-object-lock-mode "
+    "x-amz-object-lock-retain-until-date x-amz-object-lock-legal-hold x-amz-bypass-governance-retention "
+    "x-amz-bucket-object-lock-enabled x-amz-if-match-size x-amz-if-match-last-modified-time x-amz-client-token"
 )
-VALUES = "* bytes=0-1 0 -1 AES256 CRC32 /bucket/witness REPLACE ENABLED AAAAAA=="
+VALUES = (
+    "* bytes=0-1 0 -1 AES256 CRC32 /bucket/witness REPLACE ENABLED AAAAAA== GOVERNANCE COMPLIANCE ON true "
+    "2140-01-01T00:00:00Z 99999-01-01T00:00:00Z null 0006443c1f3a2b00a1b2c3d4e5f60718"
+)
 names = st.sampled_from(NAMES.split())
 parameters = st.lists(
-    st.tuples(names, st.one_of(st.none(), st.text(string.ascii_letters + string.digits + "%+-/=_.", max_size=12))),
+    st.tuples(
+        names,
+        st.one_of(
+            st.none(),
+            st.sampled_from(["null", "0006443c1f3a2b00a1b2c3d4e5f60718"]),
+            st.text(string.ascii_letters + string.digits + "%+-/=_.", max_size=12),
+        ),
+    ),
     max_size=4,
 )
 fields = st.dictionaries(
@@ -226,6 +239,17 @@ bodies = st.one_of(
         [
             b"5\r\nhello\r\n0\r\n\r\n",
             b"<Delete><Object><Key>fuzzed</Key></Object></Delete>",
+            b"<Delete><Object><Key>fuzzed</Key><VersionId>null</VersionId><Size>1</Size></Object></Delete>",
+            b"<Delete><Object><Key>k</Key><VersionId>v7</VersionId><LastModifiedTime>x</LastModifiedTime></Object></Delete>",
+            b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+            b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+            (
+                b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>"
+                b"<Mode>GOVERNANCE</Mode><Days>9</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
+            ),
+            b"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2140-01-01T00:00:00Z</RetainUntilDate></Retention>",
+            b"<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>9999-12-31T23:59:59-12:00</RetainUntilDate></Retention>",
+            b"<LegalHold><Status>ON</Status></LegalHold>",
             b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>",
             b"<CreateBucketConfiguration/>",
             b"<AccessControlPolicy/>",
