@@ -132,6 +132,22 @@ async def test_a_file_finds_another_node_when_one_fails() -> None:
     assert all(names_on(node) for node in nodes)
 
 
+async def test_a_node_whose_garbage_is_collected_holds_nothing_up() -> None:
+    """It gets the head later."""
+    nodes = three()
+    gateway = await Gateway(nodes, settings=SnapshotSettings(set_age_s=0, keep_sets=1)).boot()
+    await gateway.write(b"one")
+    await gateway.shipping.run()
+    gateway.nodes.close_to_new("north", closed=True)
+    async with gateway.nodes.changing("north"):
+        await gateway.write(b"two")
+        assert (await gateway.shipping.create())[1]
+        assert [len(names_on(node)) for node in nodes] == [1, 2, 2]
+    gateway.nodes.close_to_new("north", closed=False)
+    await gateway.shipping.run()
+    assert [len(names_on(node)) for node in nodes] == [1, 1, 1]
+
+
 async def test_without_any_node_a_snapshot_stays_here_and_goes_later() -> None:
     """Nothing is lost, nothing raised."""
     (node,) = nodes = [MemoryNode()]

@@ -186,6 +186,7 @@ class NetworkLog:
                 for copies in sorted({waiter.copies for waiter in self._waiters}):
                     moved = await self._step(copies) or moved
                 if not moved:
+                    self._nodes.missed.set()
                     await self._clock.sleep(LOOK_AGAIN_S)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is handed to everybody who waits
             log.warning("log.failed", extra={"cause": str(exc)})
@@ -208,7 +209,6 @@ class NetworkLog:
             return await self._stand_anew()
         targets = self._targets(footing, copies)
         if not targets:
-            self._nodes.missed.set()
             return False
         for name, wanted in targets.items():
             if name in self._spans and self._spans[name].copies < wanted:

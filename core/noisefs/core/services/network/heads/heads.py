@@ -199,7 +199,7 @@ class Heads:
             return bool(row.confirmed)
 
     async def _put(self, node: Node, name: str, sealed: SealedHead) -> bool:
-        if not self._nodes.is_ready(node.name):
+        if not self._nodes.is_open(node.name):
             return False
         try:
             async with self._nodes.changing(node.name):
@@ -242,7 +242,7 @@ class Heads:
         node = self._nodes.get(holder)
         if node is None:
             return True
-        if not self._nodes.is_ready(holder):
+        if not self._nodes.is_open(holder):
             return False
         try:
             async with self._nodes.changing(holder):
