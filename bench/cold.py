@@ -40,7 +40,7 @@ class _Tally:
 
 def measure_cold(folder: Path, scale: float, say: Callable[[str], None]) -> Finding:
     """One byte, 1 MiB and all of an object whose packs only a node has; the server was started just before."""
-    size = max(_RANGE_BYTES * _DRAWS, int(_OBJECT_BYTES * scale))
+    size = max(_DRAWS, int(_OBJECT_BYTES * scale) // _RANGE_BYTES) * _RANGE_BYTES  # whole segments: it has no slice
     pool = Pool(size, seed=11)
     draw = random.Random(5)
     with private_node(folder / "cold-node") as node:
