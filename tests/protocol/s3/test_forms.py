@@ -233,3 +233,32 @@ def test_a_post_that_is_no_form_is_refused(server: S3Server, bucket: str) -> Non
         wire.send(head_of("POST", f"/{bucket}", {"Host": "h", "Content-Length": "1"}), b"x")
         reply = wire.receive()
     assert (reply.status, reply.code) == (412, "PreconditionFailed")
+
+
+def test_nobody_may_send_a_form_where_a_policy_lets_everybody(
+    server: S3Server, s3: Any, http: urllib3.PoolManager, bucket: str
+) -> None:
+    s3.delete_public_access_block(Bucket=bucket)
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/open/*",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    file = ("file", ("f", b"abc"))
+    assert send(http, server, bucket, [("key", "open/k"), ("x-amz-meta-a", "1"), file]).status == 204
+    assert s3.get_object(Bucket=bucket, Key="open/k")["Metadata"] == {"a": "1"}
+    reply = send(http, server, bucket, [("key", "closed/k"), file])
+    assert (reply.status, code_of(reply)) == (403, "AccessDenied")
+
+
+def test_a_form_of_nobody_is_refused_before_its_file_is_read(server: S3Server, bucket: str) -> None:
+    """The answer comes while most of the body has not been sent."""
+    named = b"--B\r\nContent-Disposition: form-data; name="
+    begin = named + b'"key"\r\n\r\nk\r\n' + named + b'"file"\r\n\r\n'
+    head = {"Host": "h", "Content-Type": "multipart/form-data; boundary=B", "Content-Length": str(1 << 30)}
+    with Wire(server) as wire:
+        wire.send(head_of("POST", f"/{bucket}", head), begin)
+        reply = wire.receive()
+    assert (reply.status, reply.code) == (403, "AccessDenied")

@@ -5,6 +5,7 @@ the commit that completes them, and which only have to fit by themselves before.
 """
 
 from noisefs.core.domain import keyspace
+from noisefs.core.domain.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Bucket, Usage, User, decode
 from noisefs.core.domain.requests import Principal
@@ -36,6 +37,7 @@ class Quotas:
         _check(who, max_bytes, max_objects)
 
         def change(tx: Writing) -> Usage:
+            tx.demand(HIGHEST)
             return usage.limit(tx, _bucket_key(tx, name), max_bytes=max_bytes, max_objects=max_objects)
 
         return await self._commits.run(change)
@@ -47,6 +49,7 @@ class Quotas:
         _check(who, max_bytes, max_objects)
 
         def change(tx: Writing) -> Usage:
+            tx.demand(HIGHEST)
             return usage.limit(tx, _user_key(tx, name), max_bytes=max_bytes, max_objects=max_objects)
 
         return await self._commits.run(change)
