@@ -122,6 +122,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             renames=world.renames,
             bucket_rights=world.store.bucket_rights,
             object_acls=world.store.object_acls,
+            named_keys=world.store.named_keys,
             tagging=world.store.tagging,
             telemetry=world.telemetry,
             clock=world.clock,

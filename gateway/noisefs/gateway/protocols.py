@@ -62,6 +62,7 @@ async def protocols_over(
         uploads=store.uploads,
         bucket_rights=store.bucket_rights,
         object_acls=store.object_acls,
+        named_keys=store.named_keys,
         versions=store.versions,
         renames=store.renames,
         tagging=store.tagging,

@@ -27,7 +27,7 @@ def test_default_encryption_reads_back_as_it_was_put(s3: Any, bucket: str) -> No
         s3.get_bucket_encryption(Bucket=bucket)
 
 
-@pytest.mark.parametrize(("algorithm", "status"), [("aws:kms", 501), ("ROT13", 400)])
+@pytest.mark.parametrize(("algorithm", "status"), [("aws:kms:dsse", 501), ("ROT13", 400)])
 def test_encryption_that_is_not_there_is_refused(s3: Any, bucket: str, algorithm: str, status: int) -> None:
     with pytest.raises(ClientError) as refused:
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encryption(algorithm))

@@ -57,6 +57,14 @@ class NamedKeys:
 
         await self._commits.run(make)
 
+    async def ensure(self, name: str) -> None:
+        """Make a key where there is none."""
+        if name not in self._known:
+            try:
+                self.get(name)
+            except NamedKeyNotFound:
+                await self.add(name, anew=False)
+
     async def list(self) -> list[tuple[str, int]]:
         """Names in order, and when each was made (microseconds)."""
 

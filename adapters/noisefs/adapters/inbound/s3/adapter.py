@@ -17,6 +17,7 @@ from noisefs.adapters.inbound.s3.asking.needs import needs_of
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.incoming import Incoming
 from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
+from noisefs.adapters.inbound.s3.encryption import Encryptions
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
@@ -49,6 +50,7 @@ from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, 
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.named_keys import NamedKeys
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.object_acls import ObjectAcls
@@ -79,6 +81,7 @@ class S3Adapter:
         renames: Renames,
         bucket_rights: BucketRights,
         object_acls: ObjectAcls,
+        named_keys: NamedKeys,
         tagging: Tagging,
         telemetry: Telemetry,
         clock: Clock,
@@ -114,6 +117,7 @@ class S3Adapter:
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
         self._cors = Cors(buckets=buckets, bodies=bodies)
+        encryptions = Encryptions(buckets=buckets, named=named_keys)
         self._routes = Routes(
             Operations(
                 acls=AclOperations(rights=bucket_rights, acls=object_acls, bodies=bodies),
@@ -125,12 +129,14 @@ class S3Adapter:
                     ownership=Ownership(settings.ownership),
                 ),
                 configurations=Configurations(buckets=buckets, bodies=bodies),
-                copying=Copying(objects=objects, uploads=uploads),
+                copying=Copying(objects=objects, uploads=uploads, encryptions=encryptions),
                 cors=self._cors,
                 lifecycle=LifecycleOperations(buckets=buckets, objects=objects, bodies=bodies),
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
                 locking=Locking(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
-                multipart=Multipart(accounts=accounts, uploads=uploads, bodies=bodies, max_put_bytes=limit),
+                multipart=Multipart(
+                    accounts=accounts, uploads=uploads, bodies=bodies, encryptions=encryptions, max_put_bytes=limit
+                ),
                 posting=Posting(
                     objects=objects,
                     gatekeeper=self._gatekeeper,
@@ -138,6 +144,7 @@ class S3Adapter:
                     ask=lambda call, session: self._asking(
                         session, call.request, call.target, call.headers, _client_of(call.request)
                     ),
+                    encryptions=encryptions,
                     max_put_bytes=limit,
                 ),
                 reading=Reading(objects=objects, timeout_s=settings.body_timeout_s),
@@ -146,7 +153,13 @@ class S3Adapter:
                 settings=Settings(buckets=buckets),
                 tagging=TaggingOperations(buckets=buckets, objects=objects, tagging=tagging, bodies=bodies),
                 versioning=VersionOperations(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
-                writing=Writing(objects=objects, rights=bucket_rights, bodies=bodies, max_put_bytes=limit),
+                writing=Writing(
+                    objects=objects,
+                    rights=bucket_rights,
+                    bodies=bodies,
+                    encryptions=encryptions,
+                    max_put_bytes=limit,
+                ),
             )
         )
 

@@ -53,15 +53,9 @@ _STORAGE_CLASSES: Final = frozenset(
         "FSX_ONTAP",
     }
 )
-_KMS: Final = frozenset({"aws:kms", "aws:kms:dsse", "aws:fsx"})
-_SSE_C: Final = "server-side-encryption-customer-"
 NOT_BUILT: Final = frozenset(
     {
-        *(f"x-amz-{_SSE_C}{name}" for name in ("algorithm", "key", "key-md5")),
-        *(f"x-amz-copy-source-{_SSE_C}{name}" for name in ("algorithm", "key", "key-md5")),
-        "x-amz-server-side-encryption-aws-kms-key-id",
         "x-amz-server-side-encryption-context",
-        "x-amz-server-side-encryption-bucket-key-enabled",
         "x-amz-website-redirect-location",
         "x-amz-write-offset-bytes",
     }
@@ -72,20 +66,15 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_built(headers: Mapping[str, str]) -> None:
-    """Refuse headers that ask for something that is not there, and values of known ones that do.
+    """Refuse headers that ask for something that is not there.
 
     Raises:
-        S3Error: ``NotImplemented``; ``InvalidArgument`` and its like for values that S3 does not know either.
+        S3Error: ``NotImplemented``.
     """
     if not NOT_BUILT.isdisjoint(headers):
         for name in NOT_BUILT.intersection(headers):
             if headers[name].lower() not in ("", "false"):
                 raise not_implemented(name)
-    encryption = headers.get("x-amz-server-side-encryption")
-    if encryption is not None and encryption != "AES256":
-        if encryption in _KMS:
-            raise not_implemented(f"x-amz-server-side-encryption: {encryption}")
-        raise S3Error("InvalidEncryptionAlgorithmError", "The encryption method specified is not supported")
 
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:

@@ -4,6 +4,7 @@ from collections.abc import Set
 
 from aiohttp.http import RawRequestMessage
 
+from noisefs.adapters.inbound.s3 import encryption
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.call import headers_of
 from noisefs.adapters.inbound.s3.headers import check_built
@@ -25,7 +26,7 @@ def plain_request(
         NoisefsError: It is refused; the long way finds the same and tells it.
     """
     headers = headers_of(message.headers)
-    if not unusual.isdisjoint(headers):
+    if not unusual.isdisjoint(headers) or not encryption.is_usual(headers):
         return None
     target = target_of(message.path, headers.get("host", ""), domain)
     if not target.key or (target.params and target.params.keys() != {"x-id"}):

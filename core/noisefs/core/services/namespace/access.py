@@ -1,5 +1,7 @@
 """Who may use a bucket: its owner and administrators at once; whoever else a policy or a list lets (:mod:`.rights`)."""
 
+from typing import Final
+
 from noisefs.core.domain import lifecycle
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.records import Bucket, decode
@@ -8,6 +10,9 @@ from noisefs.core.domain.rights.ownership import ENFORCED
 from noisefs.core.errors import AccessDenied, BucketNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace import rights
+
+_ENCRYPTION: Final = "encryption"
+"""Of a default encryption among a bucket's configurations."""
 
 
 def reach_bucket(tx: Reading, who: Principal, name: str) -> Bucket:
@@ -47,10 +52,11 @@ def is_plain(bucket: Bucket, who: Principal) -> bool:
 
 def check_reach(bucket: Bucket, who: Principal, name: str) -> None:
     """Refuse whoever may not use all of a bucket without another look, and in a bucket whose answers tell more than
-    the object's row says.
+    the object's row says, or that seals objects in a way of its own.
 
     Raises:
         AccessDenied: It has to be asked with :func:`reach_bucket`.
     """
-    if lifecycle.KIND in bucket.config or not is_plain(bucket, who):
+    config = bucket.config
+    if (config and (lifecycle.KIND in config or _ENCRYPTION in config)) or not is_plain(bucket, who):
         raise AccessDenied(f"what may be done in bucket {name!r} has to be looked at")

@@ -8,17 +8,18 @@ from lxml import etree
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
+from noisefs.adapters.inbound.s3.encryption import KIND, KMS
 from noisefs.adapters.inbound.s3.failure import S3Error, not_implemented
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
 from noisefs.core.services.namespace.buckets import Buckets
 
-ENCRYPTION: Final = "encryption"
+ENCRYPTION: Final = KIND
 
 
 def _check_encryption(root: etree._Element) -> None:
-    """Every object is sealed whatever this says; keys of a KMS are not built."""
+    """Every object is sealed whatever this says; a named key seals it once more (:mod:`..encryption`)."""
     rules = [child for child in root if name_of(child) == "Rule"]
     if len(rules) != 1 or len(root) != 1:
         raise S3Error("MalformedXML")
@@ -26,11 +27,11 @@ def _check_encryption(root: etree._Element) -> None:
     if default is None:
         raise S3Error("MalformedXML")
     algorithm = (text_of(default, "SSEAlgorithm") or "").strip()
-    if algorithm != "AES256":
-        if algorithm in ("aws:kms", "aws:kms:dsse"):
-            raise not_implemented(f"SSEAlgorithm {algorithm}")
+    if algorithm == "aws:kms:dsse":
+        raise not_implemented(f"SSEAlgorithm {algorithm}")
+    if algorithm not in ("AES256", KMS):
         raise S3Error("MalformedXML")
-    if text_of(default, "KMSMasterKeyID"):
+    if algorithm != KMS and text_of(default, "KMSMasterKeyID"):
         raise S3Error("InvalidArgument", "a KMSMasterKeyID is not applicable if the default sse algorithm is AES256")
 
 

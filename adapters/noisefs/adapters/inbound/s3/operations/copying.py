@@ -11,6 +11,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.body.checksums import algorithm_of
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import copy_range, read_condition, write_condition
+from noisefs.adapters.inbound.s3.encryption import SOURCE, SSE, Encryptions, Wanted, customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of
 from noisefs.adapters.inbound.s3.object_lock import wish_of
@@ -18,10 +19,11 @@ from noisefs.adapters.inbound.s3.operations.multipart import part_number_of, upl
 from noisefs.adapters.inbound.s3.target import decode
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, etag
 from noisefs.adapters.inbound.s3.xml.text import iso_time
+from noisefs.core.domain.composition import DEFAULT
 from noisefs.core.domain.conditions import check_source
-from noisefs.core.domain.records import Version
+from noisefs.core.domain.records import Part, Version
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
-from noisefs.core.errors import DeleteMarkerNamed, ObjectDeleted
+from noisefs.core.errors import DeleteMarkerNamed, ObjectDeleted, RangeNotSatisfiable
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.uploads import Uploads
 
@@ -40,7 +42,8 @@ class Source(NamedTuple):
 class Copying:
     """Answers copies. Task-safe."""
 
-    def __init__(self, *, objects: Objects, uploads: Uploads) -> None:
+    def __init__(self, *, objects: Objects, uploads: Uploads, encryptions: Encryptions) -> None:
+        self._encryptions = encryptions
         self._objects = objects
         self._uploads = uploads
 
@@ -55,16 +58,17 @@ class Copying:
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
                 "object's metadata, storage class, website redirect location or encryption attributes.",
             )
-        given = attributes_of(headers)
+        wanted = await self._encryptions.wanted(call)
+        given = replace(attributes_of(headers), sse=wanted.sse)
         attributes = given if replaces else None
         tags = given.tags if headers.get("x-amz-tagging-directive") == "REPLACE" else None
         condition = write_condition(headers)
         source_condition = read_condition(headers, _PREFIX)
         algorithm = algorithm_of(headers["x-amz-checksum-algorithm"]) if "x-amz-checksum-algorithm" in headers else ""
         with _source_answers():
-            if algorithm and not await self._has_checksum(call, source, algorithm):
+            if await self._needs_rewrite(call, source, wanted, algorithm):
                 version, copied = await self._rewrite(
-                    call, source, attributes, tags, source_condition, condition, algorithm
+                    call, source, attributes, tags, source_condition, condition, algorithm, wanted
                 )
             else:
                 version, copied = await self._objects.copy(
@@ -82,7 +86,8 @@ class Copying:
                     tags=tags,
                 )
         encryption = version.sse or given.sse
-        answered = {"x-amz-server-side-encryption": encryption} if encryption else {}
+        answered = {SSE: encryption} if encryption else {}
+        answered |= wanted.answered
         if version.version_id:
             answered["x-amz-version-id"] = version.version_id
         if copied:
@@ -93,9 +98,12 @@ class Copying:
         )
         return answers.xml(call, "CopyObjectResult", content, headers=answered)
 
-    async def _has_checksum(self, call: Call, source: Source, algorithm: str) -> bool:
+    async def _needs_rewrite(self, call: Call, source: Source, wanted: Wanted, algorithm: str) -> bool:
+        """Whether bytes have to move: for a checksum that is not known, or because the inner seal changes."""
         version = await self._objects.head(call.who, source.bucket, source.key, version_id=source.version_id)
-        return algorithm in version.checksums
+        self._objects.check_key(version, customer_key_of(call, SOURCE))
+        sealed_anew = version.inner is not None or wanted.outer is not None
+        return sealed_anew or bool(algorithm and algorithm not in version.checksums)
 
     async def _rewrite(
         self,
@@ -106,13 +114,21 @@ class Copying:
         source_condition: ReadCondition,
         condition: WriteCondition,
         algorithm: str,
+        wanted: Wanted,
     ) -> tuple[Version, str]:
-        """A copy with a checksum that is not known yet: the bytes are read and written once."""
+        """A copy with another inner seal, or a checksum that is not known yet: the bytes are read and written once."""
+        computed = algorithm or DEFAULT
 
         def verify(digested: Digested) -> Mapping[str, str]:
-            return {algorithm: base64.b64encode(digested.digests[algorithm]).decode()}
+            return {computed: base64.b64encode(digested.digests[computed]).decode()}
 
-        opening = await self._objects.open(call.who, source.bucket, source.key, version_id=source.version_id)
+        opening = await self._objects.open(
+            call.who,
+            source.bucket,
+            source.key,
+            version_id=source.version_id,
+            customer_key=customer_key_of(call, SOURCE),
+        )
         async with opening as opened:
             version = opened.version
             check_source(source_condition, version)
@@ -121,11 +137,16 @@ class Copying:
                 call.bucket,
                 call.key,
                 opened.chunks(),
-                replace(attributes or _attributes_as(version), tags=version.tags if tags is None else tags),
+                replace(
+                    attributes or _attributes_as(version),
+                    tags=version.tags if tags is None else tags,
+                    sse=wanted.sse,
+                ),
                 condition=condition,
-                digests=("MD5", algorithm),
+                digests=("MD5", computed),
                 verify=verify,
                 lock=wish_of(call.headers),
+                outer=wanted.outer,
             )
             return written, version.version_id
 
@@ -133,23 +154,62 @@ class Copying:
         """Make a part from an object, or from a range of it."""
         source = source_of(call.headers["x-amz-copy-source"])
         wanted = copy_range(call.headers.get("x-amz-copy-source-range"))
+        upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id_of(call))
         with _source_answers():
-            part, copied = await self._uploads.copy_part(
+            version = await self._objects.head(call.who, source.bucket, source.key, version_id=source.version_id)
+            if version.inner is not None or upload.template.inner is not None:
+                part, copied = await self._seal_part(call, source, wanted)
+            else:
+                self._objects.check_key(version, customer_key_of(call, SOURCE))
+                part, copied = await self._uploads.copy_part(
+                    call.who,
+                    call.bucket,
+                    call.key,
+                    upload_id_of(call),
+                    part_number_of(call),
+                    source.bucket,
+                    source.key,
+                    byte_range=wanted,
+                    source_condition=read_condition(call.headers, _PREFIX),
+                    source_version=source.version_id,
+                )
+        answered = told_of(call, upload.template) | ({_COPIED: copied} if copied else {})
+        content = (
+            f"{element('LastModified', iso_time(part.modified_us))}{etag(part.md5.hex())}{checksums(part.checksums)}"
+        )
+        return answers.xml(call, "CopyPartResult", content, headers=answered)
+
+    async def _seal_part(self, call: Call, source: Source, wanted: tuple[int, int] | None) -> tuple[Part, str]:
+        """A part of bytes that are sealed twice, or shall be: they are read and written once."""
+        condition = read_condition(call.headers, _PREFIX)
+
+        def span(version: Version) -> tuple[int, int]:
+            check_source(condition, version)
+            if wanted is None:
+                return 0, version.size
+            if not 0 <= wanted[0] <= wanted[1] < version.size:
+                raise RangeNotSatisfiable(version.size)
+            return wanted[0], wanted[1] + 1
+
+        opening = await self._objects.open(
+            call.who,
+            source.bucket,
+            source.key,
+            version_id=source.version_id,
+            wanted=span,
+            customer_key=customer_key_of(call, SOURCE),
+        )
+        async with opening as opened:
+            part = await self._uploads.put_part(
                 call.who,
                 call.bucket,
                 call.key,
                 upload_id_of(call),
                 part_number_of(call),
-                source.bucket,
-                source.key,
-                byte_range=wanted,
-                source_condition=read_condition(call.headers, _PREFIX),
-                source_version=source.version_id,
+                opened.chunks(),
+                customer_key=customer_key_of(call),
             )
-        content = (
-            f"{element('LastModified', iso_time(part.modified_us))}{etag(part.md5.hex())}{checksums(part.checksums)}"
-        )
-        return answers.xml(call, "CopyPartResult", content, headers={_COPIED: copied} if copied else {})
+            return part, opened.version.version_id
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Multipart uploads: create, upload part, list parts, list uploads, complete, abort."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from noisefs.adapters.inbound.s3.body.checksums import ALGORITHM_BYTES, HEADERS,
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import write_condition
+from noisefs.adapters.inbound.s3.encryption import Encryptions, customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
 from noisefs.adapters.inbound.s3.object_lock import wish_of
@@ -36,7 +38,10 @@ _TYPES: Final = ("COMPOSITE", "FULL_OBJECT")
 class Multipart:
     """Answers multipart requests. Task-safe."""
 
-    def __init__(self, *, accounts: Accounts, uploads: Uploads, bodies: XmlBodies, max_put_bytes: int) -> None:
+    def __init__(
+        self, *, accounts: Accounts, uploads: Uploads, bodies: XmlBodies, encryptions: Encryptions, max_put_bytes: int
+    ) -> None:
+        self._encryptions = encryptions
         self._accounts = accounts
         self._uploads = uploads
         self._bodies = bodies
@@ -58,24 +63,24 @@ class Multipart:
                 "InvalidRequest",
                 f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.",
             )
+        wanted = await self._encryptions.wanted(call)
         upload_id = await self._uploads.create(
             call.who,
             call.bucket,
             call.key,
-            attributes_of(call.headers),
+            replace(attributes_of(call.headers), sse=wanted.sse),
             checksum_algorithm=algorithm,
             checksum_type=kind,
             lock=wish_of(call.headers),
+            outer=wanted.outer,
         )
-        headers = {}
+        headers = dict(wanted.answered)
         if algorithm:
             upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
-            headers = {
+            headers |= {
                 "x-amz-checksum-algorithm": upload.checksum_algorithm,
                 "x-amz-checksum-type": upload.checksum_type,
             }
-        if call.headers.get("x-amz-server-side-encryption"):
-            headers["x-amz-server-side-encryption"] = call.headers["x-amz-server-side-encryption"]
         content = element("Bucket", call.bucket) + element("Key", call.key) + element("UploadId", upload_id)
         return answers.xml(call, "InitiateMultipartUploadResult", content, headers=headers)
 
@@ -101,9 +106,14 @@ class Multipart:
             payload.pieces(),
             digests=payload.digests,
             verify=payload.verify,
+            customer_key=customer_key_of(call),
         )
-        told = {algorithm: part.checksums[algorithm]} if algorithm else part.checksums
-        return answers.empty(call, headers={"ETag": f'"{part.md5.hex()}"', **checksum_headers(told, "")})
+        checks = {algorithm: part.checksums[algorithm]} if algorithm else part.checksums
+        headers = {"ETag": f'"{part.md5.hex()}"', **checksum_headers(checks, "")}
+        if part.stream:
+            upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
+            headers |= told_of(call, upload.template)
+        return answers.empty(call, headers=headers)
 
     async def abort(self, call: Call) -> Answer:
         """Forget the upload and its parts."""
@@ -128,7 +138,7 @@ class Multipart:
             expected_size=None if size is None else int(size),
             checksums=_object_checksums(call.headers),
         )
-        headers = {"x-amz-server-side-encryption": version.sse} if version.sse else {}
+        headers = told_of(call, version)
         if version.version_id:
             headers["x-amz-version-id"] = version.version_id
         scheme = call.request.get("scheme") or call.request.scheme

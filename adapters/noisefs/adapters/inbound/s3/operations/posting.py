@@ -1,6 +1,7 @@
 """PostObject: a file that a page sends by a form, without a script and without the page knowing a key."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -11,6 +12,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.checksums import declared_of
 from noisefs.adapters.inbound.s3.call import Call
+from noisefs.adapters.inbound.s3.encryption import Encryptions
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.forms.policy import Policy, policy_of
 from noisefs.adapters.inbound.s3.forms.reader import FIELDS_MOST_BYTES, FormReader, boundary_of
@@ -47,7 +49,17 @@ _CLOSING_MOST: Final = 1024
 class Posting:
     """Answers uploads by forms. Task-safe. Memory: the fields, and one piece of the file."""
 
-    def __init__(self, *, objects: Objects, gatekeeper: Gatekeeper, clock: Clock, ask: Ask, max_put_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        objects: Objects,
+        gatekeeper: Gatekeeper,
+        clock: Clock,
+        ask: Ask,
+        encryptions: Encryptions,
+        max_put_bytes: int,
+    ) -> None:
+        self._encryptions = encryptions
         self._objects = objects
         self._gatekeeper = gatekeeper
         self._clock = clock
@@ -79,17 +91,19 @@ class Posting:
         declared = declared_of(headers, "", trailing=False)
         named = Call(call.request, _target(call, key), headers, session, call.incoming, call.ids)
         named.session = self._ask(named, session)
+        wanted = await self._encryptions.wanted(named)
         version = await self._objects.put(
             named.who,
             call.bucket,
             key,
             _bounded(form.file(), policy.size_least, most),
-            attributes_of(headers),
+            replace(attributes_of(headers), sse=wanted.sse),
             digests=declared.digests,
             verify=lambda digested: declared.verify(digested, {}),
             lock=wish_of(headers),
+            outer=wanted.outer,
         )
-        return _answer(call, fields, key, version)
+        return _answer(call, fields, key, version, wanted.answered)
 
 
 async def _bounded(pieces: AsyncIterator[bytes], least: int, most: int) -> AsyncIterator[bytes]:
@@ -123,17 +137,19 @@ def _target(call: Call, key: str) -> Target:
     return msgspec.structs.replace(call.target, key=key, params={}, flags=frozenset())
 
 
-def _answer(call: Call, fields: Mapping[str, str], key: str, version: Version) -> Answer:
+def _answer(call: Call, fields: Mapping[str, str], key: str, version: Version, encryption: Mapping[str, str]) -> Answer:
     """A redirection, or the status that the form asks for."""
     etag = f'"{version.etag}"'
     redirect = fields.get("success_action_redirect") or fields.get("redirect", "")
     if _is_url(redirect):
         separator = "&" if urlsplit(redirect).query else "?"
         told = urlencode({"bucket": call.bucket, "key": key, "etag": etag}, quote_via=quote)
-        return answers.empty(call, 303, {**written_headers(version), "Location": f"{redirect}{separator}{told}"})
+        return answers.empty(
+            call, 303, {**written_headers(version), **encryption, "Location": f"{redirect}{separator}{told}"}
+        )
     status = fields.get("success_action_status", "")
     location = _location(call, key)
-    headers = {**written_headers(version), "Location": location}
+    headers = {**written_headers(version), **encryption, "Location": location}
     if status != "201":
         return answers.empty(call, int(status) if status in _STATUSES else 204, headers)
     content = (

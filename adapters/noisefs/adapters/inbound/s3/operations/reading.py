@@ -7,6 +7,7 @@ from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import byte_range, read_condition
+from noisefs.adapters.inbound.s3.encryption import customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument
 from noisefs.adapters.inbound.s3.headers import described, http_time, overrides_of
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, flag
@@ -82,10 +83,12 @@ class Reading:
             condition=condition,
             version_id=call.version_id(),
             wanted=(lambda version: span(version) or (0, version.size)) if part or "range" in call.headers else None,
+            customer_key=customer_key_of(call),
         )
         async with opening as opened:
             version = opened.version
             status, headers = described(call.headers, version, span(version), part)
+            headers |= told_of(call, version)
             headers |= overrides
             size = opened.end - opened.start
             if size == 0:
@@ -100,6 +103,7 @@ class Reading:
         number = _part_number(call)
         overrides = overrides_of(call.target.params)
         part: PartInfo | None = None
+        customer_key = customer_key_of(call)
         try:
             if number:
                 version, table = await self._objects.part_table(
@@ -114,9 +118,10 @@ class Reading:
                 span = byte_range(call.headers, version)
         except NotModified as exc:
             raise _not_modified(exc) from exc
+        self._objects.check_key(version, customer_key)
         status, headers = described(call.headers, version, span, part)
         start, end = span or (0, version.size)
-        headers |= {"Content-Length": str(end - start), **overrides}
+        headers |= {"Content-Length": str(end - start), **told_of(call, version), **overrides}
         return answers.whole(call.ids, status, headers, head=True)
 
     async def get_attributes(self, call: Call) -> Answer:
@@ -134,6 +139,7 @@ class Reading:
         version, table = await self._objects.part_table(
             call.who, call.bucket, call.key, condition=read_condition(call.headers), version_id=call.version_id()
         )
+        self._objects.check_key(version, customer_key_of(call))
         content = ""
         if "ETag" in wanted:
             content += element("ETag", version.etag)

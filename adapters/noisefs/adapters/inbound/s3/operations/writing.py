@@ -1,5 +1,6 @@
 """PutObject, DeleteObject, DeleteObjects."""
 
+from dataclasses import replace
 from typing import Final
 
 from lxml import etree
@@ -10,6 +11,7 @@ from noisefs.adapters.inbound.s3.asking.needs import needs_to_delete
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import delete_condition, exactly, write_condition
+from noisefs.adapters.inbound.s3.encryption import Encryptions
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of, checksum_headers
 from noisefs.adapters.inbound.s3.object_lock import bypasses, wish_of
@@ -28,7 +30,16 @@ KEYS_MOST: Final = 1000
 class Writing:
     """Answers writes and deletes of objects. Task-safe."""
 
-    def __init__(self, *, objects: Objects, rights: BucketRights, bodies: XmlBodies, max_put_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        objects: Objects,
+        rights: BucketRights,
+        bodies: XmlBodies,
+        encryptions: Encryptions,
+        max_put_bytes: int,
+    ) -> None:
+        self._encryptions = encryptions
         self._rights = rights
         self._objects = objects
         self._bodies = bodies
@@ -41,19 +52,21 @@ class Writing:
                 raise invalid_argument(name, call.param(name), f"This operation does not accept a {name}.")
         attributes = attributes_of(call.headers)
         condition = write_condition(call.headers)
+        wanted = await self._encryptions.wanted(call)
         payload = Payload(call.headers, call.session, call.incoming, self._max_put_bytes)
         version = await self._objects.put(
             call.who,
             call.bucket,
             call.key,
             payload.pieces(),
-            attributes,
+            replace(attributes, sse=wanted.sse),
             condition=condition,
             digests=payload.digests,
             verify=payload.verify,
             lock=wish_of(call.headers),
+            outer=wanted.outer,
         )
-        return answers.empty(call, headers=written_headers(version))
+        return answers.empty(call, headers={**written_headers(version), **wanted.answered})
 
     async def delete_object(self, call: Call) -> Answer:
         """Remove the object or one version of it; a missing one is removed already."""
