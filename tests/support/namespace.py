@@ -22,9 +22,12 @@ from noisefs.core.domain.requests import Attributes, Principal, WriteCondition
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts, LoginLimits
+from noisefs.core.services.identities import Identities
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.versions import order_of
 from noisefs.core.services.store import Store, StoreSettings
+from noisefs.core.services.tokens import Tokens
+from noisefs.core.services.user_policies import UserPolicies
 from tests.support.stores import KEYS
 
 P = ParamSpec("P")
@@ -102,6 +105,13 @@ class World:
             limits=self.logins,
             account=ACCOUNT,
         )
+        self.user_policies = UserPolicies(
+            index=self.index, commits=self.store.commits, changed=self.accounts.look_again
+        )
+        self.identities = Identities(
+            index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again
+        )
+        self.tokens = Tokens(accounts=self.accounts, wrap=KEYS.wrap, entropy=entropy, clock=self.clock)
 
     async def start(self) -> "World":
         """Make ALICE's bucket."""

@@ -118,6 +118,14 @@ class KeyWrap:
         """The secret. Raises as :meth:`unwrap_body_key`."""
         return self._unwrap(envelope, b"secret", access_key_id.encode()).decode()
 
+    def wrap_token(self, content: bytes, access_key_id: str) -> bytes:
+        """Envelope of what temporary credentials are worth; the client keeps it. An id is never used twice."""
+        return self._wrap(content, b"token", access_key_id.encode())
+
+    def unwrap_token(self, envelope: bytes, access_key_id: str) -> bytes:
+        """The content. Raises as :meth:`unwrap_body_key`."""
+        return self._unwrap(envelope, b"token", access_key_id.encode())
+
     def _wrap(self, secret: bytes, purpose: bytes, owner: bytes) -> bytes:
         return self._head + self._aead.encrypt(_nonce(purpose, owner), secret, self._bound(purpose, owner))
 

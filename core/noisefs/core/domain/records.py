@@ -336,6 +336,9 @@ class AccessKey(Record, frozen=True, array_like=True):
     wrapped_secret: bytes
     created_us: int
     revoked: bool = False
+    """For ever."""
+    inactive: bool = False
+    """Until it is made active again."""
 
 
 class NamedKey(Record, frozen=True, array_like=True):

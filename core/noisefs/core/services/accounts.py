@@ -8,6 +8,7 @@ hash under a key that dies with the process.
 import asyncio
 import hashlib
 import hmac
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -125,6 +126,7 @@ class Accounts:
         self._pepper = entropy.secret(32)
         self._decoy = b""
         self._hashing = asyncio.Lock()
+        self._changed_s = -math.inf
         self._waiting = 0
 
     # ------------------------------------------------------------------ users
@@ -241,6 +243,7 @@ class Accounts:
             tx.put(Table.ACCESS_KEYS, row_key, encode(msgspec.structs.replace(decode(AccessKey, raw), revoked=True)))
 
         await self._commits.run(revoke)
+        self.look_again()
 
     # ------------------------------------------------------------------ who somebody is
 
@@ -248,7 +251,7 @@ class Accounts:
         """The key's secret and user, if both are active. Blocks for two point reads at most; cached up to 1 s."""
         now_s = self._clock.monotonic_s()
         known = self._keys.get(access_key_id)
-        if known is not None and now_s - known.checked_s < FRESH_S:
+        if known is not None and self._is_fresh(known.checked_s, now_s):
             return known.credential
         rows = self._index.read(lambda tx: _key_rows(tx, access_key_id))
         if rows is None:
@@ -299,6 +302,13 @@ class Accounts:
             return credential.principal
         return self._remembered(self._tag(login, password))
 
+    def look_again(self) -> None:
+        """A row changed here: nothing that is remembered is believed any more without a look."""
+        self._changed_s = self._clock.monotonic_s()
+
+    def _is_fresh(self, checked_s: float, now_s: float) -> bool:
+        return now_s - checked_s < FRESH_S and checked_s > self._changed_s
+
     def _tag(self, login: str, password: str) -> bytes:
         """What a verified pair is remembered under."""
         raw_login, raw_password = (text.encode("utf-8", "replace") for text in (login, password))
@@ -309,7 +319,7 @@ class Accounts:
         if known is None:
             return None
         now_s = self._clock.monotonic_s()
-        if now_s - known.checked_s >= FRESH_S:
+        if not self._is_fresh(known.checked_s, now_s):
             raw = self._index.read(lambda tx: tx.get(Table.USERS, known.user_id.encode()))
             if raw is None or decode(User, raw).revision != known.revision:
                 del self._passwords[tag]
@@ -340,7 +350,7 @@ class Accounts:
 
     def _usable(self, access_key_id: str, rows: tuple[bytes, bytes]) -> Credential | None:
         key, user = decode(AccessKey, rows[0]), decode(User, rows[1])
-        if key.revoked or user.disabled:
+        if key.revoked or key.inactive or user.disabled:
             return None
         secret = self._wrap.unwrap_secret(key.wrapped_secret, access_key_id)
         principal = self._index.read(lambda tx: self._principal(tx, key.user_id, user))
@@ -366,6 +376,7 @@ class Accounts:
             tx.put(Table.USERS, user_id.encode(), encode(new))
 
         await self._commits.run(change)
+        self.look_again()
 
 
 def _may_be_password(password: str) -> bool:

@@ -34,6 +34,7 @@ from noisefs.core.services.bodies.twice import InnerSealer
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
 from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.identities import Identities
 from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.maintenance.audit import Auditor
 from noisefs.core.services.maintenance.cleaner import Cleaner, next_generation
@@ -60,6 +61,7 @@ from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool
 from noisefs.core.services.packs.writer import PackWriter
+from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
 
 log = logging.getLogger(__name__)
@@ -328,7 +330,11 @@ class Store:
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
         self.renames = Renames(commits=self.commits, clock=clock, entropy=entropy)
-        self.user_policies = UserPolicies(index=index, commits=self.commits)
+        self.user_policies = UserPolicies(index=index, commits=self.commits, changed=self.accounts.look_again)
+        self.identities = Identities(
+            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
+        )
+        self.tokens = Tokens(accounts=self.accounts, wrap=keys.wrap, entropy=entropy, clock=clock)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
         self.object_acls = ObjectAcls(index=index, commits=self.commits)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)

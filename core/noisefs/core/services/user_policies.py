@@ -4,6 +4,7 @@ A change is in force within a second, as every change of a user is (:mod:`.accou
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -26,9 +27,11 @@ _NAME: Final = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 class UserPolicies:
     """Operations on users' policies. Task-safe. All raise ``UserNotFound``."""
 
-    def __init__(self, *, index: Index, commits: CommitQueue) -> None:
+    def __init__(self, *, index: Index, commits: CommitQueue, changed: Callable[[], None]) -> None:
+        """``changed`` is called after every change, so that logins here follow at once."""
         self._index = index
         self._commits = commits
+        self._changed = changed
 
     async def put(self, user: str, name: str, raw: bytes) -> None:
         """Set a policy, or replace the one of this name.
@@ -52,6 +55,7 @@ class UserPolicies:
             _count(tx, user_id, row, 1 if grows else 0)
 
         await self._commits.run(put)
+        self._changed()
 
     async def get(self, user: str, name: str) -> bytes:
         """A policy exactly as it was put. Raises ``UserPolicyNotFound``."""
@@ -85,6 +89,7 @@ class UserPolicies:
             _count(tx, user_id, row, -1)
 
         await self._commits.run(remove)
+        self._changed()
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,9 @@ from noisefs.adapters.inbound.s3.call import Call, headers_of, hoist
 from noisefs.adapters.inbound.s3.encryption import Encryptions
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
+from noisefs.adapters.inbound.s3.management.desk import Desk
+from noisefs.adapters.inbound.s3.management.iam import Iam
+from noisefs.adapters.inbound.s3.management.sts import Sts
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
 from noisefs.adapters.inbound.s3.operations.configurations import Configurations
@@ -50,6 +53,7 @@ from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, 
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.identities import Identities
 from noisefs.core.services.named_keys import NamedKeys
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
@@ -59,6 +63,8 @@ from noisefs.core.services.namespace.renaming import Renames
 from noisefs.core.services.namespace.tagging import Tagging
 from noisefs.core.services.namespace.uploads import Uploads
 from noisefs.core.services.namespace.versioning import Versions
+from noisefs.core.services.tokens import Tokens
+from noisefs.core.services.user_policies import UserPolicies
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +87,9 @@ class S3Adapter:
         renames: Renames,
         bucket_rights: BucketRights,
         object_acls: ObjectAcls,
+        identities: Identities,
+        user_policies: UserPolicies,
+        tokens: Tokens,
         named_keys: NamedKeys,
         tagging: Tagging,
         telemetry: Telemetry,
@@ -92,7 +101,9 @@ class S3Adapter:
         self._telemetry = telemetry
         self._clock = clock
         self._settings = settings
-        self._gatekeeper = Gatekeeper(accounts, telemetry, clock, settings)
+        self._gatekeeper = Gatekeeper(accounts, tokens, telemetry, clock, settings)
+        iam = Iam(accounts=accounts, identities=identities, policies=user_policies)
+        self._desk = Desk(gatekeeper=self._gatekeeper, iam=iam, sts=Sts(tokens=tokens))
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()
         self._open = 0
@@ -184,12 +195,16 @@ class S3Adapter:
         ids = self._ids(request)
         operation = UNKNOWN
         call: Call | None = None
+        response: Answer
         self._count_open(1)
         try:
             target = target_of(request.raw_path, headers.get("host", ""), self._domain)
-            if request.method == "OPTIONS":
+            if self._desk.takes(request.method, target, headers):
+                client = str(request.get("client") or request.remote or "")
+                operation, response = await self._desk.answer(target, headers, incoming, ids, client)
+            elif request.method == "OPTIONS":
                 operation = "Preflight"
-                response: Answer = self._cors.preflight(target, headers, ids)
+                response = self._cors.preflight(target, headers, ids)
             else:
                 if "origin" in headers:
                     ids |= self._cors.headers_for(request.method, target, headers)

@@ -48,8 +48,10 @@ class Claim(msgspec.Struct, frozen=True):
         return self.expires_s is not None
 
 
-def claim_of(headers: Mapping[str, str], params: Mapping[str, str], region: str) -> Claim:
-    """The claim of a request.
+def claim_of(
+    headers: Mapping[str, str], params: Mapping[str, str], region: str, services: tuple[str, ...] = (SERVICE,)
+) -> Claim:
+    """The claim of a request. ``services``: any of which it may be made for; others than S3 know no regions.
 
     Raises:
         S3Error: There is none (``AccessDenied``), it is malformed, made for another region or service, or of a kind
@@ -64,9 +66,9 @@ def claim_of(headers: Mapping[str, str], params: Mapping[str, str], region: str)
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
             )
-        return _from_query(params, region)
+        return _from_query(params, region, services)
     if authorization.startswith(f"{ALGORITHM} "):
-        return _from_header(authorization, headers.get("x-amz-date", ""), region)
+        return _from_header(authorization, headers.get("x-amz-date", ""), region, services)
     if authorization.startswith("AWS ") or ("AWSAccessKeyId" in params and "Signature" in params):
         raise S3Error(
             "InvalidRequest",
@@ -81,24 +83,26 @@ def claim_of(headers: Mapping[str, str], params: Mapping[str, str], region: str)
     raise S3Error("AccessDenied")
 
 
-def _from_header(authorization: str, stamp: str, region: str) -> Claim:
+def _from_header(authorization: str, stamp: str, region: str, services: tuple[str, ...]) -> Claim:
     if len(authorization) > _CREDENTIALS_MOST:
         raise S3Error(_HEADER)
     begin, named, signed = authorization.rpartition("Signature=")
     if named and signed and "," not in signed and begin.endswith((", ", ",")):
         # What nearly all clients send: the signature last, and before it the same text for a whole day.
-        access_key_id, scope, names = _signer_of(begin, region)
+        access_key_id, scope, names = _signer_of(begin, region, services)
         return Claim(access_key_id, scope, names, signed, stamp)
-    access_key_id, scope, names = _signer_of(authorization, region)
+    access_key_id, scope, names = _signer_of(authorization, region, services)
     return Claim(access_key_id, scope, names, _component(_components(authorization), "Signature"), stamp)
 
 
 @lru_cache(maxsize=1024)
-def _signer_of(authorization: str, region: str) -> tuple[str, Scope, tuple[str, ...]]:
+def _signer_of(
+    authorization: str, region: str, services: tuple[str, ...]
+) -> tuple[str, Scope, tuple[str, ...]]:
     """Access key, scope and signed headers of an ``Authorization`` header, whole or up to its signature."""
     found = _components(authorization)
     credential, names = _component(found, "Credential"), _component(found, "SignedHeaders")
-    access_key_id, scope = _scope_of(credential, region, _HEADER, "The authorization header is malformed")
+    access_key_id, scope = _scope_of(credential, region, services, _HEADER, "The authorization header is malformed")
     return access_key_id, scope, _names_of(names)
 
 
@@ -118,7 +122,7 @@ def _component(found: Mapping[str, str], name: str) -> str:
     return found[name]
 
 
-def _from_query(params: Mapping[str, str], region: str) -> Claim:
+def _from_query(params: Mapping[str, str], region: str, services: tuple[str, ...]) -> Claim:
     if any(not params.get(name) for name in _QUERY_FIELDS):
         raise S3Error(
             _QUERY,
@@ -129,7 +133,7 @@ def _from_query(params: Mapping[str, str], region: str) -> Claim:
         raise S3Error(_QUERY, f'X-Amz-Algorithm only supports "{ALGORITHM}"')
     expires_s = _expires_of(params["X-Amz-Expires"])
     begin = "Error parsing the X-Amz-Credential parameter"
-    access_key_id, scope = _scope_of(params["X-Amz-Credential"], region, _QUERY, begin)
+    access_key_id, scope = _scope_of(params["X-Amz-Credential"], region, services, _QUERY, begin)
     stamp = params["X-Amz-Date"]
     if not _STAMP.fullmatch(stamp):
         raise S3Error(_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
@@ -157,7 +161,9 @@ def _names_of(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _scope_of(credential: str, region: str, code: str, begin: str) -> tuple[str, Scope]:
+def _scope_of(
+    credential: str, region: str, services: tuple[str, ...], code: str, begin: str
+) -> tuple[str, Scope]:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not parts[0]:
         raise S3Error(
@@ -169,9 +175,9 @@ def _scope_of(credential: str, region: str, code: str, begin: str) -> tuple[str,
         raise S3Error(
             code, f'{begin}; incorrect date format "{date[:40]}". The date in the credential must be "yyyyMMdd".'
         )
-    if named != region:
+    if named != region and service == SERVICE:
         raise S3Error(code, f"{begin}; the region '{named[:60]}' is wrong; expecting '{region}'", Region=region)
-    if service != SERVICE:
+    if service not in services:
         raise S3Error(code, f'{begin}; incorrect service "{service[:60]}". This endpoint belongs to "{SERVICE}".')
     if end != "aws4_request":
         raise S3Error(code, f'{begin}; incorrect terminal "{end[:60]}". This endpoint uses "aws4_request".')

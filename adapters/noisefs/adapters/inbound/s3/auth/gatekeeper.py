@@ -1,5 +1,6 @@
 """Lets requests in: the claim of a request, verified."""
 
+import hashlib
 import logging
 import re
 from calendar import timegm
@@ -23,6 +24,7 @@ from noisefs.core.domain.requests import ANONYMOUS, Principal
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.accounts import Accounts, Credential
+from noisefs.core.services.tokens import Fault, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ STREAMING_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 STREAMING_SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 STREAMING_UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _STREAMING: Final = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER})
+_FORM_SERVICES: Final = ("iam", "sts", "s3")
+"""Services whose clients post forms."""
 _SIGNED_BY: Final = frozenset({"X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential", "AWSAccessKeyId", "Signature"})
 """Query parameters of which any says that somebody signed."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -43,6 +47,7 @@ _REASONS: Final = {
     "SignatureDoesNotMatch": "signature",
     "RequestTimeTooSkewed": "skewed",
     "InvalidToken": "token",
+    "ExpiredToken": "token",
 }
 """Label values of failed logins; every other code is ``malformed``."""
 
@@ -55,12 +60,14 @@ class Session(msgspec.Struct, frozen=True):
         payload: Value of ``x-amz-content-sha256``: a digest in lower-case hex, or one of the words above.
         presigned: Whether the query carries the signature.
         chunks: Verifies signed chunks, where the body is sent in such.
+        credential: The key that signed; ``None``: nobody did.
     """
 
     principal: Principal
     payload: str
     presigned: bool
     chunks: ChunkSigner | None
+    credential: Credential | None = None
 
     @property
     def streaming(self) -> bool:
@@ -81,8 +88,11 @@ class Session(msgspec.Struct, frozen=True):
 class Gatekeeper:
     """Verifies signatures. Task-safe. Cost: some 30 us a request, the signing key being cached."""
 
-    def __init__(self, accounts: Accounts, telemetry: Telemetry, clock: Clock, settings: S3Settings) -> None:
+    def __init__(
+        self, accounts: Accounts, tokens: Tokens, telemetry: Telemetry, clock: Clock, settings: S3Settings
+    ) -> None:
         self._accounts = accounts
+        self._tokens = tokens
         self._telemetry = telemetry
         self._clock = clock
         self._settings = settings
@@ -119,11 +129,7 @@ class Gatekeeper:
             claim = form_claim_of(fields, self._settings.region)
             if claim is None:
                 return self._nobody({})
-            credential = self._accounts.credential(claim.access_key_id)
-            if credential is None:
-                raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key_id[:128])
-            if "x-amz-security-token" in fields:
-                raise S3Error("InvalidToken")
+            credential = self._credential(claim.access_key_id, fields.get("x-amz-security-token"))
             if not claim.is_by(credential.secret):
                 raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credential.access_key_id)
             return Session(credential.principal, UNSIGNED, False, None)
@@ -143,7 +149,33 @@ class Gatekeeper:
         self._telemetry.count(Counter.AUTH_FAILURES, labels=("s3", reason))
         log.warning("auth.failed", extra={"protocol": "s3", "client": client, "login": login[:128], "reason": reason})
 
-    def _verified(self, claim: Claim, method: str, target: Target, headers: Mapping[str, str]) -> Session:
+    def admit_posted(self, target: Target, headers: Mapping[str, str], client: str, body: bytes) -> Session:
+        """Who sends this form, to IAM or STS on the same endpoint. Like :meth:`admit`; ``body`` is what was signed."""
+        claim: Claim | None = None
+        try:
+            claim = claim_of(headers, target.params, self._settings.region, _FORM_SERVICES)
+            return self._verified(claim, "POST", target, headers, hashlib.sha256(body).hexdigest())
+        except S3Error as exc:
+            if claim is not None or headers.get("authorization"):
+                self._failed(exc.code, client, "" if claim is None else claim.access_key_id)
+            raise
+
+    def _credential(self, access_key_id: str, token: str | None) -> Credential:
+        """The key that signed, which may be a temporary one: then the request brings its token."""
+        found = (
+            self._accounts.credential(access_key_id)
+            if token is None
+            else self._tokens.credential(access_key_id, token, self._clock.now_us())
+        )
+        if found is None:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key_id[:128])
+        if isinstance(found, Credential):
+            return found
+        raise S3Error("ExpiredToken" if found is Fault.EXPIRED else "InvalidToken")
+
+    def _verified(
+        self, claim: Claim, method: str, target: Target, headers: Mapping[str, str], payload: str = ""
+    ) -> Session:
         stamp = claim.stamp or _stamp_of_date(headers)
         self._check_time(claim, stamp)
         if stamp[:8] != claim.scope.date:
@@ -152,12 +184,10 @@ class Gatekeeper:
                 f'Invalid credential date "{claim.scope.date}". This date is not the same as that of the request: '
                 f'"{stamp[:8]}".',
             )
-        payload = _payload_of(claim, target, headers)
-        credential = self._accounts.credential(claim.access_key_id)
-        if credential is None:
-            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key_id[:128])
-        if "x-amz-security-token" in headers or "X-Amz-Security-Token" in target.params:
-            raise S3Error("InvalidToken")
+        if not payload:
+            payload = _payload_of(claim, target, headers)
+        token = headers.get("x-amz-security-token") or target.params.get("X-Amz-Security-Token")
+        credential = self._credential(claim.access_key_id, token)
         _check_signed_headers(claim, headers)
         key = self._signing_key(credential.secret, claim.scope.date, claim.scope.region, claim.scope.service)
         if not _matches(key, claim, stamp, method, target, headers, payload):
@@ -195,7 +225,7 @@ class Gatekeeper:
 def _session(credential: Credential, claim: Claim, key: bytes, stamp: str, payload: str) -> Session:
     signed = payload in (STREAMING_SIGNED, STREAMING_SIGNED_TRAILER)
     chunks = ChunkSigner(key, stamp, claim.scope, claim.signature) if signed else None
-    return Session(credential.principal, payload, claim.presigned, chunks)
+    return Session(credential.principal, payload, claim.presigned, chunks, credential)
 
 
 def _matches(

@@ -1,0 +1,200 @@
+"""IAM: users, their access keys and their policies. Administrators may; others where a policy of theirs lets them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import quote
+
+from noisefs.adapters.inbound.s3.management.forms import Form
+from noisefs.adapters.inbound.s3.xml.documents import element, flag, optional
+from noisefs.adapters.inbound.s3.xml.text import iso_time
+from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.records import User
+from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.rights.caller_keys import of_caller
+from noisefs.core.domain.rights.evaluation import Sources, by_policies
+from noisefs.core.domain.rights.identity import canonical_id, user_arn
+from noisefs.core.domain.rights.policy import Request, Verdict
+from noisefs.core.errors import AccessDenied, InvalidArgument
+from noisefs.core.services.accounts import Accounts
+from noisefs.core.services.identities import Identities
+from noisefs.core.services.namespace.rights import caller_of
+from noisefs.core.services.user_policies import UserPolicies
+
+_PAGE_MOST: Final = 1000
+_STATES: Final = {"Active": True, "Inactive": False}
+
+
+class Iam:
+    """Answers IAM's actions. Task-safe."""
+
+    def __init__(self, *, accounts: Accounts, identities: Identities, policies: UserPolicies) -> None:
+        self._accounts = accounts
+        self._identities = identities
+        self._policies = policies
+        self.actions: dict[str, Callable[[Form], Awaitable[str | None]]] = {
+            "CreateUser": self.create_user,
+            "GetUser": self.get_user,
+            "ListUsers": self.list_users,
+            "DeleteUser": self.delete_user,
+            "CreateAccessKey": self.create_key,
+            "ListAccessKeys": self.list_keys,
+            "DeleteAccessKey": self.delete_key,
+            "UpdateAccessKey": self.update_key,
+            "PutUserPolicy": self.put_policy,
+            "GetUserPolicy": self.get_policy,
+            "ListUserPolicies": self.list_policies,
+            "DeleteUserPolicy": self.delete_policy,
+        }
+        """By name: each gives the XML of its result, or nothing."""
+
+    async def create_user(self, form: Form) -> str | None:
+        """Make a user, who is no administrator."""
+        form.only("UserName", "Path")
+        name = form.need("UserName")
+        if form.get("Path", "/") != "/":
+            raise InvalidArgument("Path", form.get("Path")[:200], "users have no paths here: /")
+        self._permit(form.by.principal, "iam:CreateUser", name)
+        await self._accounts.add_user(name)
+        return element_of(*self._identities.find(name), self._accounts.account)
+
+    async def get_user(self, form: Form) -> str | None:
+        """A user; by default whoever asks."""
+        form.only("UserName")
+        user_id, user = self._about(form, "iam:GetUser")
+        return element_of(user_id, user, self._accounts.account)
+
+    async def list_users(self, form: Form) -> str | None:
+        """All users, page by page, by name."""
+        form.only("PathPrefix", "Marker", "MaxItems")
+        self._permit(form.by.principal, "iam:ListUsers", "")
+        most = min(max(form.number("MaxItems", 100), 1), _PAGE_MOST)
+        users = await self._accounts.list_users() if form.get("PathPrefix", "/") == "/" else []
+        rest = [(user_id, user) for user_id, user in users if user.name > form.get("Marker")]
+        members = "".join(
+            element_of(user_id, user, self._accounts.account, name="member") for user_id, user in rest[:most]
+        )
+        more = len(rest) > most
+        marker = element("Marker", rest[most - 1][1].name) if more else ""
+        return f"<Users>{members}</Users>{flag('IsTruncated', value=more)}{marker}"
+
+    async def delete_user(self, form: Form) -> str | None:
+        """Remove a user that owns nothing."""
+        form.only("UserName")
+        form.need("UserName")
+        _, user = self._about(form, "iam:DeleteUser")
+        await self._identities.delete_user(user.name)
+        return None
+
+    async def create_key(self, form: Form) -> str | None:
+        """Make an access key and show its secret, once."""
+        form.only("UserName")
+        _, user = self._about(form, "iam:CreateAccessKey")
+        made = await self._accounts.add_key(user.name)
+        return (
+            f"<AccessKey>{element('UserName', user.name)}{element('AccessKeyId', made.access_key_id)}"
+            f"{element('Status', 'Active')}{element('SecretAccessKey', made.secret)}</AccessKey>"
+        )
+
+    async def list_keys(self, form: Form) -> str | None:
+        """A user's access keys, without their secrets."""
+        form.only("UserName", "MaxItems")
+        _, user = self._about(form, "iam:ListAccessKeys")
+        members = "".join(
+            f"<member>{element('UserName', user.name)}{element('AccessKeyId', key_id)}"
+            f"{element('Status', 'Inactive' if key.inactive else 'Active')}"
+            f"{element('CreateDate', iso_time(key.created_us))}</member>"
+            for key_id, key in await self._identities.keys(user.name)
+        )
+        return f"<AccessKeyMetadata>{members}</AccessKeyMetadata><IsTruncated>false</IsTruncated>"
+
+    async def delete_key(self, form: Form) -> str | None:
+        """Remove an access key."""
+        form.only("UserName", "AccessKeyId")
+        _, user = self._about(form, "iam:DeleteAccessKey")
+        await self._identities.delete_key(user.name, form.need("AccessKeyId"))
+        return None
+
+    async def update_key(self, form: Form) -> str | None:
+        """Refuse an access key for a while, or accept it again."""
+        form.only("UserName", "AccessKeyId", "Status")
+        status = form.need("Status")
+        if status not in _STATES:
+            raise InvalidArgument("Status", status[:100], "Active or Inactive")
+        _, user = self._about(form, "iam:UpdateAccessKey")
+        await self._identities.set_active(user.name, form.need("AccessKeyId"), active=_STATES[status])
+        return None
+
+    async def put_policy(self, form: Form) -> str | None:
+        """Set a policy of a user."""
+        form.only("UserName", "PolicyName", "PolicyDocument")
+        form.need("UserName")
+        _, user = self._about(form, "iam:PutUserPolicy")
+        document = form.need("PolicyDocument").encode("utf-8", "replace")
+        await self._policies.put(user.name, form.need("PolicyName"), document)
+        return None
+
+    async def get_policy(self, form: Form) -> str | None:
+        """A policy of a user, percent-encoded as IAM gives it."""
+        form.only("UserName", "PolicyName")
+        form.need("UserName")
+        _, user = self._about(form, "iam:GetUserPolicy")
+        name = form.need("PolicyName")
+        document = await self._policies.get(user.name, name)
+        shown = quote(document.decode("utf-8", "replace"), safe="")
+        return f"{element('UserName', user.name)}{element('PolicyName', name)}{element('PolicyDocument', shown)}"
+
+    async def list_policies(self, form: Form) -> str | None:
+        """Names of a user's policies."""
+        form.only("UserName", "MaxItems")
+        form.need("UserName")
+        _, user = self._about(form, "iam:ListUserPolicies")
+        members = "".join(element("member", name) for name in await self._policies.names(user.name))
+        return f"<PolicyNames>{members}</PolicyNames><IsTruncated>false</IsTruncated>"
+
+    async def delete_policy(self, form: Form) -> str | None:
+        """Remove a policy of a user."""
+        form.only("UserName", "PolicyName")
+        form.need("UserName")
+        _, user = self._about(form, "iam:DeleteUserPolicy")
+        await self._policies.delete(user.name, form.need("PolicyName"))
+        return None
+
+    def _about(self, form: Form, action: str) -> tuple[UserId, User]:
+        """The user that a form is about, if its sender may do this to it."""
+        who = form.by.principal
+        asked = form.get("UserName") or who.name
+        try:
+            user_id, user = self._identities.find(asked)
+        finally:
+            self._permit(who, action, asked)
+        if user.name != asked:
+            self._permit(who, action, user.name, canonical_id(user_id))
+        return user_id, user
+
+    def _permit(self, who: Principal, action: str, *names: str) -> None:
+        """Refuse whoever may not do this to a user, under any of the names it has.
+
+        Raises:
+            AccessDenied: It may not.
+        """
+        caller, sources = caller_of(who), Sources(who.policies, who.session)
+
+        def lookup(key: str) -> tuple[str, ...] | None:
+            value = of_caller(key, who)
+            return None if value is None else (value,)
+
+        verdicts = {
+            by_policies(Request(caller, action, user_arn(account, name) if name else "*", lookup), sources)
+            for account in (who.account, "")
+            for name in names
+        }
+        if Verdict.DENY in verdicts or (Verdict.ALLOW not in verdicts and not who.admin):
+            raise AccessDenied(f"User: {user_arn(who.account, who.name)} is not authorized to perform: {action}")
+
+
+def element_of(user_id: UserId, user: User, account: str, *, name: str = "User") -> str:
+    """A user as IAM shows it."""
+    return (
+        f"<{name}>{element('Path', '/')}{element('UserName', user.name)}{element('UserId', user_id)}"
+        f"{element('Arn', user_arn(account, user.name))}{optional('CreateDate', iso_time(user.created_us))}</{name}>"
+    )
