@@ -20,3 +20,12 @@ async def test_a_write_beyond_the_quota_finds_no_room_and_changes_nothing(dav: W
     assert refused.status == 507
     assert (await dav("DELETE", "/bucket/k")).status == 204
     assert (await dav("PUT", "/bucket/other", b"y" * size)).status == 201
+
+
+async def test_what_a_quota_leaves_is_told(dav: WebdavServer) -> None:
+    ask = '<propfind xmlns="DAV:"><prop><quota-available-bytes/></prop></propfind>'
+    assert (await dav("PUT", "/bucket/k", b"x" * 30)).status == 201
+    for left, size in ((70, 100), (0, 20)):
+        await dav.world.store.quotas.set_bucket(ROOT, "bucket", max_bytes=size)
+        told = (await dav("PROPFIND", "/bucket/", ask, Depth="0")).text
+        assert f"quota-available-bytes>{left}<" in told

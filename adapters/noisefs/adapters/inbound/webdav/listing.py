@@ -127,8 +127,11 @@ class Listing:
         used_bytes = free_bytes = None
         if node.bucket is not None and multistatus.QUOTA_USED in wanted.names:
             used_bytes = (await self._buckets.usage(who, node.place.bucket)).bytes
-        if self._free_bytes is not None and multistatus.QUOTA_FREE in wanted.names:
-            free_bytes = await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes)
+        if multistatus.QUOTA_FREE in wanted.names:
+            left = [] if node.bucket is None else [await self._buckets.room(who, node.place.bucket)]
+            if self._free_bytes is not None:
+                left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
+            free_bytes = min((size for size in left if size is not None), default=None)
         return Scene(locks, self._clock.now_us(), used_bytes, free_bytes)
 
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:

@@ -117,6 +117,10 @@ class Buckets:
         """Bytes and objects of the bucket, exact; parts of open uploads are not counted. Raises as :meth:`get`."""
         return self._index.read(lambda tx: usage.of_bucket(tx, reach_bucket(tx, who, name).bucket_id))
 
+    async def room(self, who: Principal, name: str) -> int | None:
+        """Bytes that quotas of the bucket and of its owner leave; ``None``: there is none. Raises as :meth:`get`."""
+        return self._index.read(lambda tx: usage.room(tx, reach_bucket(tx, who, name)))
+
     async def delete(self, who: Principal, name: str) -> None:
         """Remove an empty bucket. Uploads that are still open in it are aborted in the same commit, as S3 does:
         parts are no objects, and their uploader finds ``UploadNotFound``.

@@ -64,6 +64,12 @@ def check_room(tx: Reading, bucket: Bucket, size_bytes: int) -> None:
         _check(of(tx, key), size_bytes, 0, whose)
 
 
+def room(tx: Reading, bucket: Bucket) -> int | None:
+    """Bytes that quotas leave; ``None``: there is none. Cost: two gets."""
+    rows = [of(tx, key) for key in _keys(bucket)]
+    return min((max(0, row.max_bytes - row.bytes) for row in rows if row.max_bytes), default=None)
+
+
 def limit(tx: Writing, key: bytes, *, max_bytes: int | None, max_objects: int | None) -> Usage:
     """Set (0: remove; ``None``: leave) the quotas of a counter."""
     before = of(tx, key)
