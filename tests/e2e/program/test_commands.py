@@ -85,6 +85,32 @@ def test_the_configuration_of_a_store(data: Path) -> None:
     assert ask(data.parent / "absent", "config", "check") == {"ok": True, "fields_set": 0, "store": "none yet"}
 
 
+def test_a_prefix_is_moved_at_once(tmp_path: Path) -> None:
+    """And nothing that is there is replaced unless it is asked for."""
+    with RunningServer(tmp_path / "data") as server:
+        url = str(server.ready["webdav"])
+        ask(server.data, "bucket", "create", "photos", "--owner", "admin")
+        for path, body in (("a/1", b"one"), ("a/2", b"two"), ("b/2", b"there")):
+            dav(url, "MKCOL", f"/photos/{path[0]}/")
+            assert dav(url, "PUT", f"/photos/{path}", body)[0] == 201
+        done = noisefs("mv", "photos/a/", "photos/b/", "--data", str(server.data), "--json")
+        assert json.loads(done.stdout)["error"]["kind"] == "PreconditionFailed"
+        moved = ask(server.data, "mv", "s3://photos/a/", "s3://photos/b/", "--overwrite")
+        assert moved == {"source": "photos/a/", "target": "photos/b/", "replaced": True}
+        assert dav(url, "GET", "/photos/b/1") == (200, b"one")
+        assert dav(url, "GET", "/photos/b/2") == (200, b"two")
+        assert dav(url, "GET", "/photos/a/1")[0] == 404
+
+
+def test_named_keys(data: Path) -> None:
+    """Made once, listed, never shown."""
+    assert ask(data, "sse-key", "add", "payroll") == {"sse_key": "payroll"}
+    listed = ask(data, "sse-key", "list")
+    assert isinstance(listed, list)
+    assert [row["sse_key"] for row in listed] == ["payroll"]
+    assert noisefs("sse-key", "add", "payroll", "--data", str(data)).returncode == 4
+
+
 def test_audits_scrub_and_clean_find_a_fresh_store_sound(data: Path) -> None:
     """Each answers with what it counted, and with ``clean``."""
     for command in (["audit", "space"], ["audit", "tuples"], ["audit", "orphans"], ["scrub"], ["clean"]):
@@ -101,6 +127,9 @@ def test_audits_scrub_and_clean_find_a_fresh_store_sound(data: Path) -> None:
         (["user", "add", "admin"], 4, "UserExists"),
         (["user", "add", "no spaces"], 2, "InvalidArgument"),
         (["bucket", "create", "UPPER"], 2, "InvalidBucketName"),
+        (["mv", "absent/a/", "absent/b/"], 3, "BucketNotFound"),
+        (["mv", "absent/a/", "absent/b"], 2, "InvalidArgument"),
+        (["mv", "absent", "absent/b"], 2, "InvalidArgument"),
     ],
 )
 def test_exit_codes_tell_the_family(data: Path, command: list[str], code: int, kind: str) -> None:

@@ -12,9 +12,11 @@ from noisefs.gateway.cli.accounts import keys, users
 from noisefs.gateway.cli.buckets import buckets
 from noisefs.gateway.cli.configuration import configuration
 from noisefs.gateway.cli.ipfs import ipfs
+from noisefs.gateway.cli.moving import move
 from noisefs.gateway.cli.options import Json
 from noisefs.gateway.cli.recovering import recovery_sheet
 from noisefs.gateway.cli.serving import init, serve
+from noisefs.gateway.cli.sse_keys import sse_keys
 from noisefs.gateway.cli.taking_over import take_over
 from noisefs.gateway.cli.upkeep import audits, clean, rebuild_index, scrub, snapshots
 
@@ -54,6 +56,8 @@ def program() -> typer.Typer:
     app.add_typer(users, name="user")
     app.add_typer(keys, name="key")
     app.add_typer(buckets, name="bucket")
+    app.add_typer(sse_keys, name="sse-key")
+    app.command("mv")(move)
     app.add_typer(audits, name="audit")
     app.command()(scrub)
     app.command()(clean)
