@@ -105,8 +105,8 @@ class BodyCipher:
         """
         count, cell_bytes = _count(len(into), segment_bytes, len(cells), segment_bytes + TAG_BYTES)
         last = count - 1
-        for segment in (first_segment, first_segment + max(0, last)):
-            nonce(generation, segment, final=False)  # says whether all of them are in range
+        if first_segment < 0 or first_segment + last > SEGMENT_MAX or not 0 <= generation <= GENERATION_MAX:
+            raise InvalidArgument("generation, segment", (generation, first_segment), "below 2**32 and 2**56")
         open_, aad, pack = self._aead.decrypt_into, self._aad, _NONCE.pack
         for i in range(count):
             try:

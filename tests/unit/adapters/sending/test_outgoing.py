@@ -1,6 +1,8 @@
 """Long bodies over real connections: whole and in order, or visibly cut off."""
 
 import asyncio
+import errno
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -267,3 +269,15 @@ def test_it_is_the_same_on_the_event_loop_that_serves(test: Callable[[], Corouti
     """The tests above run on asyncio's own, whose transports differ."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(test())
+
+
+async def test_without_a_descriptor_to_spare_the_transport_sends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_fd: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    body = Body(DATA[: 3 << 20])
+    async with served(pouring(body)) as (reader, writer):
+        monkeypatch.setattr(os, "dup", none_left)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await answer(reader))[2] == DATA[: 3 << 20]
+        assert body.offered == 0

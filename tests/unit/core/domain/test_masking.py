@@ -245,3 +245,15 @@ def test_what_masks_blocks_from_before_them_is_known(name: str) -> None:
 def test_chain_is_masked_from_before_by_its_seeds_and_one_block() -> None:
     assert Chain().masks_before(100, 20) == [0, 1, 2, 3, 99]
     assert Chain().masks_before(0, 20) == []
+
+
+def test_a_chain_needs_what_the_law_of_strategies_says_it_needs() -> None:
+    """It reckons with ranges where the law looks at every cell."""
+    chain = Chain()
+    for position in [*range(4, 12), 100, 509]:
+        for count in (1, 2, 8):
+            for seed in range(4):
+                for have in (set[int](), {0, 1}, {seed}, {0, 1, 2, 3}, {position}):
+                    assert chain.needed(position, count, seed, have) == Strategy.needed(
+                        chain, position, count, seed, have
+                    )

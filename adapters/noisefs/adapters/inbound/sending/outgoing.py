@@ -1,8 +1,10 @@
 """A response whose body may leave past aiohttp's writer, and never looks complete when it is not."""
 
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -98,7 +100,7 @@ class Outgoing(web.StreamResponse):
         fields = self.headers
         fields["Content-Length"] = str(size_bytes)
         fields.setdefault("Content-Type", "application/octet-stream")
-        fields["Date"] = formatdate(usegmt=True)
+        fields["Date"] = _date_of(int(time.time()))
         if not self._lives_on:
             fields["Connection"] = "close"
         elif request.version < (1, 1):
@@ -107,3 +109,9 @@ class Outgoing(web.StreamResponse):
         if _FORBIDDEN.search("".join(lines)):
             raise ValueError("a header's value has a control character")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@lru_cache(maxsize=2)
+def _date_of(second: int) -> str:
+    """An HTTP date; made once a second."""
+    return formatdate(second, usegmt=True)

@@ -121,7 +121,7 @@ class Outlet:
 
 def _descriptor_of(request: web.BaseRequest) -> int:
     """A descriptor of the connection's socket, which blocks no more than that; -1 where bytes must not pass by the
-    transport: it encrypts them, or has none.
+    transport: it encrypts them, or has none; or where the process has all descriptors it may have.
     """
     transport = request.transport
     if transport is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
@@ -129,4 +129,7 @@ def _descriptor_of(request: web.BaseRequest) -> int:
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return -1
-    return os.dup(sock.fileno())
+    try:
+        return os.dup(sock.fileno())
+    except OSError:
+        return -1

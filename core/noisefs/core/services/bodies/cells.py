@@ -14,7 +14,7 @@ import numpy as np
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import run_key
-from noisefs.core.domain.masking import Strategy, strategy_named, stride_of
+from noisefs.core.domain.masking import Strategy, strategy_named
 from noisefs.core.domain.masking.xor import xor_into
 from noisefs.core.domain.records import Run, SlicePiece, SlicePlace, decode
 from noisefs.core.domain.store_keys import StoreKeys
@@ -120,13 +120,12 @@ class CellReader:
         return found
 
     def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
-        """Where these segments lie now, as (first segment, run), ascending. Runs that follow each other are one.
+        """Where these segments lie now, as (first segment, run), ascending.
 
         Raises:
             BlockUnavailable: A segment has no location.
         """
-        runs = self._index.read(lambda tx: runs_of(tx, body_id, segment, count))
-        return _joined(runs, stride_of(self._geometry.strategy))
+        return self._index.read(lambda tx: runs_of(tx, body_id, segment, count))
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
@@ -322,21 +321,6 @@ def runs_of(tx: Reading, body_id: BodyId, segment: int, count: int) -> list[tupl
     if expected < segment + count:
         raise BlockUnavailable(PackId(b"\0" * 16), expected)
     return runs
-
-
-def _joined(runs: list[tuple[int, Run]], stride: int) -> list[tuple[int, Run]]:
-    """The same places, in fewer runs: an upload's runs follow each other unless others write at the same time."""
-    joined: list[tuple[int, Run]] = []
-    for first, run in runs:
-        if joined:
-            before, one = joined[-1]
-            if one.pack_id == run.pack_id and run == Run(
-                one.pack_id, one.position + one.count * stride, run.count, one.seed, one.generation
-            ):
-                joined[-1] = before, Run(one.pack_id, one.position, one.count + run.count, one.seed, one.generation)
-                continue
-        joined.append((first, run))
-    return joined
 
 
 def _first_of(placed: tuple[int, Run]) -> int:

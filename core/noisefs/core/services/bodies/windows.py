@@ -35,8 +35,8 @@ LOCATED_SEGMENTS: Final = 512
 SEQUENTIAL_BYTES: Final = 8 * 1024 * 1024
 """A read longer than this passes by the hot tier: it would only push out what is read at random."""
 
-POUR_BYTES: Final = 8 * 1024 * 1024
-"""Bytes a reader may give away in one hop, before the next reader has its turn: some 4 ms."""
+POUR_BYTES: Final = 4 * 1024 * 1024
+"""Bytes a reader may give away in one hop, before the next reader has its turn: some 2 ms."""
 
 WINDOWS_A_READER: Final = 3
 """One being sent, one that waits behind it, one being fetched."""
