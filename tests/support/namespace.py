@@ -194,7 +194,7 @@ def _stored_bytes(version: Version) -> int:
 
 
 def _check_versions(current: dict[bytes, Version], below: list[tuple[bytes, Version]]) -> None:
-    """Every version lies where its order says, the newest is what the key names, and one at most is the null version."""
+    """Each version lies where its order says, the newest is what the key names, one at most is the null version."""
     of_key: dict[bytes, list[Version]] = {key: [version] for key, version in current.items()}
     for key, version in below:
         row_key = key[: -keyspace.VERSION_TAIL_BYTES]
