@@ -3,6 +3,9 @@
 import os
 import shutil
 import threading
+import time
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,13 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.support.kubo import swarm
+from noisefs.core.domain.head import decode_head
+from noisefs.core.domain.keyring import parse_root_key
+from noisefs.core.domain.root import RootKind, RootSealer
+from noisefs.core.errors import RootDamaged
+from tests.support.kubo import call, swarm
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer, noisefs
+from tools.ipfs_daemon import IpfsDaemon
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("ipfs")]
 
@@ -147,6 +155,60 @@ def test_under_load_nothing_that_was_answered_is_lost(tmp_path: Path) -> None:
             found = content(client(server), "photos")
         assert {name: found.get(name) for name in answered} == answered
         assert all(begun[name] == body for name, body in found.items())
+
+
+def reach(daemon: IpfsDaemon, sealer: RootSealer) -> tuple[int, int]:
+    """The last commit that a node has log records of, and how far it has the open pack."""
+    listed = call(daemon, "pin/ls", type="recursive")
+    assert isinstance(listed, dict)
+    commit = blocks = 0
+    for text in listed.get("Keys", {}):
+        query = urllib.parse.urlencode({"arg": text})
+        request = urllib.request.Request(f"{daemon.api}/api/v0/block/get?{query}", method="POST", data=b"")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            raw = answer.read()
+        try:
+            meta = sealer.open(raw).meta
+        except RootDamaged:
+            continue  # what an empty repository has
+        if meta.kind == RootKind.LOG:
+            commit = max(commit, meta.log_number)
+        elif meta.kind == RootKind.INTERIM:
+            blocks = max(blocks, meta.first + meta.count)
+    return commit, blocks
+
+
+def test_nodes_may_be_lost_one_after_the_other(tmp_path: Path) -> None:
+    """Two copies of three nodes: one is lost, what it had goes to others, another one is lost, and then the machine."""
+    key = tmp_path / "paper.key"
+    with swarm(tmp_path, 3) as daemons:
+        config = configuration(tmp_path, [one.api for one in daemons], "replicated:2")
+        config.write_text(config.read_text().replace("[ipfs]", "[snapshots]\nevery_s = 3600\n[ipfs]\ndown_after_s = 1"))
+        data = tmp_path / "data"
+        written = {"small": os.urandom(900), "large": os.urandom(3_000_000)}
+        with RunningServer(data, "--config", str(config)) as server:
+            shutil.copy(data / "root.key", key)
+            head = decode_head((data / "head").read_bytes(), parse_root_key(key.read_text()))
+            sealer = RootSealer(head.store_id, head.keyring.store_key)
+            s3 = client(server)
+            s3.create_bucket(Bucket="photos")
+            for name, body in written.items():
+                s3.put_object(Bucket="photos", Key=name, Body=body)
+            before = {one: reach(one, sealer) for one in daemons}
+            goal = tuple(map(max, zip(*before.values(), strict=True)))
+            assert sorted(commit == goal[0] for commit, _ in before.values()) == [False, True, True]
+            lost, kept, spare = sorted(daemons, key=lambda one: before[one], reverse=True)
+            lost.kill()
+            late = time.monotonic() + 60
+            while any(there < wanted for there, wanted in zip(reach(spare, sealer), goal, strict=True)):
+                assert time.monotonic() < late, reach(spare, sealer)
+                time.sleep(0.2)  # another process works at it
+            server.kill()
+        shutil.rmtree(data)
+        kept.kill()
+        restore(data, config, [spare.api], key)
+        with RunningServer(data, "--config", str(config)) as server:
+            assert content(client(server), "photos") == written
 
 
 def test_without_nodes_a_write_fails_in_time_and_reads_go_on(tmp_path: Path) -> None:
