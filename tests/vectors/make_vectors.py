@@ -298,6 +298,7 @@ def rows() -> Vectors:
     examples["Version, of several and locked"] = example(records.Version)
     examples["Version, sealed twice"] = example(records.Version)
     examples["Part, sealed twice"] = example(records.Part)
+    examples["Copies, damaged"] = example(records.Copies)
     return {name: {"fields": plain_fields(row), "row": records.encode(row).hex()} for name, row in examples.items()}
 
 
