@@ -15,6 +15,8 @@ from noisefs.gateway.cli.quotas import asked as quota_asked
 
 users: Final = typer.Typer(no_args_is_help=True, help="People and programs that may use the store.")
 keys: Final = typer.Typer(no_args_is_help=True, help="Access keys: what S3 clients sign with, and WebDAV logins.")
+policies: Final = typer.Typer(no_args_is_help=True, help="What a user may do besides owning buckets.")
+users.add_typer(policies, name="policy")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="User name.")]
 
@@ -100,6 +102,65 @@ def user_quota(
     answer(data, config, "user.quota", quota_asked(name, size, objects), as_json=as_json)
 
 
+@policies.command("put")
+def put_policy(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The document as JSON; `-` reads it from stdin.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Set a policy of a user, or replace the one of this name.
+
+    It says what the user may do, in any bucket, and with `Deny` what not even an owner may. A document that cannot be
+    honoured exactly is refused.
+
+        noisefs user policy put backup only-its-bucket policy.json
+    """
+    asked = {"user": user, "policy": policy, "document": _document(file)}
+    answer(data, config, "user.policy.put", asked, as_json=as_json)
+
+
+@policies.command("get")
+def get_policy(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show a policy exactly as it was put."""
+    answer(data, config, "user.policy.get", {"user": user, "policy": policy}, as_json=as_json)
+
+
+@policies.command("list")
+def list_policies(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policies.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the names of a user's policies."""
+    answer(data, config, "user.policy.list", {"user": user}, as_json=as_json)
+
+
+@policies.command("delete")
+def delete_policy(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    *,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a policy of a user, within a second."""
+    answer(data, config, "user.policy.delete", {"user": user, "policy": policy}, as_json=as_json)
+
+
 @keys.command("add")
 def add_key(
     user: Annotated[str, typer.Argument(metavar="USER", help="Whose key it will be.")],
@@ -158,6 +219,16 @@ def revoke_key(
 ) -> None:
     """Refuse an access key, within a second and for ever."""
     answer(data, config, "key.revoke", {"access_key": access_key}, as_json=as_json)
+
+
+def _document(source: str) -> str:
+    """All of a file, or of stdin."""
+    if source == "-":
+        return sys.stdin.read()
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidArgument("FILE", source, f"a readable file: {exc}") from exc
 
 
 def _secret(option: str, source: str) -> str:

@@ -88,7 +88,7 @@ def permit_service(who: Principal, action: str, bucket: str = "") -> None:
         return
     if who.asking is None:
         raise AccessDenied(f"user {who.name!r} has policies that have to be looked at")
-    request = Request(caller_of(who), action, ARN + bucket if bucket else "*", who.asking.lookup)
+    request = Request(caller_of(who), action, ARN + (bucket or "*"), who.asking.lookup)
     if by_policies(request, Sources(who.policies, who.session)) is Verdict.DENY:
         raise AccessDenied(f"a policy forbids {action} to {who.name!r}")
 

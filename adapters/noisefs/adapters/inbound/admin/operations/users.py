@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
+from noisefs.core.domain.rights.identity import user_arn
 
 
 class AddUser(Parameters, frozen=True):
@@ -47,6 +48,27 @@ class OfUser(Parameters, frozen=True):
     user: str | None = None
 
 
+class PutPolicy(Parameters, frozen=True):
+    """One user's policy, to be set or replaced."""
+
+    user: str
+    policy: str
+    document: str
+
+
+class OfPolicy(Parameters, frozen=True):
+    """One policy of a user."""
+
+    user: str
+    policy: str
+
+
+class PolicyOwner(Parameters, frozen=True):
+    """One user."""
+
+    user: str
+
+
 class AccessKeyId(Parameters, frozen=True):
     """One access key."""
 
@@ -75,9 +97,11 @@ async def list_users(target: Administered, _: NoParameters) -> object:
         {
             "user": user.name,
             "id": user_id,
+            "arn": user_arn(target.store.accounts.account, user.name),
             "admin": user.admin,
             "disabled": user.disabled,
             "password": bool(user.password),
+            "policies": user.policies,
             "keys": keys.count(user_id),
             "created": timestamp(user.created_us),
         }
@@ -95,6 +119,29 @@ async def set_password(target: Administered, asked: SetPassword) -> object:
     """Set or remove a WebDAV password."""
     await target.store.accounts.set_password(asked.name, asked.password)
     return {"user": asked.name, "password": asked.password is not None}
+
+
+async def put_policy(target: Administered, asked: PutPolicy) -> object:
+    """Set a policy of a user."""
+    await target.store.user_policies.put(asked.user, asked.policy, asked.document.encode("utf-8", "replace"))
+    return {"user": asked.user, "policy": asked.policy}
+
+
+async def get_policy(target: Administered, asked: OfPolicy) -> object:
+    """A policy as it was put."""
+    document = await target.store.user_policies.get(asked.user, asked.policy)
+    return {"user": asked.user, "policy": asked.policy, "document": document.decode("utf-8", "replace")}
+
+
+async def list_policies(target: Administered, asked: PolicyOwner) -> object:
+    """Names of a user's policies."""
+    return [{"user": asked.user, "policy": name} for name in await target.store.user_policies.names(asked.user)]
+
+
+async def delete_policy(target: Administered, asked: OfPolicy) -> object:
+    """Remove a policy of a user."""
+    await target.store.user_policies.delete(asked.user, asked.policy)
+    return {"user": asked.user, "policy": asked.policy, "deleted": True}
 
 
 async def add_key(target: Administered, asked: AddKey) -> object:
@@ -131,6 +178,10 @@ USER_OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has
     "user.list": Operation(NoParameters, list_users),
     "user.disable": Operation(DisableUser, disable_user),
     "user.password": Operation(SetPassword, set_password),
+    "user.policy.put": Operation(PutPolicy, put_policy),
+    "user.policy.get": Operation(OfPolicy, get_policy),
+    "user.policy.list": Operation(PolicyOwner, list_policies),
+    "user.policy.delete": Operation(OfPolicy, delete_policy),
     "key.add": Operation(AddKey, add_key),
     "key.list": Operation(OfUser, list_keys),
     "key.revoke": Operation(AccessKeyId, revoke_key),
