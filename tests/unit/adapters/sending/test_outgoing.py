@@ -5,13 +5,19 @@ import errno
 import os
 import random
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from noisefs.adapters.inbound.sending.outgoing import STRAIGHT_FROM, Outgoing
 
@@ -46,18 +52,24 @@ class Body:
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def served(
+    handler: Handler, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server of this handler."""
     runner = web.ServerRunner(web.Server(handler, access_log=None))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     address = runner.addresses[0]
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # small, so that the server meets a full socket
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, address)
-    reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 16)
+    ours = None if tls is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ours is not None:
+        ours.check_hostname, ours.verify_mode = False, ssl.CERT_NONE
+    host = None if ours is None else "localhost"
+    reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 16, ssl=ours, server_hostname=host)
     try:
         yield reader, writer
     finally:
@@ -281,3 +293,35 @@ async def test_without_a_descriptor_to_spare_the_transport_sends_all(monkeypatch
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await answer(reader))[2] == DATA[: 3 << 20]
         assert body.offered == 0
+
+
+def context(folder: Path) -> ssl.SSLContext:
+    """A server's, with a certificate of its own making."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    ).sign(key, hashes.SHA256())
+    path = folder / "both.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain(path)
+    return found
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_nothing_passes_by_what_encrypts(tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def get_twice() -> None:
+        body = Body(DATA[: 5 << 20])
+        async with served(pouring(body), context(tmp_path)) as (reader, writer):
+            for _ in range(2):
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await answer(reader))[2] == DATA[: 5 << 20]
+        assert body.offered == 0
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(get_twice())
