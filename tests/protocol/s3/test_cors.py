@@ -151,3 +151,14 @@ def test_refusals_say_it_too(server: S3Server, ruled: str) -> None:
         wire.send(head_of("GET", f"/{ruled}/k", {"Host": "h", "Origin": "https://exact"}))
         denied = wire.receive()
     assert (denied.status, denied.headers["access-control-allow-origin"]) == (403, "https://exact")
+
+
+@pytest.mark.parametrize("origin", ["http://\udcff.example", "http://ü.example", "http://a b.example"])
+def test_what_an_answer_cannot_repeat_fits_no_rule(server: S3Server, ruled: str, origin: str) -> None:
+    assert ask(server, f"/{ruled}/k", origin=origin, method="GET").status == 403
+    assert ask(server, f"/{ruled}/k", origin="http://x", method="DELETE", headers="x-ü, y").status == 403
+    with Wire(server) as wire:
+        wire.send(head_of("GET", f"/{ruled}/k", {"Host": "h", "Origin": origin}))
+        reply = wire.receive()
+    assert reply.status == 403
+    assert "access-control-allow-origin" not in reply.headers

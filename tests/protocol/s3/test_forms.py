@@ -262,3 +262,27 @@ def test_a_form_of_nobody_is_refused_before_its_file_is_read(server: S3Server, b
         wire.send(head_of("POST", f"/{bucket}", head), begin)
         reply = wire.receive()
     assert (reply.status, reply.code) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("name", ["x-amz-meta-a b", "x-amz-meta-ü", "x-amz-meta-a:b", "x-amz-meta-"])
+def test_metadata_must_be_named_as_headers_are(
+    server: S3Server, s3: Any, http: urllib3.PoolManager, bucket: str, name: str
+) -> None:
+    form = old_form(bucket, [{"key": "k"}, {name: "1"}], {"key": "k", name: "1"})
+    reply = send(http, server, bucket, [*form, ("file", ("f", b"abc"))])
+    assert reply.status in (204, 400)
+    if reply.status == 204:
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"abc"
+    else:
+        assert code_of(reply) == "InvalidArgument"
+
+
+def test_a_value_of_two_lines_splits_no_answer(
+    server: S3Server, s3: Any, http: urllib3.PoolManager, bucket: str
+) -> None:
+    fields = {"key": "k", "Content-Type": "a/b\r\nX-Evil: 1", "x-amz-meta-a": "1\r\nX-Evil: 1"}
+    form = old_form(bucket, [{name: value} for name, value in fields.items()], fields)
+    assert send(http, server, bucket, [*form, ("file", ("f", b"abc"))]).status == 204
+    read = s3.get_object(Bucket=bucket, Key="k")
+    assert "x-evil" not in read["ResponseMetadata"]["HTTPHeaders"]
+    assert read["ContentType"] == "binary/octet-stream"

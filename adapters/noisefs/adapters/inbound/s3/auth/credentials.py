@@ -96,9 +96,7 @@ def _from_header(authorization: str, stamp: str, region: str, services: tuple[st
 
 
 @lru_cache(maxsize=1024)
-def _signer_of(
-    authorization: str, region: str, services: tuple[str, ...]
-) -> tuple[str, Scope, tuple[str, ...]]:
+def _signer_of(authorization: str, region: str, services: tuple[str, ...]) -> tuple[str, Scope, tuple[str, ...]]:
     """Access key, scope and signed headers of an ``Authorization`` header, whole or up to its signature."""
     found = _components(authorization)
     credential, names = _component(found, "Credential"), _component(found, "SignedHeaders")
@@ -161,9 +159,7 @@ def _names_of(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _scope_of(
-    credential: str, region: str, services: tuple[str, ...], code: str, begin: str
-) -> tuple[str, Scope]:
+def _scope_of(credential: str, region: str, services: tuple[str, ...], code: str, begin: str) -> tuple[str, Scope]:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not parts[0]:
         raise S3Error(

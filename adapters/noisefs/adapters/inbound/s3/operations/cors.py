@@ -4,6 +4,7 @@ A preflight comes without credentials, so it is answered from the bucket's rules
 that does not exist and one without rules look alike.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -24,6 +25,8 @@ from noisefs.core.services.namespace.buckets import Buckets
 KIND: Final = "cors"
 """Of the configuration in a bucket's row."""
 _ROOT: Final = "CORSConfiguration"
+_PLAIN: Final = re.compile(r"[\x21-\x7e]+")
+"""What an answer may repeat."""
 _VARY: Final = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 
 
@@ -68,7 +71,7 @@ class Cors:
         if rules is None:
             raise _forbidden(target, method)
         wanted = _names(headers.get("access-control-request-headers", ""))
-        rule = _fitting(rules, origin, method, wanted)
+        rule = _fitting(rules, origin, method, wanted) if all(_PLAIN.fullmatch(name) for name in wanted) else None
         if rule is None:
             raise _forbidden(
                 target,
@@ -112,6 +115,8 @@ def _rules_kept(kept: bytes) -> tuple[Rule, ...]:
 
 
 def _fitting(rules: Sequence[Rule], origin: str, method: str, wanted: Sequence[str]) -> Rule | None:
+    if _PLAIN.fullmatch(origin) is None:
+        return None
     return next((rule for rule in rules if rule.fits(origin, method, wanted)), None)
 
 

@@ -1,5 +1,6 @@
 """PostObject: a file that a page sends by a form, without a script and without the page knowing a key."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -41,6 +42,8 @@ _NO_HEADERS: Final = frozenset(
 )
 _KEPT: Final = ("referer", "user-agent")
 """Headers of the request itself that policies may ask for."""
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+"""What a header may be called, in lower case (RFC 9110)."""
 _STATUSES: Final = frozenset({"200", "201", "204"})
 _CLOSING_MOST: Final = 1024
 """Bytes of a form behind the file, more or less."""
@@ -125,6 +128,9 @@ def _headers_of(sent: Mapping[str, str], fields: Mapping[str, str]) -> dict[str,
         for name, value in fields.items()
         if name in _HEADERS or (name.startswith("x-amz-") and name not in _NO_HEADERS)
     }
+    for name in headers:
+        if _TOKEN.fullmatch(name) is None:
+            raise invalid_argument(name[:40], "", "A field that is kept as a header must be named like one.")
     if "acl" in fields:
         headers["x-amz-acl"] = fields["acl"]
     if "tagging" in fields:
