@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from noisefs.core.services.named_keys import DEFAULT
+from tests.support.s3_raw import request
 from tests.support.s3_server import S3Server
 
 Fields = dict[str, Any]  # Any: what boto3 takes
@@ -67,7 +69,7 @@ def test_without_the_key_nothing_is_told(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="plain", Body=b"data")
     for fields, key, code, status in (
         ({}, "k", "InvalidRequest", "400"),
-        (customer(OTHER), "k", "AccessDenied", "403"),
+        (customer(OTHER), "k", "InvalidRequest", "400"),
         (customer(), "plain", "InvalidRequest", "400"),
     ):
         with pytest.raises(ClientError) as refused:
@@ -99,6 +101,35 @@ def test_bad_keys_are_refused(s3: Any, bucket: str, fields: Fields) -> None:
         s3.put_object(Bucket=bucket, Key="k", Body=b"data", **fields)
     assert code_of(refused) == "InvalidArgument"
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"ServerSideEncryption": "ROT13"}, "InvalidEncryptionAlgorithmError"),
+        ({"ServerSideEncryption": "ROT13", "SSEKMSKeyId": "x"}, "InvalidArgument"),
+        ({"ServerSideEncryption": "aws:kms:dsse"}, "NotImplemented"),
+        ({"SSECustomerAlgorithm": "DES", "SSECustomerKey": KEY}, "InvalidEncryptionAlgorithmError"),
+    ],
+)
+def test_unknown_ways_are_refused(s3: Any, bucket: str, fields: Fields, code: str) -> None:
+    """Each with S3's own code; and one that a policy forbids, with that."""
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", **fields)
+    assert code_of(refused) == code
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", **fields)
+    assert code_of(refused) == "AccessDenied"
+
+
+def test_a_read_does_not_say_how_to_encrypt(server: S3Server, s3: Any, bucket: str) -> None:
+    """The header belongs to writes."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"data", ServerSideEncryption="aws:kms")
+    for method in ("GET", "HEAD"):
+        reply = request(server, method, f"/{bucket}/k", headers={"x-amz-server-side-encryption": "aws:kms"})
+        assert reply.status == 400
 
 
 def test_parts_under_a_customers_key(s3: Any, bucket: str) -> None:

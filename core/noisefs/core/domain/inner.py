@@ -103,7 +103,9 @@ def unwrap(inner: Inner, outer: OuterKey, store_id: StoreId) -> bytes:
         return _aead(outer, store_id).decrypt(nonce, sealed, _bound(outer, store_id))
     except InvalidTag as exc:
         if outer.kind == CUSTOMER:
-            raise WrongCustomerKey("the key is not the one that the object was stored with") from exc
+            raise WrongCustomerKey(
+                "The provided encryption parameters did not match the ones used originally."
+            ) from exc
         raise IndexDamaged(f"the data key of an object does not open with the key {outer.name!r}") from exc
 
 

@@ -128,7 +128,7 @@ class S3Adapter:
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
         self._cors = Cors(buckets=buckets, bodies=bodies)
-        encryptions = Encryptions(buckets=buckets, named=named_keys)
+        encryptions = Encryptions(buckets=buckets, rights=bucket_rights, named=named_keys)
         self._routes = Routes(
             Operations(
                 acls=AclOperations(rights=bucket_rights, acls=object_acls, bodies=bodies),

@@ -23,6 +23,7 @@ from noisefs.core.domain.inner import CUSTOMER, NAMED, OuterKey
 from noisefs.core.domain.keys import KEY_BYTES
 from noisefs.core.domain.records import Version
 from noisefs.core.services.named_keys import DEFAULT, NamedKeys
+from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 
 SSE: Final = "x-amz-server-side-encryption"
@@ -91,6 +92,17 @@ def customer_key_of(call: Call, prefix: str = SSE) -> bytes | None:
     return raw
 
 
+def check_read(call: Call) -> None:
+    """Refuse a read that says how something shall be encrypted.
+
+    Raises:
+        S3Error: ``InvalidArgument``.
+    """
+    for name in (SSE, KEY_ID):
+        if name in call.headers:
+            raise invalid_argument(name, call.headers[name], f"{name} header is not supported for this operation.")
+
+
 def _is_private(call: Call) -> bool:
     """Whether nobody between the client and here could see a key."""
     request = call.request
@@ -118,18 +130,27 @@ def _customer_headers(call: Call) -> dict[str, str]:
 class Encryptions:
     """Finds out how writes are to be encrypted. Task-safe."""
 
-    def __init__(self, *, buckets: Buckets, named: NamedKeys) -> None:
+    def __init__(self, *, buckets: Buckets, rights: BucketRights, named: NamedKeys) -> None:
         self._buckets = buckets
+        self._rights = rights
         self._named = named
 
-    async def wanted(self, call: Call, headers: Mapping[str, str] | None = None) -> Wanted:
-        """What the headers (of ``call``, if not given) ask for, or else the bucket's default.
+    async def wanted(self, call: Call) -> Wanted:
+        """What the headers ask for, or else the bucket's default.
 
         Raises:
             S3Error: ``InvalidArgument``, ``NotImplemented``, ``InvalidEncryptionAlgorithmError``.
             NamedKeyNotFound: There is no such key.
+            AccessDenied: A policy forbids it, before anybody looks whether it has a meaning.
         """
-        said = call.headers if headers is None else headers
+        try:
+            return await self._wanted(call)
+        except S3Error:
+            self._rights.check(call.who, call.bucket)
+            raise
+
+    async def _wanted(self, call: Call) -> Wanted:
+        said = call.headers
         customer = customer_key_of(call)
         sse, key_id = said.get(SSE), said.get(KEY_ID)
         if customer is not None:
@@ -149,6 +170,8 @@ class Encryptions:
         if sse in _OTHERS:
             raise not_implemented(f"{SSE}: {sse}")
         if sse != KMS:
+            if key_id is not None:
+                raise invalid_argument(SSE, sse, f"{KEY_ID} goes with {SSE}: {KMS}")
             raise S3Error("InvalidEncryptionAlgorithmError", "The encryption method specified is not supported")
         return await self._by_name(_name_of(key_id))
 

@@ -238,7 +238,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.AccessDenied: "AccessDenied",
     core.AuthenticationFailed: "InvalidAccessKeyId",
     core.ObjectLocked: "AccessDenied",
-    core.WrongCustomerKey: "AccessDenied",
+    core.WrongCustomerKey: "InvalidRequest",
     core.WrongRootKey: "InternalError",
     # integrity
     core.IntegrityError: "InternalError",

@@ -430,9 +430,10 @@ class Objects(Pages):
         lock: Wish = NO_WISH,
         acl: AclWish = NO_ACL,
         tags: Mapping[str, str] | None = None,
+        sse: str | None = None,
     ) -> tuple[Version, str]:
-        """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``:
-        replace them.
+        """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``,
+        ``sse``: replace them.
 
         Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
         condition that fails raises ``PreconditionFailed``, never ``NotModified``.
@@ -458,6 +459,8 @@ class Objects(Pages):
                 object_lock.check_wish(lock, now_us)
             new = publishing.with_attributes(version, attributes, row, now_us, lock, tags)
             new = publishing.owned(new, row, who.user_id, acl)
+            if sse is not None and new.sse != sse:
+                new = msgspec.structs.replace(new, sse=sse)
             layouts.share(tx, new)
             tally = Tally()
             new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)

@@ -11,7 +11,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.body.checksums import algorithm_of
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import copy_range, read_condition, write_condition
-from noisefs.adapters.inbound.s3.encryption import SOURCE, SSE, Encryptions, Wanted, customer_key_of, told_of
+from noisefs.adapters.inbound.s3.encryption import SOURCE, Encryptions, Wanted, customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.headers import attributes_of
 from noisefs.adapters.inbound.s3.object_lock import wish_of
@@ -84,10 +84,9 @@ class Copying:
                     lock=wish_of(headers),
                     acl=given.acl,
                     tags=tags,
+                    sse=wanted.sse,
                 )
-        encryption = version.sse or given.sse
-        answered = {SSE: encryption} if encryption else {}
-        answered |= wanted.answered
+        answered = dict(wanted.answered)
         if version.version_id:
             answered["x-amz-version-id"] = version.version_id
         if copied:

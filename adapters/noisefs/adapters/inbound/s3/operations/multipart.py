@@ -89,14 +89,14 @@ class Multipart:
         number, upload_id = part_number_of(call), upload_id_of(call)
         payload = Payload(call.headers, call.session, call.incoming, self._max_put_bytes, default="")
         algorithm = payload.declared.algorithm
-        if algorithm:
-            upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
-            if upload.checksum_algorithm not in ("", algorithm):
-                raise S3Error(
-                    "InvalidRequest",
-                    "Checksum Type mismatch occurred, expected checksum Type: "
-                    f"{upload.checksum_algorithm.lower()}, actual checksum Type: {algorithm.lower()}",
-                )
+        upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
+        template = upload.template
+        if algorithm and upload.checksum_algorithm not in ("", algorithm):
+            raise S3Error(
+                "InvalidRequest",
+                "Checksum Type mismatch occurred, expected checksum Type: "
+                f"{upload.checksum_algorithm.lower()}, actual checksum Type: {algorithm.lower()}",
+            )
         part = await self._uploads.put_part(
             call.who,
             call.bucket,
@@ -110,10 +110,7 @@ class Multipart:
         )
         checks = {algorithm: part.checksums[algorithm]} if algorithm else part.checksums
         headers = {"ETag": f'"{part.md5.hex()}"', **checksum_headers(checks, "")}
-        if part.stream:
-            upload = await self._uploads.get(call.who, call.bucket, call.key, upload_id)
-            headers |= told_of(call, upload.template)
-        return answers.empty(call, headers=headers)
+        return answers.empty(call, headers=headers | told_of(call, template))
 
     async def abort(self, call: Call) -> Answer:
         """Forget the upload and its parts."""

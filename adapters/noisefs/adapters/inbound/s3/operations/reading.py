@@ -7,7 +7,7 @@ from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import byte_range, read_condition
-from noisefs.adapters.inbound.s3.encryption import customer_key_of, told_of
+from noisefs.adapters.inbound.s3.encryption import check_read, customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of, invalid_argument
 from noisefs.adapters.inbound.s3.headers import described, http_time, overrides_of
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, flag
@@ -38,6 +38,7 @@ class Reading:
 
     async def get_object(self, call: Call) -> Answer:
         """The object's bytes, or a range or a part of them."""
+        check_read(call)
         condition = read_condition(call.headers)
         number = _part_number(call)
         overrides = overrides_of(call.target.params)
@@ -99,6 +100,7 @@ class Reading:
 
     async def head_object(self, call: Call) -> Answer:
         """What GetObject would say, without the bytes."""
+        check_read(call)
         condition = read_condition(call.headers)
         number = _part_number(call)
         overrides = overrides_of(call.target.params)
