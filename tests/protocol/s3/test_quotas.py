@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.requests import Principal
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from tests.support.s3_raw import Wire, signed_head
 from tests.support.s3_server import S3Server, serve
 
 ROOT = Principal(UserId("0" * 32), "root", admin=True)
@@ -84,3 +85,15 @@ def test_of_writes_at_once_as_many_are_taken_as_fit(server: S3Server, bucket: st
         outcomes = Counter(pool.map(put, range(40)))
     assert outcomes == {"taken": 10, "QuotaExceeded": 30}
     assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 10
+
+
+def test_a_large_body_is_refused_before_it_is_sent(server: S3Server, s3: Any, bucket: str) -> None:
+    limit(server, bucket, 2 << 20)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * (1 << 20))
+    for key, size, status in (("other", 3 << 19, 403), ("k", 3 << 19, 100), ("k", 3 << 20, 403)):
+        head = {"content-length": str(size), "expect": "100-continue"}
+        with Wire(server) as wire:
+            wire.send(signed_head(server, "PUT", f"/{bucket}/{key}", head))
+            reply = wire.receive()
+        assert reply.status == status
+        assert status == 100 or reply.code == "QuotaExceeded"

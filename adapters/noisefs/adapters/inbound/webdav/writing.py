@@ -56,7 +56,13 @@ class Writing:
         await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
         try:
             version = await self._objects.put(
-                caller.who, place.bucket, place.key, incoming.pieces(), replacement.admit, condition=condition
+                caller.who,
+                place.bucket,
+                place.key,
+                incoming.pieces(),
+                replacement.admit,
+                condition=condition,
+                declared_bytes=incoming.declared_bytes or 0,
             )
         except ObjectNotFound as exc:
             raise Refused(412, "If-Match does not hold: there is no such file") from exc

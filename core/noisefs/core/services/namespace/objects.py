@@ -45,7 +45,7 @@ from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.bodies.twice import InnerSealer, Sealing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import layouts, lookup, publishing, versions
+from noisefs.core.services.namespace import layouts, lookup, publishing, usage, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
@@ -55,6 +55,9 @@ from noisefs.core.services.namespace.raising import Ready, check_class, run_rais
 from noisefs.core.services.namespace.usage import Tally
 
 __all__ = ["Objects", "OpenObject", "Wanted"]
+
+_WORTH_ASKING_BYTES = 1 << 20
+"""A body from this size on is not begun where a quota has no room for it; a smaller one is refused in its commit."""
 
 Admit = Callable[[Reading, Bucket, Version | None], Attributes]
 """Asked inside the commit, given what the key names there: the new version's attributes. Whatever it raises refuses the
@@ -100,13 +103,15 @@ class Objects(Pages):
         verify: Verify = keep_none,
         lock: Wish = NO_WISH,
         outer: OuterKey | None = None,
+        declared_bytes: int = 0,
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
         The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
         the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
         has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
-        MD5 of what is sealed.
+        MD5 of what is sealed. ``declared_bytes``: how many there will be, as far as that is known: so that many which
+        a quota has no room for are refused before they come.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -114,6 +119,7 @@ class Objects(Pages):
             ObjectLocked: The null version is locked, and the new one would replace it.
             AclNotSupported: The bucket takes no access control lists, and ``attributes`` bring one.
             EntityTooLarge: There are more than ``max_object_bytes`` bytes.
+            QuotaExceeded: The bucket or its owner may not hold so much, or so many.
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
             Overtaken: It held, and the object that it is about was deleted while the bytes came.
             DiskFull, SlowDown: No space, or a backlog is full.
@@ -129,6 +135,9 @@ class Objects(Pages):
                 lookup.check_wish(row, lock, self._clock.now_us())
             if isinstance(attributes, Attributes):
                 belonging_of(row, who.user_id, attributes.acl)
+            if declared_bytes >= _WORTH_ASKING_BYTES:
+                old = None if row.versioning else publishing.present(tx, u64(row.bucket_id) + raw_key)
+                usage.check_room(tx, row, declared_bytes - (0 if old is None else old.size))
             return row
 
         durability = self._index.read(admit).durability
@@ -150,6 +159,8 @@ class Objects(Pages):
                     )
                 )
             except ObjectNotFound as exc:
+                if not condition.if_match:
+                    raise
                 raise Overtaken(f"object {key!r} was deleted while it was to be replaced") from exc
 
     def put_small(

@@ -63,6 +63,7 @@ class Writing:
             condition=condition,
             digests=payload.digests,
             verify=payload.verify,
+            declared_bytes=payload.size or 0,
             lock=wish_of(call.headers),
             outer=wanted.outer,
         )
