@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Listed, Version
@@ -11,8 +11,7 @@ from noisefs.core.domain.rights.conditions import Lookup
 from noisefs.core.domain.rights.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """One thing that a request is going to do, as policies name it. Without a ``key`` it is about the bucket.
 
     ``optional``: nobody needs leave for it, but a ``Deny`` forbids it: what goes along with a write. ``either``: leave
@@ -27,8 +26,7 @@ class Need:
     either: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """All that a request is going to do, and what policies can ask about it.
 
     Attributes:
@@ -68,6 +66,20 @@ class Principal:
     token_us: int = 0
     asking: Asking | None = None
     trusted: bool = False
+
+    def who_asks(self, asking: Asking) -> "Principal":
+        """The same, saying what for. Cost: a microsecond; ``dataclasses.replace`` takes five."""
+        return Principal(
+            self.user_id,
+            self.name,
+            self.admin,
+            self.account,
+            self.policies,
+            self.session,
+            self.token_us,
+            asking,
+            self.trusted,
+        )
 
 
 ANONYMOUS: Final = Principal(UserId(""), "", admin=False)

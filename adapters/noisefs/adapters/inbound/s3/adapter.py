@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -273,7 +272,7 @@ class S3Adapter:
         )
         sub = subresource_of(target) if target.params else ""
         asking = Asking(needs_of(request.method, target, sub, headers), context)
-        return msgspec.structs.replace(session, principal=replace(session.principal, asking=asking))
+        return msgspec.structs.replace(session, principal=session.principal.who_asks(asking))
 
     async def _check_owners(self, call: Call, operation: Operation) -> None:
         """Refuse a request that expects somebody else to own a bucket."""

@@ -160,7 +160,7 @@ class WebdavAdapter:
         place = place_of(request.raw_path)
         caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))})
         target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
-        who = replace(who, asking=asking_for(who, request, method, place, target, self._clock.now_us()))
+        who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)
         if method in ("GET", "HEAD"):
             return await self._reading.answer(request, caller, place)

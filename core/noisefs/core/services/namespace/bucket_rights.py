@@ -201,7 +201,7 @@ class BucketRights:
             return bucket.bucket_id, [all(allows(tx, bucket, who, need, asking) for need in some) for some in needs]
 
         bucket_id, allowed = await self._workers.run(Lane.DISK, self._index.read, look)
-        return replace(who, asking=replace(asking, cleared=frozenset({bucket_id}))), allowed
+        return who.who_asks(asking._replace(cleared=frozenset({bucket_id}))), allowed
 
     async def _change(
         self, who: Principal, name: str, change: Callable[[Writing, Bucket], dict[str, bytes | None]]

@@ -4,7 +4,6 @@ So nothing can change between the decision and the deed: a tag that a policy ask
 of the very version that is read or replaced.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -97,7 +96,7 @@ def allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Aski
     """Whether somebody may do one thing. Cost: some 10 to 30 us."""
     if _allows(tx, bucket, who, need, asking):
         return True
-    return need.either and _allows(tx, bucket, who, replace(need, key=f"{need.key}/"), asking)
+    return need.either and _allows(tx, bucket, who, need._replace(key=f"{need.key}/"), asking)
 
 
 def _allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Asking) -> bool:
@@ -108,7 +107,7 @@ def _allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Ask
     if verdict is Verdict.DENY:
         return False
     if need.action in _READS and found is None and need.key and _is_missing(tx, bucket, need):
-        prefixed = replace(asking, lookup=_with_prefix(asking.lookup, need.key))
+        prefixed = asking._replace(lookup=_with_prefix(asking.lookup, need.key))
         return allows(tx, bucket, who, Need(_LIST, need.bucket), prefixed)
     if verdict is Verdict.ALLOW or need.optional or who.admin:
         return True

@@ -7,6 +7,7 @@ own, since whoever may write may say the same with the object's own list afterwa
 from collections.abc import Mapping
 from typing import Final
 
+from noisefs.adapters.inbound.s3.asking.acl_headers import HEADERS as ACL_HEADERS
 from noisefs.adapters.inbound.s3.asking.acl_headers import names_acl
 from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.rename_source import source_key_of
@@ -98,6 +99,8 @@ _ALONG: Final = {
 }
 """Headers of a write, and what they do besides."""
 _BYPASS: Final = "x-amz-bypass-governance-retention"
+_PLAIN: Final = frozenset({*_ALONG, *ACL_HEADERS, _BYPASS, "x-amz-copy-source"})
+"""Headers without which a request needs leave for one thing."""
 
 
 def needs_of(method: str, target: Target, sub: str, headers: Mapping[str, str]) -> tuple[Need, ...]:
@@ -116,6 +119,8 @@ def needs_of(method: str, target: Target, sub: str, headers: Mapping[str, str]) 
         Need(f"s3:{_OF_VERSION.get(action, action) if version_id else action}", bucket, key, version_id)
         for action in _OF_OBJECT.get((method, sub), ())
     ]
+    if version_id is None and len(needs) == 1 and _PLAIN.isdisjoint(headers):
+        return tuple(needs)
     if method in ("PUT", "POST") and sub in ("", "uploads"):
         needs += [Need(f"s3:{action}", bucket, key) for name, action in _ALONG.items() if headers.get(name)]
         if names_acl(headers):
