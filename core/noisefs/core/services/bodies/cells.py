@@ -216,7 +216,8 @@ class CellReader:
 
     def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
         """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
-        held = self.hot_slice(body_id, segment)
+        # A longer body's is held in case it is asked for, and because it goes with the object: that is no read.
+        held = self._hot.slice(body_id, segment) if segment else self.hot_slice(body_id, segment)
         if held is not None:
             return held
         raw = tx.get(table, body_id)

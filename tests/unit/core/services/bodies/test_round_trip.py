@@ -220,3 +220,13 @@ async def test_a_body_state_is_what_the_commit_says() -> None:
         raw = store.index.read(lambda tx: tx.get(Table.BODIES, extent.body_id))
         assert raw is not None
         assert decode(Body, raw).state == BodyState.LIVE
+
+
+async def test_a_byte_of_a_long_body_does_not_cost_its_slice() -> None:
+    async with memory_store() as (store, parts):
+        extents = await put_body(store, content(40 * S + 5000), piece=1 << 20)
+        before = parts.telemetry.counted(Counter.BLOCK_READS, ("hot",))
+        for segment in (3, 20, 30):
+            await get_body(store, extents, segment * S + 17, segment * S + 18)
+        assert parts.telemetry.counted(Counter.BLOCK_READS, ("hot",)) == before
+        assert await get_body(store, extents, 40 * S - 1, 40 * S + 5000) == content(40 * S + 5000)[40 * S - 1 :]
