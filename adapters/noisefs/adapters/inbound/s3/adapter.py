@@ -48,7 +48,15 @@ from noisefs.adapters.inbound.s3.target import Target, decode, target_of
 from noisefs.core.domain.requests import Asking
 from noisefs.core.domain.rights.identity import canonical_id
 from noisefs.core.domain.rights.ownership import Ownership
-from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, RequestTimeout, Unavailable
+from noisefs.core.errors import (
+    AccessDenied,
+    CapacityExceeded,
+    IntegrityError,
+    InvalidRequest,
+    NoisefsError,
+    RequestTimeout,
+    Unavailable,
+)
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
@@ -212,7 +220,7 @@ class S3Adapter:
                 await self._check_owners(call, found)
                 response = await found.handler(call)
         except NoisefsError as exc:
-            error = failure_of(exc)
+            error = self._denied(call) or failure_of(exc) if _is_about_form(exc) else failure_of(exc)
             _log_failure(operation, exc, error)
             response = answers.refusal(error, _resource_of(request), ids, head=head)
         except ConnectionError:
@@ -274,6 +282,19 @@ class S3Adapter:
         asking = Asking(needs_of(request.method, target, sub, headers), context)
         return msgspec.structs.replace(session, principal=session.principal.who_asks(asking))
 
+    def _denied(self, call: Call | None) -> S3Error | None:
+        """The answer to a malformed request of somebody who may not do it anyway: that comes first, as on S3."""
+        asking = None if call is None else call.who.asking
+        if call is None or asking is None or not asking.needs:
+            return None
+        try:
+            self._rights.check(call.who, call.bucket)
+        except AccessDenied as exc:
+            return failure_of(exc)
+        except NoisefsError:
+            pass
+        return None
+
     async def _check_owners(self, call: Call, operation: Operation) -> None:
         """Refuse a request that expects somebody else to own a bucket."""
         expected = call.headers.get("x-amz-expected-bucket-owner")
@@ -300,6 +321,11 @@ class S3Adapter:
 
 def _client_of(request: web.BaseRequest) -> str:
     return str(request.get("client") or request.remote or "")
+
+
+def _is_about_form(error: NoisefsError) -> bool:
+    """Whether an error says that a request is wrong in itself, which may have been found before anybody's rights."""
+    return error.status in (400, 501) if isinstance(error, S3Error) else isinstance(error, InvalidRequest)
 
 
 def _settle_body(request: web.BaseRequest, incoming: Incoming, response: Answer) -> None:
