@@ -299,6 +299,8 @@ def rows() -> Vectors:
     examples["Version, sealed twice"] = example(records.Version)
     examples["Part, sealed twice"] = example(records.Part)
     examples["Copies, damaged"] = example(records.Copies)
+    examples["Usage, with quotas"] = example(records.Usage)
+    examples["Version, tagged"] = example(records.Version)
     return {name: {"fields": plain_fields(row), "row": records.encode(row).hex()} for name, row in examples.items()}
 
 
