@@ -137,13 +137,12 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             started[0].took_the_long_way += 1
             return await adapter.handle(request)
 
+        way = ShortWay(adapter.answer_at_once, adapter.begin_at_once, adapter.invites, adapter.begin_most_bytes)
         server = _Server(
             front("s3", handle, proxies, None),
             LimitsConfig(max_header_bytes=32_768),
             s3_malformed,
-            front_shortly(
-                "s3", ShortWay(adapter.answer_at_once, adapter.begin_at_once, adapter.invites), proxies, None
-            ),
+            front_shortly("s3", way, proxies, None),
         )
         runner = web.ServerRunner(server, shutdown_timeout=1)
         await runner.setup()

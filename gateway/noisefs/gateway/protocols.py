@@ -86,7 +86,7 @@ async def protocols_over(
     try:
         yield Protocols(
             s3.handle,
-            ShortWay(s3.answer_at_once, s3.begin_at_once, s3.invites),
+            ShortWay(s3.answer_at_once, s3.begin_at_once, s3.invites, s3.begin_most_bytes),
             webdav.handle,
             ShortWay(webdav.answer_at_once, webdav.begin_at_once),
             admin,

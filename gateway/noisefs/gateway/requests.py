@@ -62,6 +62,9 @@ Invites = Callable[[RawRequestMessage], bool]
 what can be checked without it. Asked only where the body may be small."""
 
 
+SMALL_BYTES: Final = 1 << 14
+
+
 def _nobody(_message: RawRequestMessage) -> bool:
     return False
 
@@ -73,6 +76,8 @@ class ShortWay:
     answer: AtOnce
     begin: Begin
     invites: Invites = _nobody
+    most_bytes: int = SMALL_BYTES
+    """A request with a longer body takes the long way. At most 128 KiB: then aiohttp stops reading."""
 
 
 class _Line(msgspec.Struct):
@@ -288,4 +293,4 @@ def front_shortly(protocol: str, way: ShortWay, proxies: Proxies, requests: Requ
 
         return way.begin(message, body, ident, ended)
 
-    return ShortWay(serve, begin, way.invites)
+    return ShortWay(serve, begin, way.invites, way.most_bytes)

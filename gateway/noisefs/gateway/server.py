@@ -30,8 +30,6 @@ _LOOK_S: Final = 0.02
 """While draining: between two looks at what is still under way. aiohttp has no call for it."""
 _CANCEL_S: Final = 0.1
 """What a request that outlasted the drain gets to end, before it is cancelled."""
-_SMALL_BYTES: Final = 1 << 14
-"""A request with a longer body takes the long way."""
 LATE_S: Final = 0.05
 """How long the rest of a small body is waited for, before the request takes the long way, which has its own limits."""
 _FAULT: Final = 500
@@ -99,13 +97,16 @@ class _Connection(RequestHandler):
     def _comes_late(self) -> bool:
         """Whether to wait for the rest of the first request's body: many clients send it right behind the head."""
         message, payload = self._messages[0]
-        waits = not payload.is_eof() and payload.total_bytes <= _SMALL_BYTES
+        most = 0 if self.shortly is None else self.shortly.most_bytes
+        waits = not payload.is_eof() and payload.total_bytes <= most
         if self.late is not None:
             if waits:
                 return True
             self.late.cancel()
             self.late = None
-        elif waits and isinstance(message, RawRequestMessage) and _may_come_late(message) and self._is_awaited(message):
+        elif (
+            waits and isinstance(message, RawRequestMessage) and _is_small(message, most) and self._is_awaited(message)
+        ):
             self.late = self._loop.call_later(LATE_S, self._comes_too_late)
             return True
         return False
@@ -134,13 +135,13 @@ class _Connection(RequestHandler):
         message, payload = self._messages[0]
         transport = self.transport
         if (
-            len(self._messages) > 1
-            or not (payload is EMPTY_PAYLOAD or (payload.is_eof() and payload.total_bytes <= _SMALL_BYTES))
+            self.shortly is None
+            or len(self._messages) > 1
+            or not (payload is EMPTY_PAYLOAD or (payload.is_eof() and payload.total_bytes <= self.shortly.most_bytes))
             or not isinstance(message, RawRequestMessage)
             or message.should_close
             or message.upgrade
             or message.version != HttpVersion11
-            or self.shortly is None
             or transport is None
             or transport.is_closing()
             or transport.get_write_buffer_size()  # a client that takes nothing must not fill our memory
@@ -180,7 +181,7 @@ class _Connection(RequestHandler):
         """A body as it was before it was read."""
         if not body:
             return EMPTY_PAYLOAD
-        payload = StreamReader(self, _SMALL_BYTES, loop=self._loop)
+        payload = StreamReader(self, len(body), loop=self._loop)
         payload.feed_data(body)
         payload.feed_eof()
         return payload
@@ -220,12 +221,12 @@ class _Connection(RequestHandler):
         return response
 
 
-def _may_come_late(message: RawRequestMessage) -> bool:
-    """Whether a request's body is small, or may be."""
+def _is_small(message: RawRequestMessage, most_bytes: int) -> bool:
+    """Whether a request's body has at most so many bytes, or may have."""
     if message.method != "PUT":
         return False
     length = message.headers.get("Content-Length", "")
-    return message.chunked or (length.isdigit() and int(length) <= _SMALL_BYTES)
+    return message.chunked or (length.isdigit() and int(length) <= most_bytes)
 
 
 def _request(

@@ -1,6 +1,7 @@
 """The short way answers as the long one does, and leaves to it what it cannot answer."""
 
 import base64
+import hashlib
 import http.client
 import socket
 import zlib
@@ -237,3 +238,47 @@ def test_boto3_takes_the_short_way(s3: Any, server: S3Server, bucket: str) -> No
         s3.put_object(Bucket=bucket, Key="k", Body=DATA + bytes([number]))
     assert server.took_the_long_way == long
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == DATA + b"\x02"
+
+
+@pytest.mark.parametrize(("size", "long"), [(0, 0), (16_384, 0), (16_385, 0), (70_000, 0), (1 << 17, 0), (1 << 18, 1)])
+def test_bodies_of_up_to_128_kib_take_the_short_way(
+    s3: Any, server: S3Server, bucket: str, size: int, long: int
+) -> None:
+    """Hashed on the loop or by a worker, they are stored and refused alike."""
+    body = (bytes(range(251)) * (size // 251 + 1))[:size]
+    path = f"/{bucket}/k"
+    sha256 = hashlib.sha256(body).hexdigest()
+    for expects in ({}, {"expect": "100-continue"}):
+        headers = {"content-length": str(size), "x-amz-meta-a": "b"}
+        with Wire(server) as wire:
+            wire.send(signed_head(server, "HEAD", f"/{bucket}"))
+            wire.receive(head=True)
+            before = server.took_the_long_way
+            wire.send(signed_head(server, "PUT", path, headers, sha256, expects))
+            if expects and size:
+                assert wire.receive().status == 100
+            wire.send(body)
+            reply = wire.receive()
+            assert (reply.status, reply.headers["etag"]) == (200, f'"{hashlib.md5(body).hexdigest()}"')
+            assert server.took_the_long_way - before <= (1 if expects and not size else long)
+            assert server.took_the_long_way - before >= long
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+    wrong = hashlib.sha256(b"another").hexdigest()
+    assert request(server, "PUT", path, body, payload=wrong).code == "XAmzContentSHA256Mismatch"
+    assert request(server, "PUT", path, body, {"if-none-match": "*"}).code == "PreconditionFailed"
+    assert request(server, "PUT", "/nowhere/k", body).code == "NoSuchBucket"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+
+
+def test_many_bodies_at_once_share_a_bounded_memory(server: S3Server, bucket: str) -> None:
+    """Whichever way they take then, all of them arrive."""
+    body = bytes(1 << 17)
+    wires = [Wire(server) for _ in range(160)]
+    for number, wire in enumerate(wires):
+        head = signed_head(server, "PUT", f"/{bucket}/{number}", {"content-length": str(len(body))})
+        wire.send(head, body[: 1 << 16])
+    for wire in wires:
+        wire.send(body[1 << 16 :])
+    for wire in wires:
+        assert wire.receive().status == 200
+        wire.socket.close()

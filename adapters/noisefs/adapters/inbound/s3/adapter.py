@@ -43,7 +43,7 @@ from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
 from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes, subresource_of
 from noisefs.adapters.inbound.s3.settings import S3Settings
-from noisefs.adapters.inbound.s3.small_writes import Done, SmallWrites
+from noisefs.adapters.inbound.s3.small_writes import MOST_BYTES, Done, SmallWrites
 from noisefs.adapters.inbound.s3.target import Target, decode, target_of
 from noisefs.core.domain.requests import Asking
 from noisefs.core.domain.rights.identity import canonical_id
@@ -188,6 +188,9 @@ class S3Adapter:
     def begin_at_once(self, message: RawRequestMessage, body: bytes, request_id: str, done: Done) -> bool:
         """Begin a small write whose body is at hand; see :class:`.small_writes.SmallWrites`."""
         return self._small_writes.begin(message, body, request_id, done)
+
+    begin_most_bytes = MOST_BYTES
+    """The longest body that :meth:`begin_at_once` takes."""
 
     def invites(self, message: RawRequestMessage) -> bool:
         """Whether a PUT may be told to send its small body; see :meth:`.small_writes.SmallWrites.invites`."""

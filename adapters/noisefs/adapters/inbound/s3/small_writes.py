@@ -8,7 +8,7 @@ everything; so does a request whose commit fails: nothing of it was written, and
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from aiohttp.http import RawRequestMessage
@@ -25,12 +25,14 @@ from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.short_requests import plain_request
 from noisefs.adapters.inbound.s3.target import Target
+from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.object_lock import NO_WISH
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Removed
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
+from noisefs.core.services.bodies.ingest import LOOP_BYTES
 from noisefs.core.services.namespace.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,11 @@ Done = Callable[[Prompt | None], None]
 """Is given the answer, once; ``None``: the request takes the long way after all."""
 
 _OPERATIONS: Final = {"PUT": "PutObject", "DELETE": "DeleteObject"}
+MOST_BYTES: Final = 1 << 17
+"""The longest body, with its framing. What is too long to be hashed and sealed on the loop gets a task that has it done
+by a worker: still a third less to do on the loop than the long way has."""
+_BODIES_MOST_BYTES: Final = 16 << 20
+"""Bodies of such tasks together: further ones take the long way, whose memory is bounded as a whole."""
 _DIGITS_MOST: Final = 19
 _UNUSUAL: Final = frozenset(
     {
@@ -76,6 +83,8 @@ class SmallWrites:
         self._heads = ShortHeads(host_id, clock)
         self._max_put_bytes = max_put_bytes
         self._count_open = count_open
+        self._tasks: set[asyncio.Task[Version]] = set()
+        self._held_bytes = 0
 
     def begin(self, message: RawRequestMessage, body: bytes, request_id: str, done: Done) -> bool:
         """Begin a write whose whole body is ``body``; tells whether. Only then ``done`` is called, later.
@@ -164,17 +173,49 @@ class SmallWrites:
             body = b"".join(decoder.feed(body))
             decoder.finish()
             trailers = decoder.trailers
-        return self._objects.put_small(
-            session.principal,
-            target.bucket,
-            target.key,
-            body,
-            attributes_of(headers),
-            condition=write_condition(headers),
-            digests=declared.digests,
-            verify=lambda digested: declared.verify(digested, trailers),
-            lock=wish_of(headers),
+        who, condition, wish = session.principal, write_condition(headers), wish_of(headers)
+        if len(body) <= LOOP_BYTES:
+            return self._objects.put_small(
+                who,
+                target.bucket,
+                target.key,
+                body,
+                attributes_of(headers),
+                condition=condition,
+                digests=declared.digests,
+                verify=lambda digested: declared.verify(digested, trailers),
+                lock=wish,
+            )
+        if self._held_bytes + len(body) > _BODIES_MOST_BYTES:
+            return None
+        if self._objects.quick.check_write(who, target.bucket, target.key, condition).durability != LOCAL:
+            return None  # it would wait for nodes, and what it comes to then must not be asked a second time
+        task = asyncio.create_task(
+            self._objects.put(
+                who,
+                target.bucket,
+                target.key,
+                _once(body),
+                attributes_of(headers),
+                condition=condition,
+                digests=declared.digests,
+                verify=lambda digested: declared.verify(digested, trailers),
+                lock=wish,
+            )
         )
+        self._hold(task, len(body))
+        return task
+
+    def _hold(self, task: asyncio.Task[Version], size_bytes: int) -> None:
+        """Keep a task and count its body until it ends."""
+
+        def ended(task: asyncio.Task[Version]) -> None:
+            self._tasks.discard(task)
+            self._held_bytes -= size_bytes
+
+        self._tasks.add(task)
+        self._held_bytes += size_bytes
+        task.add_done_callback(ended)
 
     def _answer(
         self, committed: asyncio.Future[Version] | asyncio.Future[Removed], operation: str, request_id: str
@@ -191,6 +232,10 @@ class SmallWrites:
         except Exception:
             log.exception("s3.bug", extra={"operation": operation})
             return None
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def _is_framed(headers: Mapping[str, str]) -> bool:

@@ -86,19 +86,20 @@ class QuickReads:
 
         return self._index.read(read)
 
-    def check_write(self, who: Principal, bucket: str, key: str, condition: WriteCondition) -> None:
-        """Check what a write checks before it takes bytes in. Raises as :meth:`look`, and where the condition does not
-        hold.
+    def check_write(self, who: Principal, bucket: str, key: str, condition: WriteCondition) -> Bucket:
+        """Check what a write checks before it takes bytes in; returns the bucket's row. Raises as :meth:`look`, and
+        where the condition does not hold.
         """
         raw_key = naming.key_bytes(key)
 
-        def check(tx: Reading) -> None:
+        def check(tx: Reading) -> Bucket:
             row = reach_bucket(tx, who, bucket)
             check_reach(row, who, bucket)
             if condition is not ALWAYS:
                 conditions.check_write(condition, present(tx, u64(row.bucket_id) + raw_key), bucket, key)
+            return row
 
-        self._index.read(check)
+        return self._index.read(check)
 
     def _look_again(self, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version | None:
         """The row of an object in a remembered bucket; ``None`` where that is not so, or not so any more."""
