@@ -204,8 +204,7 @@ class Page:
     next_after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionEntry:
+class VersionEntry(NamedTuple):
     """A version or delete marker in a listing. ``version_id``: ``null`` for the null version."""
 
     key: str

@@ -5,6 +5,7 @@ both. The first entries of the two together are among the first of each.
 """
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from noisefs.core.services.namespace.versions import NULL, Found
 _BASE_BYTES: Final = 8
 """What stands before an object's key: the bucket's id."""
 
+_place: Final = itemgetter(0, 1)
 _listed: Final = msgspec.msgpack.Decoder(Listed)
 
 _Item = tuple[bytes, bytes, bytes | None]
@@ -86,10 +88,6 @@ def _items(found: Gathered, tail_bytes: int) -> list[_Item]:
         items += [(group, b"", None) for group in found.groups]
         items.sort(key=_place)
     return items
-
-
-def _place(item: _Item) -> tuple[bytes, bytes]:
-    return item[0], item[1]
 
 
 def _merged(current: Gathered, below: Gathered, limit: int, begun: bytes | None) -> Merged:
