@@ -13,7 +13,7 @@ from noisefs.core import errors
 def classes(kind: type[errors.NoisefsError] = errors.NoisefsError) -> Iterator[type[errors.NoisefsError]]:
     yield kind
     for child in kind.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__.startswith(f"{errors.__name__}."):
             yield from classes(child)
 
 
