@@ -43,7 +43,7 @@ async def apply(store: Store, config: Config) -> None:
                 log.info("bucket.class_declared", extra={"bucket": bucket.name, "durability": bucket.durability})
         if bucket.quota_bytes is not None or bucket.quota_objects is not None:
             await store.quotas.set_bucket(
-                Principal(owner.user_id, owner.name, admin=True),
+                Principal(owner.user_id, owner.name, admin=True, trusted=True),
                 bucket.name,
                 max_bytes=bucket.quota_bytes,
                 max_objects=bucket.quota_objects,
@@ -64,7 +64,7 @@ async def _ensure_user(store: Store, user: UserDeclaration) -> None:
             await store.accounts.set_password(user.name, password)
     if user.quota_bytes is not None or user.quota_objects is not None:
         who = await store.accounts.principal_of_name(user.name)
-        operator = Principal(who.user_id, who.name, admin=True)
+        operator = Principal(who.user_id, who.name, admin=True, trusted=True)
         await store.quotas.set_user(operator, user.name, max_bytes=user.quota_bytes, max_objects=user.quota_objects)
     for key in user.keys:
         await store.accounts.add_key(user.name, access_key_id=key.access_key, secret=_secret_of(key))

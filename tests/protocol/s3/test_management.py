@@ -71,7 +71,7 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]})
 
 
-def test_users_and_keys_come_and_go(root: S3Server, iam: Any) -> None:
+def test_users_and_keys_come_and_go(root: S3Server, iam: Any, s3: Any, bucket: str) -> None:
     made = iam.create_user(UserName="carol")["User"]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/carol"
     assert iam.get_user(UserName="carol")["User"]["UserId"] == made["UserId"]
@@ -96,6 +96,10 @@ def test_users_and_keys_come_and_go(root: S3Server, iam: Any) -> None:
     iam.update_access_key(UserName="carol", AccessKeyId=pair[0], Status="Active")
     assert code(iam.delete_user, UserName="carol") == (409, "DeleteConflict")
     carol.delete_bucket(Bucket="carols")
+    names_her = policy({"Principal": {"AWS": made["Arn"]}, "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}"})
+    s3.put_bucket_policy(Bucket=bucket, Policy=names_her)
+    assert code(iam.delete_user, UserName="carol") == (409, "DeleteConflict")
+    s3.delete_bucket_policy(Bucket=bucket)
     assert code(iam.delete_user, UserName="carol") == (409, "DeleteConflict")
     assert code(iam.delete_access_key, UserName="bob", AccessKeyId=pair[0]) == (404, "NoSuchEntity")
     iam.delete_access_key(UserName="carol", AccessKeyId=pair[0])
