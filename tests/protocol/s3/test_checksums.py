@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from noisefs.core.domain.digests import Digests
+from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.s3_server import S3Server, serve
 
@@ -121,3 +122,30 @@ def test_listings_tell_algorithm_and_type(plain: Any, bucket: str) -> None:
         plain.list_object_versions(Bucket=bucket)["Versions"],
     ):
         assert [(one["Key"], one["ChecksumAlgorithm"], one["ChecksumType"]) for one in listed] == wanted
+
+
+def test_a_copy_with_another_checksum_writes_no_bytes(server: S3Server, plain: Any, bucket: str) -> None:
+    parts = [b"a" * 90_000, b"b" * 10]
+    upload_id = plain.create_multipart_upload(Bucket=bucket, Key="source")["UploadId"]
+    given = {"Bucket": bucket, "Key": "source", "UploadId": upload_id}
+    named = [
+        {"PartNumber": number, "ETag": plain.upload_part(**given, PartNumber=number, Body=body)["ETag"]}
+        for number, body in enumerate(parts, 1)
+    ]
+    etag = plain.complete_multipart_upload(**given, MultipartUpload={"Parts": named})["ETag"]
+    sealed = server.world.telemetry.counted(Counter.CELLS_SEALED)
+    source = {"Bucket": bucket, "Key": "source"}
+    copied = plain.copy_object(Bucket=bucket, Key=KEY, CopySource=source, ChecksumAlgorithm="SHA256")[
+        "CopyObjectResult"
+    ]
+    assert (copied["ETag"], copied["ChecksumType"]) == (etag, "FULL_OBJECT")
+    assert copied["ChecksumSHA256"] == digest("SHA256", b"".join(parts))
+    told = plain.head_object(Bucket=bucket, Key=KEY, ChecksumMode="ENABLED")
+    assert told["ChecksumSHA256"] == digest("SHA256", b"".join(parts))
+    assert "ChecksumCRC64NVME" not in told
+    assert server.world.telemetry.counted(Counter.CELLS_SEALED) == sealed
+    with pytest.raises(ClientError) as refused:
+        plain.copy_object(
+            Bucket=bucket, Key="x", CopySource=source, ChecksumAlgorithm="SHA1", CopySourceIfNoneMatch=etag
+        )
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412

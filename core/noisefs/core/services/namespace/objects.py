@@ -442,15 +442,17 @@ class Objects(Pages):
         acl: AclWish = NO_ACL,
         tags: Mapping[str, str] | None = None,
         sse: str | None = None,
+        digested: tuple[str, Mapping[str, str]] | None = None,
     ) -> tuple[Version, str]:
         """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``,
-        ``sse``: replace them.
+        ``sse``: replace them. ``digested``: the source's ETag and checksums of its bytes, to be kept for its own.
 
         Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
         condition that fails raises ``PreconditionFailed``, never ``NotModified``.
 
         Raises:
             DeleteMarkerNamed: ``source_version`` is that of a delete marker.
+            CommitConflict: The source is not what was ``digested`` any more.
             InvalidArgument, LockNotConfigured, ObjectLocked, AclNotSupported: As :meth:`put`.
             NodeUnavailable: The bucket has a higher class than the source's, and too few nodes take the bytes.
         """
@@ -460,6 +462,10 @@ class Objects(Pages):
             source = reach_bucket(tx, who, source_bucket)
             version = lookup.find(tx, source, source_bucket, source_key, raw_source, source_version).version
             check_source(source_condition, version)
+            if digested is not None:
+                if version.etag != digested[0]:
+                    raise CommitConflict(f"object {source_key!r} changed while it was read")
+                version = msgspec.structs.replace(version, checksums=dict(digested[1]), checksum_type=FULL_OBJECT)
             row = reach_bucket(tx, who, bucket)
             row_key = u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)

@@ -1,5 +1,6 @@
-"""CopyObject and UploadPartCopy: no bytes move, unless a checksum is asked for that the source does not have."""
+"""CopyObject and UploadPartCopy: no bytes move, unless their inner seal changes."""
 
+import asyncio
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
+from noisefs.adapters.inbound.s3.asking.acl_headers import acl_wish
 from noisefs.adapters.inbound.s3.body.checksums import algorithm_of
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import copy_range, read_condition, write_condition
@@ -21,6 +23,7 @@ from noisefs.adapters.inbound.s3.xml.documents import checksums, element, etag
 from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.composition import DEFAULT
 from noisefs.core.domain.conditions import check_source
+from noisefs.core.domain.digests import Digests
 from noisefs.core.domain.records import Part, Version
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
 from noisefs.core.errors import DeleteMarkerNamed, ObjectDeleted, RangeNotSatisfiable
@@ -66,7 +69,9 @@ class Copying:
         source_condition = read_condition(headers, _PREFIX)
         algorithm = algorithm_of(headers["x-amz-checksum-algorithm"]) if "x-amz-checksum-algorithm" in headers else ""
         with _source_answers():
-            if await self._needs_rewrite(call, source, wanted, algorithm):
+            seen = await self._objects.head(call.who, source.bucket, source.key, version_id=source.version_id)
+            self._objects.check_key(seen, customer_key_of(call, SOURCE))
+            if seen.inner is not None or wanted.outer is not None:
                 version, copied = await self._rewrite(
                     call, source, attributes, tags, source_condition, condition, algorithm, wanted
                 )
@@ -85,6 +90,7 @@ class Copying:
                     acl=given.acl,
                     tags=tags,
                     sse=wanted.sse,
+                    digested=await self._digested(call, source, source_condition, algorithm, seen),
                 )
         answered = dict(wanted.answered)
         if version.version_id:
@@ -97,12 +103,19 @@ class Copying:
         )
         return answers.xml(call, "CopyObjectResult", content, headers=answered)
 
-    async def _needs_rewrite(self, call: Call, source: Source, wanted: Wanted, algorithm: str) -> bool:
-        """Whether bytes have to move: for a checksum that is not known, or because the inner seal changes."""
-        version = await self._objects.head(call.who, source.bucket, source.key, version_id=source.version_id)
-        self._objects.check_key(version, customer_key_of(call, SOURCE))
-        sealed_anew = version.inner is not None or wanted.outer is not None
-        return sealed_anew or bool(algorithm and algorithm not in version.checksums)
+    async def _digested(
+        self, call: Call, source: Source, condition: ReadCondition, algorithm: str, seen: Version
+    ) -> tuple[str, Mapping[str, str]] | None:
+        """A checksum of the source that is asked for and not known: its bytes are read once, and none are written."""
+        if not algorithm or algorithm in seen.checksums:
+            return None
+        digests = Digests((algorithm,))
+        opening = await self._objects.open(call.who, source.bucket, source.key, version_id=source.version_id)
+        async with opening as opened:
+            check_source(condition, opened.version)
+            async for chunk in opened.chunks():
+                await asyncio.to_thread(digests.update, chunk)
+            return opened.version.etag, {algorithm: base64.b64encode(digests.results()[algorithm]).decode()}
 
     async def _rewrite(
         self,
@@ -115,7 +128,7 @@ class Copying:
         algorithm: str,
         wanted: Wanted,
     ) -> tuple[Version, str]:
-        """A copy with another inner seal, or a checksum that is not known yet: the bytes are read and written once."""
+        """A copy with another inner seal: the bytes are read and written once."""
         computed = algorithm or DEFAULT
 
         def verify(digested: Digested) -> Mapping[str, str]:
@@ -140,6 +153,7 @@ class Copying:
                     attributes or _attributes_as(version),
                     tags=version.tags if tags is None else tags,
                     sse=wanted.sse,
+                    acl=acl_wish(call.headers),
                 ),
                 condition=condition,
                 digests=("MD5", computed),
