@@ -47,7 +47,7 @@ class S3Config(Table):
         default=86_400,
         ge=1,
         le=86_400,
-        description="Length of a day where lifecycle rules are carried out: shorter to try them. Dates told stay right.",
+        description="Length of a day where lifecycle rules are carried out: shorter to try them; dates stay right.",
     )
     ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = Field(
         default="BucketOwnerEnforced",
