@@ -21,7 +21,7 @@ class NamespaceLimits:
         max_extents: Extents of one object; copies of ranges of copies of ranges come near it, nothing else does.
         upload_expiry_s: Age at which an open upload is aborted.
         complete_memory_s: How long a repeated Complete answers the first result.
-        delete_batch: Keys of ``delete_many`` that share one commit.
+        delete_batch: Keys of ``delete_many`` that share one commit: all that one S3 request may name.
         inline_page: Listings of up to this many entries run on the event loop, longer ones in a lane.
         max_property_bytes: Bytes of one dead property, its name included.
         max_properties: Dead properties of one resource.
@@ -37,7 +37,7 @@ class NamespaceLimits:
     max_extents: int = 100_000
     upload_expiry_s: float = 7 * 86_400
     complete_memory_s: float = 86_400
-    delete_batch: int = 250
+    delete_batch: int = 1000
     inline_page: int = 16
     max_property_bytes: int = 64 * 1024
     max_properties: int = 256

@@ -289,6 +289,17 @@ async def test_deleting_more_than_one_commit_takes() -> None:
     world.check()
 
 
+async def test_all_that_one_request_may_name_goes_in_one_commit() -> None:
+    world = await World(limits=NamespaceLimits()).start()
+    for number in range(1000):
+        await world.put(f"k{number}")
+    before = world.index.sequence()
+    await world.objects.delete_many(ALICE, "bucket", [Doomed(f"k{number}") for number in range(1000)])
+    assert world.index.sequence() == before + 1
+    assert await world.keys() == []
+    world.check()
+
+
 async def test_a_copy_names_the_same_bytes(world: World) -> None:
     await world.objects.put(ALICE, "bucket", "a", stream(b"d" * 3000), ATTRIBUTES)
     world.clock.advance(10)
