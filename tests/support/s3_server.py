@@ -130,6 +130,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             telemetry=world.telemetry,
             clock=world.clock,
             settings=settings or S3Settings(),
+            free_bytes=lambda: 1_000_000,
         )
         proxies = Proxies([])
 

@@ -72,6 +72,7 @@ async def protocols_over(
         telemetry=telemetry,
         clock=store.clock,
         settings=s3_settings(config),
+        free_bytes=store.packs.free_bytes,
     )
     token = config.admin.token
     peers = {worker: folder.metrics_socket(worker) for worker in range(1, config.workers)}

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -36,6 +36,7 @@ from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.renaming import Renaming
 from noisefs.adapters.inbound.s3.operations.rights import RightsOperations
 from noisefs.adapters.inbound.s3.operations.settings import Settings
+from noisefs.adapters.inbound.s3.operations.sosapi import Sosapi
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
@@ -102,8 +103,11 @@ class S3Adapter:
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
+        free_bytes: Callable[[], int],
     ) -> None:
+        """``free_bytes``: asked (in a thread) for what Veeam is told."""
         self._buckets = buckets
+        self._sosapi = Sosapi(buckets=buckets, clock=clock, free_bytes=free_bytes)
         self._rights = bucket_rights
         self._telemetry = telemetry
         self._clock = clock
@@ -265,7 +269,7 @@ class S3Adapter:
             if target.bucket:  # who may not do it at all is told that
                 self._rights.check(session.principal, target.bucket)
             raise
-        found = self._routes.find(request.method, target, headers)
+        found = self._sosapi.beside(target, self._routes.find(request.method, target, headers))
         return Call(request, target, headers, session, incoming, ids), found
 
     def _asking(
