@@ -53,7 +53,6 @@ from noisefs.core.errors import (
     AccessDenied,
     CapacityExceeded,
     IntegrityError,
-    InvalidRequest,
     NoisefsError,
     RequestTimeout,
     Unavailable,
@@ -79,6 +78,9 @@ log = logging.getLogger(__name__)
 DRAIN_BYTES: Final = 1 << 20
 """A refused body of up to this size is read and dropped, and the connection lives on; with a larger one the client is
 told that the connection ends, so that it stops sending."""
+
+_WRONG_IN_ITSELF: Final = (400, 501)
+"""Statuses of requests of which that may have been found before anybody asked for rights."""
 
 
 class S3Adapter:
@@ -227,7 +229,9 @@ class S3Adapter:
                 await self._check_owners(call, found)
                 response = await found.handler(call)
         except NoisefsError as exc:
-            error = self._denied(call) or failure_of(exc) if _is_about_form(exc) else failure_of(exc)
+            error = failure_of(exc)
+            if error.status in _WRONG_IN_ITSELF:
+                error = self._denied(call) or error
             _log_failure(operation, exc, error)
             response = answers.refusal(error, _resource_of(request), ids, head=head)
         except ConnectionError:
@@ -328,11 +332,6 @@ class S3Adapter:
 
 def _client_of(request: web.BaseRequest) -> str:
     return str(request.get("client") or request.remote or "")
-
-
-def _is_about_form(error: NoisefsError) -> bool:
-    """Whether an error says that a request is wrong in itself, which may have been found before anybody's rights."""
-    return error.status in (400, 501) if isinstance(error, S3Error) else isinstance(error, InvalidRequest)
 
 
 def _settle_body(request: web.BaseRequest, incoming: Incoming, response: Answer) -> None:
