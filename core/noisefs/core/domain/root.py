@@ -85,7 +85,7 @@ class RootSealer:
         """The root's bytes. ``nonce``: 12 fresh random bytes."""
         if len(nonce) != NONCE_BYTES:
             raise InvalidArgument("nonce length", len(nonce), f"{NONCE_BYTES} bytes are needed")
-        sealed = self._aead.encrypt(nonce, msgspec.msgpack.encode(meta), self._bound(links))
+        sealed = self._aead.encrypt(nonce, msgspec.msgpack.encode(meta), self._bound(links, FORMAT))
         return encode_dag({"b": [Link(link) for link in links], "v": FORMAT, "x": nonce + sealed})
 
     def open(self, raw: bytes) -> Root:
@@ -99,15 +99,15 @@ class RootSealer:
         if version > FORMAT:
             raise NewerFormat(f"a root has format {version}: this version reads up to {FORMAT}")
         try:
-            clear = self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound(links))
+            clear = self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound(links, version))
             return Root(links, msgspec.msgpack.decode(clear, type=RootMeta))
         except (InvalidTag, ValueError) as exc:
             raise RootDamaged("a root does not open: it is another store's, or was changed") from exc
         except (msgspec.DecodeError, msgspec.ValidationError) as exc:
             raise RootDamaged(f"a root opens but cannot be read: {exc}") from exc
 
-    def _bound(self, links: tuple[BlockId, ...]) -> bytes:
-        return self._store_id + encode_dag({"b": [Link(link) for link in links], "v": FORMAT})
+    def _bound(self, links: tuple[BlockId, ...], version: int) -> bytes:
+        return self._store_id + encode_dag({"b": [Link(link) for link in links], "v": version})
 
 
 def links_of(raw: bytes) -> tuple[BlockId, ...]:
