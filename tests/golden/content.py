@@ -33,7 +33,10 @@ SETTINGS = {
 
 S = Geometry().segment_bytes
 BUCKET, SECOND_BUCKET, DAV_BUCKET = "golden", "second", "shared"
-KEPT_BUCKET, LOCKED_BUCKET = "kept", "locked"
+KEPT_BUCKET, LOCKED_BUCKET, SEALED_BUCKET = "kept", "locked", "sealed"
+CUSTOMER: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"customer key of the golden store"}
+"""A key that comes with requests for objects whose names begin with ``customer``."""
+NAMED_KEY = "payroll"
 """With older versions; with locked ones."""
 UNTIL = "2226-01-01T00:00:00+00:00"
 """Locks outlive whoever tests them."""
@@ -119,9 +122,11 @@ def dav(
 
 def described(client: Any, bucket: str, key: str) -> dict[str, Any]:  # Any: boto3's client, and JSON
     """What a client sees of an object."""
-    found = client.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    customer = CUSTOMER if key.startswith("customer") else {}
+    found = client.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **customer)
     body = found["Body"].read()
-    fields = ("ETag", "ContentType", "CacheControl", "ContentLanguage", "ChecksumType", "LastModified", "Metadata")
+    of_all = ("ETag", "ContentType", "CacheControl", "ContentLanguage", "ChecksumType", "LastModified", "Metadata")
+    fields = (*of_all, "ServerSideEncryption", "SSEKMSKeyId")
     checksums = {name: value for name, value in sorted(found.items()) if name.startswith("Checksum")}
     return {
         "size": len(body),

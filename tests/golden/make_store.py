@@ -20,6 +20,7 @@ from tests.golden.content import (
     DAV_BUCKET,
     KEPT_BUCKET,
     LOCKED_BUCKET,
+    SEALED_BUCKET,
     SECOND_BUCKET,
     S,
     pattern,
@@ -31,7 +32,9 @@ HERE = Path(__file__).parent
 KEPT = ("VERSION", "head", "index/index.db", "packs", "snapshots", "log")
 """What makes up a store; the rest are locks, sockets and held back space."""
 LIMITED = (("bucket", "quota", BUCKET), ("user", "quota", "second"))
-"""Commands that tell of a limit."""
+"""Commands that set limits, and tell of them."""
+TOLD = (*LIMITED, ("user", "policy", "get", "second", "careful"), ("sse-key", "list"))
+"""Commands that tell of what is in no bucket."""
 
 
 def main(name: str, *strategies: str) -> None:
@@ -128,7 +131,9 @@ def _fill(server: RunningServer, data: Path) -> dict[str, Any]:  # Any: JSON
     _share(server)
     _keep_versions(client)
     _lock(client)
+    _seal_twice(client, data)
     _configure(client, data)
+    _restrict(data)
 
     # Slices of 1 KiB and less stay in the index; all others shall share one cell.
     sizes = [1777, 5000, 70_000, 2000, 3000, 1500, 1200, 1100, 1300, 1400, 1600]
@@ -143,13 +148,13 @@ def _fill(server: RunningServer, data: Path) -> dict[str, Any]:  # Any: JSON
         "objects": {
             bucket: {key: content.described(who, bucket, key) for key in _keys(who, bucket)}
             for who, bucket in (
-                *((client, bucket) for bucket in (BUCKET, DAV_BUCKET, KEPT_BUCKET, LOCKED_BUCKET)),
+                *((client, bucket) for bucket in (BUCKET, DAV_BUCKET, KEPT_BUCKET, LOCKED_BUCKET, SEALED_BUCKET)),
                 (other, SECOND_BUCKET),
             )
         },
         "versions": {bucket: content.versions_of(client, bucket) for bucket in (KEPT_BUCKET, LOCKED_BUCKET)},
         "configured": {bucket: content.configured(client, bucket) for bucket in (BUCKET, KEPT_BUCKET, LOCKED_BUCKET)},
-        "asked": {" ".join(limited): _asked(data, *limited) for limited in LIMITED},
+        "asked": {" ".join(told): _asked(data, *told) for told in TOLD},
         "upload": {"id": upload, "part": first["ETag"], "size": 3000},
         "several_segments_sha256": hashlib.sha256(several).hexdigest(),
     }
@@ -183,6 +188,30 @@ def _lock(client: Any) -> None:  # Any: as above
         ObjectLockRetainUntilDate=datetime.fromisoformat(content.UNTIL),
         ObjectLockLegalHoldStatus="ON",
     )
+
+
+def _seal_twice(client: Any, data: Path) -> None:  # Any: as above
+    """Objects under a named key and under a customer's, in one go and in parts. All stay in the index for ever."""
+    _run(data, "sse-key", "add", content.NAMED_KEY)
+    client.create_bucket(Bucket=SEALED_BUCKET)
+    named = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": content.NAMED_KEY}
+    for key, fields in (("customer's", content.CUSTOMER), ("named", named)):
+        client.put_object(Bucket=SEALED_BUCKET, Key=key, Body=pattern(key, 900), **fields)
+    upload = client.create_multipart_upload(Bucket=SEALED_BUCKET, Key="customer's parts", **content.CUSTOMER)
+    place = {"Bucket": SEALED_BUCKET, "Key": "customer's parts", "UploadId": upload["UploadId"]}
+    part = client.upload_part(**place, PartNumber=1, Body=pattern("sealed part", 800), **content.CUSTOMER)
+    client.complete_multipart_upload(
+        **place, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}, **content.CUSTOMER
+    )
+
+
+def _restrict(data: Path) -> None:
+    """A policy of a user that forbids what nobody does here."""
+    statement = {"Effect": "Deny", "Action": "s3:DeleteBucket", "Resource": "arn:aws:s3:::nowhere"}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"Version": "2012-10-17", "Statement": [statement]}, file)
+        file.flush()
+        _run(data, "user", "policy", "put", "second", "careful", file.name)
 
 
 def _configure(client: Any, data: Path) -> None:  # Any: as above

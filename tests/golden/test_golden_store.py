@@ -93,7 +93,8 @@ async def test_its_services_read_every_byte(name: str, tmp_path: Path, settings:
         who = await store.accounts.principal_of_name("admin")
         for bucket, objects in EXPECTED[name]["objects"].items():
             for key, found in objects.items():
-                async with await store.objects.open(who, bucket, key) as opened_object:
+                customer_key = content.CUSTOMER["SSECustomerKey"] if key.startswith("customer") else None
+                async with await store.objects.open(who, bucket, key, customer_key=customer_key) as opened_object:
                     digest = hashlib.sha256()
                     async for chunk in opened_object.chunks():
                         digest.update(chunk)
