@@ -116,6 +116,7 @@ def s3_settings(config: Config) -> S3Settings:
         virtual_host_domain=config.s3.domain,
         max_put_bytes=config.s3.max_put_bytes,
         ownership=config.s3.ownership,
+        sosapi=config.s3.sosapi,
         body_timeout_s=config.limits.body_timeout_s,
     )
 

@@ -53,6 +53,9 @@ class S3Config(Table):
         default="BucketOwnerEnforced",
         description="S3 object ownership of new buckets that name none; `ObjectWriter`: ACLs count.",
     )
+    sosapi: bool = Field(
+        default=True, description="Every bucket shows Veeam's `system.xml` and `capacity.xml`, in no listing."
+    )
 
 
 class WebdavConfig(Table):

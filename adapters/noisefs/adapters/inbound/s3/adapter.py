@@ -109,7 +109,7 @@ class S3Adapter:
     ) -> None:
         """``free_bytes``: asked (in a thread) for what Veeam is told."""
         self._buckets = buckets
-        self._sosapi = Sosapi(buckets=buckets, clock=clock, free_bytes=free_bytes)
+        self._sosapi = Sosapi(buckets=buckets, clock=clock, free_bytes=free_bytes, enabled=settings.sosapi)
         self._rights = bucket_rights
         self._telemetry = telemetry
         self._clock = clock

@@ -18,6 +18,7 @@ class S3Settings:
         body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
         clock_skew_s: A signature's time may differ from ours by this much.
         ownership: S3's object ownership of new buckets that are made without one.
+        sosapi: Whether every bucket has Veeam's two files.
     """
 
     region: str = "us-east-1"
@@ -27,6 +28,7 @@ class S3Settings:
     body_timeout_s: float = 60.0
     clock_skew_s: float = 900.0
     ownership: str = Ownership.ENFORCED.value
+    sosapi: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""

@@ -13,6 +13,7 @@ from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import SERVER, Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.headers import http_time
+from noisefs.adapters.inbound.s3.operations.writing import KEYS_MOST
 from noisefs.adapters.inbound.s3.routing import Operation
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.adapters.inbound.s3.xml.documents import element, flag
@@ -31,24 +32,39 @@ _CAPABILITIES: Final = (
 _PROTOCOL: Final = '"1.0"'
 _MODEL: Final = f'"{SERVER}"'
 """Both with their quotes, as the protocol has them."""
+_BLOCK_KIB: Final = 4096
+"""Recommended size of a backup's blocks, which become objects: each costs a commit and rows of the index."""
+_TASKS_AT_ONCE: Final = 64
+"""Recommended requests under way at one time."""
+_ADVICE: Final = (
+    f"{element('S3ConcurrentTaskLimit', str(_TASKS_AT_ONCE))}{element('S3MultiObjectDeleteLimit', str(KEYS_MOST))}"
+    f"{element('StorageCurrentTasksLimit', '0')}{element('KbBlockSize', str(_BLOCK_KIB))}"
+)
 _SYSTEM_XML: Final = (
     f"{_DECLARATION}<SystemInfo>{element('ProtocolVersion', _PROTOCOL)}{element('ModelName', _MODEL)}"
-    f"<ProtocolCapabilities>{_CAPABILITIES}</ProtocolCapabilities></SystemInfo>"
+    f"<ProtocolCapabilities>{_CAPABILITIES}</ProtocolCapabilities>"
+    f"<SystemRecommendations>{_ADVICE}</SystemRecommendations></SystemInfo>"
 ).encode()
 
 
 class Sosapi:
     """Answers reads of the two files. Task-safe."""
 
-    def __init__(self, *, buckets: Buckets, clock: Clock, free_bytes: Callable[[], int]) -> None:
-        """``free_bytes``: of the disk; asked in a thread."""
+    def __init__(self, *, buckets: Buckets, clock: Clock, free_bytes: Callable[[], int], enabled: bool) -> None:
+        """``free_bytes``: of the disk; asked in a thread. ``enabled``: else no bucket shows them."""
+        self._enabled = enabled
         self._buckets = buckets
         self._clock = clock
         self._free_bytes = free_bytes
 
     def beside(self, target: Target, operation: Operation) -> Operation:
         """The operation, or for reads of the two files one that answers where the bucket holds none. Cost: nothing."""
-        if not target.key.startswith(_FOLDER) or operation.name not in _READS or target.key not in (SYSTEM, CAPACITY):
+        if (
+            not self._enabled
+            or not target.key.startswith(_FOLDER)
+            or operation.name not in _READS
+            or target.key not in (SYSTEM, CAPACITY)
+        ):
             return operation
 
         async def read(call: Call) -> Answer:
