@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.core.domain.rights.identity import canonical_id
 from tests.support.namespace import ACCOUNT
+from tests.support.s3_raw import Wire, head_of
 from tests.support.s3_server import OTHER_KEY, OTHER_SECRET, S3Server, serve
 
 BOB = f"arn:aws:iam::{ACCOUNT}:user/bob"
@@ -185,6 +186,31 @@ def test_a_copy_needs_leave_for_both_ends(s3: Any, bob: Any, bucket: str) -> Non
     s3.put_bucket_policy(Bucket=bucket, Policy=document(bucket, {"Action": "s3:GetObject"}))
     bob.copy_object(**copy)
     assert code(s3.copy_object, **copy) == "AccessDenied"
+
+
+def test_a_version_is_asked_for_however_it_is_written(s3: Any, bob: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["VersionId"]
+    s3.put_bucket_policy(Bucket=bucket, Policy=document(bucket, {"Action": ["s3:ListBucket", "s3:PutObject"]}))
+    written = "".join(f"%{ord(letter):02X}" for letter in version)
+    for text in (version, written):
+        copy = {"Bucket": bucket, "Key": "stolen", "CopySource": f"{bucket}/k?versionId={text}"}
+        assert code(bob.copy_object, **copy) == "AccessDenied"
+    assert code(bob.get_object, Bucket=bucket, Key="k", VersionId=version) == "AccessDenied"
+
+
+def test_a_rename_needs_leave_for_both_names(server: S3Server, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="mine/k", Body=b"x")
+    writes = {"Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/open/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=document(bucket, writes))
+    signer = server.signer(OTHER_KEY, OTHER_SECRET)
+    path = f"/{bucket}/open/stolen"
+    headers = {"x-amz-rename-source": f"/{bucket}/mine/k", "content-length": "0"}
+    signed = signer.sign("PUT", path, "renameObject=", headers=headers, payload_sha256="UNSIGNED-PAYLOAD")
+    with Wire(server) as wire:
+        wire.send(head_of("PUT", f"{path}?renameObject", signed))
+        assert wire.receive().code == "AccessDenied"
+    assert s3.get_object(Bucket=bucket, Key="mine/k")["Body"].read() == b"x"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Final
 from noisefs.adapters.inbound.s3.asking.acl_headers import HEADERS as ACL_HEADERS
 from noisefs.adapters.inbound.s3.asking.acl_headers import names_acl
 from noisefs.adapters.inbound.s3.failure import S3Error
-from noisefs.adapters.inbound.s3.rename_source import source_key_of
+from noisefs.adapters.inbound.s3.rename_source import SOURCE, source_key_of
 from noisefs.adapters.inbound.s3.target import Target, decode
 from noisefs.core.domain.requests import Need
 
@@ -99,8 +99,8 @@ _ALONG: Final = {
 }
 """Headers of a write, and what they do besides."""
 _BYPASS: Final = "x-amz-bypass-governance-retention"
-_PLAIN: Final = frozenset({*_ALONG, *ACL_HEADERS, _BYPASS, "x-amz-copy-source"})
-"""Headers without which a request needs leave for one thing."""
+_MORE: Final = frozenset({*_ALONG, *ACL_HEADERS, _BYPASS, "x-amz-copy-source", SOURCE})
+"""Headers that make a request need leave for more than one thing."""
 
 
 def needs_of(method: str, target: Target, sub: str, headers: Mapping[str, str]) -> tuple[Need, ...]:
@@ -119,7 +119,7 @@ def needs_of(method: str, target: Target, sub: str, headers: Mapping[str, str]) 
         Need(f"s3:{_OF_VERSION.get(action, action) if version_id else action}", bucket, key, version_id)
         for action in _OF_OBJECT.get((method, sub), ())
     ]
-    if version_id is None and len(needs) == 1 and _PLAIN.isdisjoint(headers):
+    if version_id is None and len(needs) == 1 and _MORE.isdisjoint(headers):
         return tuple(needs)
     if method in ("PUT", "POST") and sub in ("", "uploads"):
         needs += [Need(f"s3:{action}", bucket, key) for name, action in _ALONG.items() if headers.get(name)]
@@ -152,9 +152,10 @@ def _of_old_name(headers: Mapping[str, str], bucket: str) -> list[Need]:
 
 def _of_source(headers: Mapping[str, str]) -> list[Need]:
     """Leave to read the source of a copy. A malformed one is refused by the operation itself."""
-    path, _, version_id = headers["x-amz-copy-source"].partition("?versionId=")
+    path, _, version = headers["x-amz-copy-source"].partition("?versionId=")
     try:
         bucket, _, key = decode(path).removeprefix("/").partition("/")
+        version_id = decode(version)
     except S3Error:
         return []
     if not bucket or not key:
