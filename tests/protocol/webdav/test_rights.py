@@ -61,6 +61,19 @@ async def test_every_member_of_a_tree_is_asked_for(dav: WebdavServer) -> None:
     assert (await dav("GET", f"/{BUCKET}/a/deep/k")).body == b"x"
 
 
+async def test_nothing_is_made_beside_what_is_allowed(dav: WebdavServer) -> None:
+    await allow(dav, {"Action": "s3:PutObject", "Resource": f"{_ARN}/in/*"})
+    lock = (
+        '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
+        "<D:locktype><D:write/></D:locktype></D:lockinfo>"
+    )
+    assert (await dav("LOCK", f"/{BUCKET}/in", lock, auth=BOB)).status == 403
+    assert (await dav("MKCOL", f"/{BUCKET}/other", auth=BOB)).status == 403
+    assert (await dav("MKCOL", f"/{BUCKET}/in", auth=BOB)).status == 201
+    assert (await dav("LOCK", f"/{BUCKET}/in/k", lock, auth=BOB)).status == 201
+    assert (await dav("GET", f"/{BUCKET}/in/k", auth=BOB)).status == 403
+
+
 @pytest.mark.parametrize("size", [5, 300_000])
 async def test_a_deny_binds_the_owner_whatever_the_way(dav: WebdavServer, size: int) -> None:
     await dav("PUT", f"/{BUCKET}/k", b"x" * size)

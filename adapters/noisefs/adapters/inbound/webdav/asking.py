@@ -30,8 +30,8 @@ _OF_BUCKET: Final = {"DELETE": "s3:DeleteBucket"}
 TWOFOLD: Final = frozenset(("COPY", "MOVE"))
 """Methods with a ``Destination``."""
 _READS: Final = frozenset(("GET", "HEAD"))
-_TREES: Final = frozenset(("MKCOL", "PROPPATCH", "LOCK", "UNLOCK", "DELETE", "COPY", "MOVE"))
-"""Methods that may be about a collection whose URL has no slash."""
+_TREES: Final = frozenset(("PROPPATCH", "UNLOCK", "DELETE", "COPY", "MOVE"))
+"""Methods that may be about a collection whose URL has no slash, and make nothing. (LOCK may make a file.)"""
 
 
 def asking_for(
@@ -52,7 +52,7 @@ def _needs(method: str, place: Place) -> Sequence[Need]:
         return (Need(_LIST, place.bucket),)
     if place.is_bucket:
         return (Need(_OF_BUCKET.get(method, "s3:CreateBucket"), place.bucket),)
-    key = place.prefix if place.slash else place.key
+    key = place.prefix if place.slash or method == "MKCOL" else place.key
     return [Need(action, place.bucket, key, either=method in _TREES) for action in actions]
 
 
