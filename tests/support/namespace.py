@@ -106,7 +106,7 @@ class World:
             account=ACCOUNT,
         )
         self.user_policies = UserPolicies(
-            index=self.index, commits=self.store.commits, changed=self.accounts.look_again
+            index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again
         )
         self.identities = Identities(
             index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again

@@ -330,7 +330,9 @@ class Store:
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
         self.renames = Renames(commits=self.commits, clock=clock, entropy=entropy)
-        self.user_policies = UserPolicies(index=index, commits=self.commits, changed=self.accounts.look_again)
+        self.user_policies = UserPolicies(
+            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
+        )
         self.identities = Identities(
             index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
         )

@@ -17,6 +17,7 @@ from noisefs.core.domain.records import User, decode, encode
 from noisefs.core.domain.rights.policy import Policy, parse_policy
 from noisefs.core.errors import InvalidArgument, TooMany, UserNotFound, UserPolicyNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 
 POLICIES_MOST: Final = 16
@@ -27,8 +28,9 @@ _NAME: Final = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 class UserPolicies:
     """Operations on users' policies. Task-safe. All raise ``UserNotFound``."""
 
-    def __init__(self, *, index: Index, commits: CommitQueue, changed: Callable[[], None]) -> None:
+    def __init__(self, *, index: Index, commits: CommitQueue, workers: Workers, changed: Callable[[], None]) -> None:
         """``changed`` is called after every change, so that logins here follow at once."""
+        self._workers = workers
         self._index = index
         self._commits = commits
         self._changed = changed
@@ -43,7 +45,7 @@ class UserPolicies:
         """
         if _NAME.fullmatch(name) is None:
             raise InvalidArgument("PolicyName", name[:200], "1 to 128 characters of A-Z a-z 0-9 _ + = , . @ -")
-        parse_policy(raw)
+        await self._workers.run(Lane.CPU, parse_policy, raw)
 
         def put(tx: Writing) -> None:
             user_id, row = named(tx, user)

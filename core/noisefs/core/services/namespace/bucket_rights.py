@@ -16,9 +16,9 @@ from noisefs.core.domain.rights import ownership, public_access
 from noisefs.core.domain.rights.acl import Acl, AclWish, acl_of_bucket, encode_acl, is_public, private
 from noisefs.core.domain.rights.belonging import check_block
 from noisefs.core.domain.rights.ownership import Ownership, declared_of, ownership_of
-from noisefs.core.domain.rights.policy import Policy, parse_policy
+from noisefs.core.domain.rights.policy import BUCKET_POLICY_BYTES, Policy
 from noisefs.core.domain.rights.principals import users_named
-from noisefs.core.domain.rights.public_access import PublicAccessBlock, block_of, encode_block, is_public_policy
+from noisefs.core.domain.rights.public_access import PublicAccessBlock, block_of, encode_block
 from noisefs.core.errors import AccessDenied, AclInTheWay, BucketNotFound, InvalidPolicy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
@@ -62,11 +62,14 @@ class BucketRights:
             InvalidPolicy: It says something that cannot be honoured exactly.
             AccessDenied: It is public, and the bucket's public access block refuses that.
         """
-        policy = parse_policy(raw, bucket=name)
+        self.check(who, name)
+        if len(raw) > BUCKET_POLICY_BYTES:
+            raise InvalidPolicy("policy", f"{len(raw)} bytes", f"at most {BUCKET_POLICY_BYTES} bytes")
+        known = await self._workers.run(Lane.CPU, compiled, raw, name)
 
         def change(tx: Writing, bucket: Bucket) -> dict[str, bytes | None]:
-            _check_principals(tx, who.account, policy)
-            if block_of(bucket).block_policy and is_public_policy(policy):
+            _check_principals(tx, who.account, known.policy)
+            if block_of(bucket).block_policy and known.public:
                 raise AccessDenied("the bucket's public access block refuses public policies")
             return {POLICY: raw, SEALED: b"1" if sealed else None}
 
