@@ -6,7 +6,7 @@ skipped with the reason told here (with ``CI=true`` they fail). Only the standar
 ``python tools/components.py install NAME...`` gets only these.
 
 Three sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone, Kubo and ipfs-cluster
-pinned by go.sum, and Python programs in environments of their own, pinned by hash.
+pinned by go.sum, and Python programs and libraries in environments of their own, pinned by hash.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,11 +28,14 @@ TOOLS: Final = ROOT / ".tools"
 BIN: Final = TOOLS / "bin"
 REPORT: Final = TOOLS / "components.json"
 
-DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver")
+DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver", "restic")
 """Programs that Debian packages under their own names."""
 
 PYTHON_PROGRAMS: Final = {"aws": "awscli", "moto_server": "moto"}
 """Program to lock file (and environment) name."""
+
+PYTHON_LIBRARIES: Final = {"python-boto3old": "boto3old", "python-minio": "minio"}
+"""Interpreter that has a library to lock file (and environment) name."""
 
 RCLONE_MINIMUM: Final = (1, 66)
 RCLONE_LINK: Final = "-s -w -X github.com/rclone/rclone/fs.VersionSuffix="
@@ -162,9 +166,8 @@ def cluster() -> None:
     go_build("ipfs-cluster-service", ROOT / "tools" / "cluster", CLUSTER_PACKAGE, IPFS_LINK)
 
 
-def python_program(program: str) -> None:
-    """A Python program in an environment of its own, so that its pins meet nobody else's."""
-    name = PYTHON_PROGRAMS[program]
+def environment(name: str) -> Path:
+    """Folder of programs of a Python environment with what a lock file pins, so that its pins meet nobody else's."""
     lock = ROOT / "tools" / "locks" / f"{name}.txt"
     home = TOOLS / name
     stamp = home / ".stamp"
@@ -181,9 +184,23 @@ def python_program(program: str) -> None:
         ]
         run([*pip, "--require-hashes", "-r", lock])
         stamp.write_text(digest)
+    return home / "bin"
+
+
+def python_program(program: str) -> None:
+    """A Python program in an environment of its own."""
     link = BIN / program
+    target = environment(PYTHON_PROGRAMS[program]) / program
     link.unlink(missing_ok=True)
-    link.symlink_to(home / "bin" / program)
+    link.symlink_to(target)
+
+
+def python_library(interpreter: str) -> None:
+    """A Python that has a library, and nothing of ours. A script, as a link would not find its environment."""
+    python = environment(PYTHON_LIBRARIES[interpreter]) / "python"
+    script = BIN / interpreter
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I "$@"\n')
+    script.chmod(0o755)
 
 
 COMPONENTS: Final[dict[str, Callable[[str], None]]] = {
@@ -192,6 +209,7 @@ COMPONENTS: Final[dict[str, Callable[[str], None]]] = {
     "ipfs": lambda _: kubo(),
     "ipfs-cluster-service": lambda _: cluster(),
     **dict.fromkeys(PYTHON_PROGRAMS, python_program),
+    **dict.fromkeys(PYTHON_LIBRARIES, python_library),
 }
 
 

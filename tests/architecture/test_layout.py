@@ -93,8 +93,7 @@ def test_locks_hold_every_dependency() -> None:
     wanted = {
         "requirements.txt": [*project["project"]["dependencies"], *groups["build"]],
         "requirements-dev.txt": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
-        "tools/locks/awscli.txt": groups["awscli"],
-        "tools/locks/moto.txt": groups["moto"],
+        **{f"tools/locks/{lock.stem}.txt": groups[lock.stem] for lock in (ROOT / "tools" / "locks").glob("*.txt")},
     }
     for lock, dependencies in wanted.items():
         pinned = {line.partition("==")[0].strip() for line in (ROOT / lock).read_text().splitlines() if "==" in line}

@@ -1,21 +1,13 @@
 """The programs people use against the installed one: each does what a backup does, and finds every byte again."""
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.clients import BUCKET, NAMES, REGION, aws_environment, content, make_tree, run
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer
-from tools import components
-
-NAMES = ["plain.txt", "sub/dir/ümläut & space+plus%20.bin", "sub/#hash?.txt", "empty", "big.bin"]
-
-
-REGION = "us-east-1"
-BUCKET = "backup"
 
 
 @pytest.fixture
@@ -27,50 +19,14 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Files with names that need encoding, one of them larger than a part."""
-    folder = tmp_path / "source"
-    for number, name in enumerate(NAMES):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes({"empty": b"", "big.bin": os.urandom(17 << 20)}.get(name, name.encode() * (number + 1)))
-    return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def run(program: str, *words: str | Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run a client; its output. A failure shows what it said."""
-    path = components.find(program)
-    assert path is not None
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_"))}
-    done = subprocess.run(
-        [str(path), *map(str, words)],
-        env={**own, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    """Files as a backup has them."""
+    return make_tree(tmp_path / "source")
 
 
 @pytest.mark.needs("aws")
 def test_aws_cli_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
-    environment = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
     def aws(*words: str | Path) -> str:
-        return run("aws", *words, environment=environment)
+        return run("aws", *words, environment=aws_environment(endpoint))
 
     aws("s3", "mb", f"s3://{BUCKET}")
     aws("s3", "sync", tree, f"s3://{BUCKET}/there", "--no-progress")
