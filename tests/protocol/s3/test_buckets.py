@@ -174,7 +174,7 @@ def test_objects_have_no_tags_and_no_locks(s3: Any, bucket: str) -> None:
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("PUT", "/{bucket}?website="),
+        ("PUT", "/{bucket}?replication="),
         ("GET", "/{bucket}?session"),
         ("GET", "/{bucket}?frobnicate"),
         ("GET", "/{bucket}/k?torrent"),

@@ -57,7 +57,7 @@ def test_what_changes_nothing_is_taken_and_what_would_is_refused(s3: Any, bucket
         assert refused.value.response["Error"]["Code"] == "NotImplemented"
 
 
-@pytest.mark.parametrize("sub", ["website", "replication", "accelerate", "metrics&id=a", "inventory&id=a"])
+@pytest.mark.parametrize("sub", ["replication", "accelerate", "metrics&id=a", "inventory&id=a"])
 def test_what_is_not_built_says_so(server: S3Server, bucket: str, sub: str) -> None:
     reply = request(server, "PUT", f"/{bucket}?{sub}", b"<A/>")
     assert reply.status == 501

@@ -87,7 +87,7 @@ def test_storage_classes_that_are_not_there_are_refused(name: str, value: str, c
     ("name", "value", "code"),
     [
         ("x-amz-server-side-encryption-context", "e30=", "NotImplemented"),
-        ("x-amz-website-redirect-location", "/x", "NotImplemented"),
+        ("x-amz-write-offset-bytes", "0", "NotImplemented"),
     ],
 )
 def test_headers_that_ask_for_what_is_not_there_are_refused(name: str, value: str, code: str) -> None:

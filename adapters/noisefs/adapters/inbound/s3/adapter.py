@@ -46,6 +46,7 @@ from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, 
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.small_writes import MOST_BYTES, Done, SmallWrites
 from noisefs.adapters.inbound.s3.target import Target, decode, target_of
+from noisefs.adapters.inbound.s3.website.configuration import WebsiteOperations
 from noisefs.core.domain.requests import Asking
 from noisefs.core.domain.rights.identity import canonical_id
 from noisefs.core.domain.rights.ownership import Ownership
@@ -177,6 +178,7 @@ class S3Adapter:
                 settings=Settings(buckets=buckets),
                 tagging=TaggingOperations(buckets=buckets, objects=objects, tagging=tagging, bodies=bodies),
                 versioning=VersionOperations(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
+                website=WebsiteOperations(buckets=buckets, bodies=bodies),
                 writing=Writing(
                     objects=objects,
                     rights=bucket_rights,

@@ -19,6 +19,9 @@ from noisefs.adapters.inbound.s3.xml.tagging import header_tags
 from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import Attributes
 
+REDIRECT: Final = "x-amz-website-redirect-location"
+"""Where the web site endpoint sends who asks for the object. Kept among its headers."""
+_REDIRECT_MOST: Final = 2048
 METADATA_MOST: Final = 2048
 """Bytes of all names and values of user metadata (S3 user guide, *Working with object metadata*)."""
 META: Final = "x-amz-meta-"
@@ -56,7 +59,6 @@ _STORAGE_CLASSES: Final = frozenset(
 NOT_BUILT: Final = frozenset(
     {
         "x-amz-server-side-encryption-context",
-        "x-amz-website-redirect-location",
         "x-amz-write-offset-bytes",
     }
 )
@@ -81,7 +83,8 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
     """What the headers of a write say about the object.
 
     Raises:
-        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``, ``InvalidArgument``, ``InvalidTag``.
+        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, ``NotImplemented``, ``InvalidArgument``, ``InvalidTag``,
+            ``InvalidRedirectLocation``.
     """
     storage_class = headers.get("x-amz-storage-class") or "STANDARD"
     if storage_class != "STANDARD":
@@ -94,6 +97,9 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         stored = _without_framing(encoding)
         if stored:
             kept["Content-Encoding"] = text_of(stored)
+    redirect = redirect_of(headers)
+    if redirect:
+        kept[REDIRECT] = redirect
     return Attributes(
         content_type=text_of(headers.get("content-type") or "binary/octet-stream"),
         headers=kept,
@@ -103,6 +109,23 @@ def attributes_of(headers: Mapping[str, str]) -> Attributes:
         acl=acl_wish(headers),
         tags=header_tags(headers[TAGGING]) if TAGGING in headers else {},
     )
+
+
+def redirect_of(headers: Mapping[str, str]) -> str:
+    """Where a write says that the object's page has moved to; empty: nowhere.
+
+    Raises:
+        S3Error: ``InvalidRedirectLocation``.
+    """
+    location = text_of(headers.get(REDIRECT, ""))
+    if location and not location.startswith(("/", "http://", "https://")):
+        raise S3Error("InvalidRedirectLocation")
+    if len(location) > _REDIRECT_MOST:
+        raise S3Error(
+            "InvalidRedirectLocation",
+            f"The length of website redirect location cannot exceed {_REDIRECT_MOST:,} characters.",
+        )
+    return location
 
 
 def _without_framing(encoding: str) -> str:

@@ -25,6 +25,7 @@ from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.target import Target
+from noisefs.adapters.inbound.s3.website.configuration import WebsiteOperations
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -64,6 +65,7 @@ SUBRESOURCES: Final = frozenset(
         "uploads",
         "versioning",
         "versions",
+        "website",
     }
 )
 """Query parameters that make another operation of a request."""
@@ -124,6 +126,7 @@ class Operations:
     settings: Settings
     tagging: TaggingOperations
     versioning: VersionOperations
+    website: WebsiteOperations
     writing: Writing
 
 
@@ -214,6 +217,9 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
         ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
+        ("PUT", "bucket", "website", "PutBucketWebsite", all_.website.put),
+        ("GET", "bucket", "website", "GetBucketWebsite", all_.website.get),
+        ("DELETE", "bucket", "website", "DeleteBucketWebsite", all_.website.delete),
         ("GET", "bucket", ENCRYPTION, "GetBucketEncryption", all_.configurations.get_encryption),
         ("DELETE", "bucket", ENCRYPTION, "DeleteBucketEncryption", all_.configurations.delete_encryption),
         ("POST", "bucket", "", "PostObject", all_.posting.post_object),

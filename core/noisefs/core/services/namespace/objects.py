@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import msgspec
 
@@ -442,10 +443,12 @@ class Objects(Pages):
         acl: AclWish = NO_ACL,
         tags: Mapping[str, str] | None = None,
         sse: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
         digested: tuple[str, Mapping[str, str]] | None = None,
     ) -> tuple[Version, str]:
         """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``,
-        ``sse``: replace them. ``digested``: the source's ETag and checksums of its bytes, to be kept for its own.
+        ``sse``: replace them; ``headers``: these of them, an empty one goes. ``digested``: the source's ETag and
+        checksums of its bytes, to be kept for its own.
 
         Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
         condition that fails raises ``PreconditionFailed``, never ``NotModified``.
@@ -476,8 +479,7 @@ class Objects(Pages):
                 object_lock.check_wish(lock, now_us)
             new = publishing.with_attributes(version, attributes, row, now_us, lock, tags)
             new = publishing.owned(new, row, who.user_id, acl)
-            if sse is not None and new.sse != sse:
-                new = msgspec.structs.replace(new, sse=sse)
+            new = publishing.with_fields(new, sse, headers)
             layouts.share(tx, new)
             tally = Tally()
             new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)

@@ -246,6 +246,14 @@ def with_attributes(
     )
 
 
+def with_fields(version: Version, sse: str | None, headers: Mapping[str, str]) -> Version:
+    """The same with these headers (an empty one goes) and this ``sse`` (``None``: as it is)."""
+    if any(version.headers.get(name, "") != value for name, value in headers.items()):
+        kept = {name: value for name, value in {**version.headers, **headers}.items() if value}
+        version = msgspec.structs.replace(version, headers=kept)
+    return version if sse is None or version.sse == sse else msgspec.structs.replace(version, sse=sse)
+
+
 def new_version(version: Version, bucket: Bucket, lock: Wish = NO_WISH) -> Version:
     """The same under another key: without what belongs to one version of one key alone."""
     return msgspec.structs.replace(

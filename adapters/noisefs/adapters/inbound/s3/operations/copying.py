@@ -15,7 +15,7 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import copy_range, read_condition, write_condition
 from noisefs.adapters.inbound.s3.encryption import SOURCE, Encryptions, Wanted, customer_key_of, told_of
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
-from noisefs.adapters.inbound.s3.headers import attributes_of
+from noisefs.adapters.inbound.s3.headers import REDIRECT, attributes_of, redirect_of
 from noisefs.adapters.inbound.s3.object_lock import wish_of
 from noisefs.adapters.inbound.s3.operations.multipart import part_number_of, upload_id_of
 from noisefs.adapters.inbound.s3.target import decode
@@ -90,6 +90,7 @@ class Copying:
                     acl=given.acl,
                     tags=tags,
                     sse=wanted.sse,
+                    headers={REDIRECT: redirect_of(headers)},
                     digested=await self._digested(call, source, source_condition, algorithm, seen),
                 )
         answered = dict(wanted.answered)
@@ -150,7 +151,7 @@ class Copying:
                 call.key,
                 opened.chunks(),
                 replace(
-                    attributes or _attributes_as(version),
+                    attributes or _attributes_as(version, redirect_of(call.headers)),
                     tags=version.tags if tags is None else tags,
                     sse=wanted.sse,
                     acl=acl_wish(call.headers),
@@ -270,14 +271,17 @@ def _changes(headers: Mapping[str, str]) -> bool:
     return (
         "x-amz-storage-class" in headers
         or "x-amz-server-side-encryption" in headers
+        or REDIRECT in headers
         or headers.get("x-amz-tagging-directive") == "REPLACE"
     )
 
 
-def _attributes_as(version: Version) -> Attributes:
+def _attributes_as(version: Version, redirect: str) -> Attributes:
+    """The attributes of a source, but for where its page has moved to, which is never copied."""
+    kept = {name: value for name, value in version.headers.items() if name != REDIRECT}
     return Attributes(
         content_type=version.content_type,
-        headers=version.headers,
+        headers={**kept, REDIRECT: redirect} if redirect else kept,
         metadata=version.metadata,
         storage_class=version.storage_class,
         sse=version.sse,

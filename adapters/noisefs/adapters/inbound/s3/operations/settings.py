@@ -13,7 +13,6 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.core.services.namespace.buckets import Buckets
 
 ABSENT: Final = {
-    "website": "NoSuchWebsiteConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
 }
 """Bucket sub-resources that are not configured, and how S3 says so."""
@@ -34,7 +33,7 @@ LISTS: Final = {
 }
 """Bucket sub-resources that are lists of configurations, all of them empty."""
 
-REMOVABLE: Final = frozenset({"website", "replication"})
+REMOVABLE: Final = frozenset({"replication"})
 """Bucket sub-resources that a DELETE finds gone already."""
 
 

@@ -1,0 +1,1 @@
+"""Buckets as web sites: their configuration, and the endpoint that answers browsers."""
