@@ -14,13 +14,14 @@ from botocore.config import Config
 
 from bench.sigv4 import Signer
 from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
+from noisefs.adapters.inbound.s3.website.endpoint import WebsiteEndpoint, WebsiteSettings
 from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.protocols import s3_malformed
 from noisefs.gateway.requests import Proxies, ShortWay, front, front_shortly
-from noisefs.gateway.server import BoundedServer
+from noisefs.gateway.server import BoundedServer, plainly
 from tests.support.namespace import World
 
 ACCESS_KEY = "AKIDALICE00000000001"
@@ -28,6 +29,7 @@ SECRET_KEY = "alice/secret+0000000000000000000000001"
 OTHER_KEY = "AKIDBOB0000000000001"
 OTHER_SECRET = "bob/secret+000000000000000000000000001"
 REGION = "us-east-1"
+SITES = "sites.example"
 
 
 class RealTime(ManualClock):
@@ -52,6 +54,8 @@ class S3Server:
     clock: RealTime
     port: int
     loop: asyncio.AbstractEventLoop
+    website_port: int
+    """Where web sites of buckets are; their domain is ``SITES``."""
     took_the_long_way: int = 0
     """Requests so far that were not answered on the short one."""
     clients: dict[str, Any] = field(default_factory=dict)  # Any: boto3 makes its clients at run time
@@ -147,12 +151,27 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
         )
         runner = web.ServerRunner(server, shutdown_timeout=1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        running = S3Server(world, clock, runner.addresses[0][1], asyncio.get_running_loop())
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        website = WebsiteEndpoint(
+            accounts=world.accounts,
+            buckets=world.buckets,
+            objects=world.objects,
+            cors=adapter.cors,
+            telemetry=world.telemetry,
+            clock=world.clock,
+            settings=WebsiteSettings(SITES),
+        )
+        pages = web.ServerRunner(
+            _Server(front("website", website.handle, proxies, None), LimitsConfig(), plainly), shutdown_timeout=1
+        )
+        await pages.setup()
+        await web.TCPSite(pages, "127.0.0.1", 0).start()
+        port, website_port = runner.addresses[0][1], pages.addresses[0][1]
+        running = S3Server(world, clock, port, asyncio.get_running_loop(), website_port)
         started.append(running)
         ready.set()
         await running.ending.wait()
+        await pages.cleanup()
         await runner.cleanup()
         await world.close()
 

@@ -35,6 +35,8 @@ def announce(folder: Folder, config: Config, first: Credential | None) -> None:
     sys.stderr.flush()
     log.info("server.ready", extra={"s3": endpoints.s3, "webdav": endpoints.webdav, "admin": endpoints.admin})
     real = real_endpoints(config)
-    line = json.dumps({"ready": True, "s3": real.s3, "webdav": real.webdav, "admin": real.admin})
-    sys.stdout.write(line + "\n")
+    told = {"ready": True, "s3": real.s3, "webdav": real.webdav, "admin": real.admin}
+    if real.website:
+        told["website"] = real.website
+    sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()

@@ -8,11 +8,12 @@ from noisefs.core.services.accounts import Credential
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """URLs of a running server."""
+    """URLs of a running server. ``website``: empty where no web sites are served."""
 
     s3: str
     webdav: str
     admin: str
+    website: str = ""
 
 
 def banner(*, version: str, data: str, endpoints: Endpoints, region: str, first: Credential | None, known: str) -> str:
@@ -40,12 +41,13 @@ def banner(*, version: str, data: str, endpoints: Endpoints, region: str, first:
         login = f"  access key  {key}, with the secret you have set; the pair is also the WebDAV login\n"
     else:
         login = f"  keys        as before; `noisefs key add admin --data {data}` makes another pair\n"
+    sites = f"\n  web sites   {endpoints.website}" if endpoints.website else ""
     return f"""
 NoiseFS Gateway {version}, store in {data}
 
   S3          {endpoints.s3}
   WebDAV      {endpoints.webdav}
-  admin       {endpoints.admin}   (/healthz /readyz /metrics)
+  admin       {endpoints.admin}   (/healthz /readyz /metrics){sites}
 
 {login}
   aws-cli     export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={region}

@@ -64,6 +64,9 @@ async def listening(
                 shortly=front_shortly("webdav", protocols.webdav_shortly, proxies, requests),
             ),
         ]
+        if sockets.website is not None:
+            pages = front("website", protocols.website, proxies, requests)
+            public.append(Listener(pages, sockets.website, config.limits, context))
         if worker == 0:
             admin_tls = None if config.admin.listen.is_loopback else context
             admin = front("admin", protocols.admin.handle, proxies, None)

@@ -15,6 +15,7 @@ from noisefs.adapters.inbound.admin.operations.table import OPERATIONS
 from noisefs.adapters.inbound.admin.socket import AdminSocket
 from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
 from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.website.endpoint import WebsiteEndpoint, WebsiteSettings
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from noisefs.gateway.config.schema import Config
@@ -33,6 +34,7 @@ class Protocols:
     s3_shortly: ShortWay
     webdav: Handle
     webdav_shortly: ShortWay
+    website: Handle
     admin: AdminAdapter
     socket: AdminSocket
 
@@ -74,6 +76,15 @@ async def protocols_over(
         settings=s3_settings(config),
         free_bytes=store.packs.free_bytes,
     )
+    website = WebsiteEndpoint(
+        accounts=store.accounts,
+        buckets=store.buckets,
+        objects=store.objects,
+        cors=s3.cors,
+        telemetry=telemetry,
+        clock=store.clock,
+        settings=website_settings(config),
+    )
     token = config.admin.token
     peers = {worker: folder.metrics_socket(worker) for worker in range(1, config.workers)}
     admin = AdminAdapter(
@@ -90,6 +101,7 @@ async def protocols_over(
             ShortWay(s3.answer_at_once, s3.begin_at_once, s3.invites, s3.begin_most_bytes),
             webdav.handle,
             ShortWay(webdav.answer_at_once, webdav.begin_at_once),
+            website.handle,
             admin,
             AdminSocket(opened, OPERATIONS),
         )
@@ -118,6 +130,13 @@ def s3_settings(config: Config) -> S3Settings:
         ownership=config.s3.ownership,
         sosapi=config.s3.sosapi,
         body_timeout_s=config.limits.body_timeout_s,
+    )
+
+
+def website_settings(config: Config) -> WebsiteSettings:
+    """What the configuration says about web sites."""
+    return WebsiteSettings(
+        domain=config.website.domain, region=config.s3.region, body_timeout_s=config.limits.body_timeout_s
     )
 
 

@@ -22,11 +22,14 @@ class Sockets:
     s3: socket.socket
     webdav: socket.socket
     admin: socket.socket
+    website: socket.socket | None = None
 
     def configured(self, config: Config) -> Config:
         """The configuration with the addresses that were really bound."""
+        website = config.website.listen if self.website is None else address_of(self.website)
         return config.model_copy(
             update={
+                "website": config.website.model_copy(update={"listen": website}),
                 "s3": config.s3.model_copy(update={"listen": address_of(self.s3)}),
                 "webdav": config.webdav.model_copy(update={"listen": address_of(self.webdav)}),
                 "admin": config.admin.model_copy(update={"listen": address_of(self.admin)}),
@@ -42,11 +45,13 @@ def bound(config: Config, *, shared: bool = False) -> Iterator[Sockets]:
         ConfigError: One of them cannot be had.
     """
     with ExitStack() as stack:
-        listens = (
+        listens = [
             ("s3.listen", config.s3.listen),
             ("webdav.listen", config.webdav.listen),
             ("admin.listen", config.admin.listen),
-        )
+        ]
+        if config.website.listen is not None:
+            listens.append(("website.listen", config.website.listen))
         yield Sockets(*(stack.enter_context(bind(field, listen, shared=shared)) for field, listen in listens))
 
 
@@ -57,13 +62,15 @@ def real_endpoints(config: Config) -> Endpoints:
         _url(config.s3.listen, encrypted=encrypted),
         _url(config.webdav.listen, encrypted=encrypted),
         _url(config.admin.listen, encrypted=encrypted and not config.admin.listen.is_loopback),
+        "" if config.website.listen is None else _url(config.website.listen, encrypted=encrypted),
     )
 
 
 def public_endpoints(config: Config) -> Endpoints:
     """How clients reach them: the public URLs where they are set."""
     real = real_endpoints(config)
-    return Endpoints(config.public_urls.s3 or real.s3, config.public_urls.webdav or real.webdav, real.admin)
+    s3, webdav = config.public_urls.s3 or real.s3, config.public_urls.webdav or real.webdav
+    return Endpoints(s3, webdav, real.admin, real.website)
 
 
 def _url(address: Address, *, encrypted: bool) -> str:

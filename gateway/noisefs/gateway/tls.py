@@ -42,8 +42,13 @@ def check_exposure(config: Config) -> None:
         ConfigError: One of them would.
     """
     safe = config.tls.certificate is not None or config.trusted_proxies or config.allow_insecure
-    for name, listen in (("s3.listen", config.s3.listen), ("webdav.listen", config.webdav.listen)):
-        if not listen.is_loopback and not safe:
+    public = (
+        ("s3.listen", config.s3.listen),
+        ("webdav.listen", config.webdav.listen),
+        ("website.listen", config.website.listen),
+    )
+    for name, listen in public:
+        if listen is not None and not listen.is_loopback and not safe:
             raise ConfigError(
                 name,
                 str(listen),

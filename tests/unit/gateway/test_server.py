@@ -141,6 +141,8 @@ def test_listening_in_the_clear_needs_a_word() -> None:
     check_exposure(exposed("allow_insecure=true"))
     check_exposure(exposed("trusted_proxies=10.0.0.0/8"))
     check_exposure(exposed("tls.certificate=c.pem", "tls.key=k.pem"))
+    with pytest.raises(ConfigError, match=r"website\.listen"):
+        check_exposure(load(environment={}, assignments=["website.listen=0.0.0.0:1"]).config)
     with pytest.raises(ConfigError, match=r"admin\.token"):
         check_exposure(exposed("allow_insecure=true", "admin.listen=0.0.0.0:1"))
 

@@ -77,6 +77,19 @@ class WebdavConfig(Table):
     )
 
 
+class WebsiteConfig(Table):
+    """Buckets as web sites, for anybody whom their policies let read."""
+
+    listen: Endpoint | None = Field(
+        default=None, description="Where web sites of buckets listen; none: nowhere. Port 0 picks a free one."
+    )
+    domain: Domain | None = Field(
+        default=None,
+        description="Domain of web sites: `bucket.DOMAIN` is a bucket's. Any other host names the bucket called like "
+        "it; on loopback `/bucket/` does.",
+    )
+
+
 class AdminConfig(Table):
     """Health, metrics."""
 
@@ -402,6 +415,7 @@ class Config(Table):
     )
     s3: S3Config = S3Config()
     webdav: WebdavConfig = WebdavConfig()
+    website: WebsiteConfig = WebsiteConfig()
     admin: AdminConfig = AdminConfig()
     tls: TlsConfig = TlsConfig()
     public_urls: PublicUrls = PublicUrls()

@@ -141,7 +141,8 @@ class S3Adapter:
         )
         bodies = XmlBodies(settings.max_xml_bytes, settings.body_timeout_s)
         limit = settings.max_put_bytes
-        self._cors = Cors(buckets=buckets, bodies=bodies)
+        self.cors = Cors(buckets=buckets, bodies=bodies)
+        """What browsers are told; for the web site endpoint too."""
         encryptions = Encryptions(buckets=buckets, rights=bucket_rights, named=named_keys)
         self._routes = Routes(
             Operations(
@@ -155,7 +156,7 @@ class S3Adapter:
                 ),
                 configurations=Configurations(buckets=buckets, bodies=bodies),
                 copying=Copying(objects=objects, uploads=uploads, encryptions=encryptions),
-                cors=self._cors,
+                cors=self.cors,
                 lifecycle=LifecycleOperations(buckets=buckets, objects=objects, bodies=bodies),
                 listing=Listing(buckets=buckets, objects=objects, region=settings.region),
                 locking=Locking(buckets=buckets, objects=objects, versions=versions, bodies=bodies),
@@ -222,10 +223,10 @@ class S3Adapter:
                 operation, response = await self._desk.answer(target, headers, incoming, ids, client)
             elif request.method == "OPTIONS":
                 operation = "Preflight"
-                response = self._cors.preflight(target, headers, ids)
+                response = self.cors.preflight(target, headers, ids)
             else:
                 if "origin" in headers:
-                    ids |= self._cors.headers_for(request.method, target, headers)
+                    ids |= self.cors.headers_for(request.method, target, headers)
                 call, found = self._admitted(request, target, headers, incoming, ids)
                 operation = found.name
                 await self._check_owners(call, found)
