@@ -34,7 +34,7 @@ DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver", "restic")
 PYTHON_PROGRAMS: Final = {"aws": "awscli", "moto_server": "moto"}
 """Program to lock file (and environment) name."""
 
-PYTHON_LIBRARIES: Final = {"python-boto3old": "boto3old", "python-minio": "minio"}
+PYTHON_LIBRARIES: Final = {"python-boto3old": "boto3old", "python-lake": "lake", "python-minio": "minio"}
 """Interpreter that has a library to lock file (and environment) name."""
 
 RCLONE_MINIMUM: Final = (1, 66)

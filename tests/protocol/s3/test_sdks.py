@@ -27,3 +27,15 @@ def test_minio_py_does_all_it_can(endpoint: str) -> None:
 @pytest.mark.needs("python-boto3old")
 def test_boto3_of_before_the_checksum_change(endpoint: str) -> None:
     assert run("python-boto3old", PROGRAMS / "old_boto3.py", endpoint, ACCESS_KEY, SECRET_KEY).startswith("1.35.")
+
+
+@pytest.mark.needs("python-lake")
+def test_query_engines_and_delta_tables(endpoint: str, tmp_path: Path) -> None:
+    """pyarrow and DuckDB read ranges of Parquet files; several writers commit to one Delta table.
+
+    Each in a process of its own: together their threads do not always end in order.
+    """
+    host = endpoint.removeprefix("http://")
+    for library in ("pyarrow", "duckdb", "deltalake"):
+        said = run("python-lake", PROGRAMS / "lake.py", library, host, ACCESS_KEY, SECRET_KEY, tmp_path)
+        assert said.startswith(library)
