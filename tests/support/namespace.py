@@ -1,6 +1,6 @@
 """A namespace over memory packs and any index, and a check of everything that must add up."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -13,11 +13,12 @@ from noisefs.adapters.outbound.memory.presence import MemoryPresence
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain import keyspace
+from noisefs.core.domain.coverage import counts_too_much
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, UserId
 from noisefs.core.domain.inner import sealed_bytes
 from noisefs.core.domain.keys import SlowHash
-from noisefs.core.domain.records import Body, Bucket, LayoutChunk, LayoutHead, Part, Usage, Version, decode
+from noisefs.core.domain.records import Body, Bucket, Extent, LayoutChunk, LayoutHead, Part, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, Principal, WriteCondition
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
@@ -162,9 +163,11 @@ def _check(tx: Reading) -> None:
     parts = [(key, decode(Part, raw)) for key, raw in tx.scan(Table.PARTS, *_ALL)]
     assert {key[:16] for key, _ in parts} <= uploads, "a part without its upload"
     wanted = Counter[BodyId]()
+    places: defaultdict[BodyId, Counter[tuple[int, int]]] = defaultdict(Counter)
     layouts = Counter[LayoutId]()
     for _, version in objects:
         wanted.update(extent.body_id for extent in version.extents)
+        _place(places, version.extents)
         if version.layout is None:
             assert sum(extent.length for extent in version.extents) == _stored_bytes(version)
         else:
@@ -173,16 +176,23 @@ def _check(tx: Reading) -> None:
             layouts[version.layout] += 1
     for _, part in parts:
         wanted.update(extent.body_id for extent in part.extents)
+        _place(places, part.extents)
         size = sealed_bytes(part.size, Geometry().segment_bytes) if part.stream else part.size
         assert sum(extent.length for extent in part.extents) == size
-    _check_layouts(tx, layouts, wanted)
+    _check_layouts(tx, layouts, wanted, places)
     bodies = {BodyId(key): decode(Body, raw) for key, raw in tx.scan(Table.BODIES, *_ALL)}
     assert {body_id: body.refs for body_id, body in bodies.items()} == dict(wanted)
+    assert not any(counts_too_much(body, places[body_id]) for body_id, body in bodies.items())
     for table in (Table.TINY, Table.INLINE, Table.RUNS):
         dead = {key for key, _ in tx.scan(Table.DEAD, *_ALL)}
         left = {key[:16] for key, _ in tx.scan(table, *_ALL)} - set(bodies) - dead
         assert not left, f"{table} rows of bodies that are gone"
     _check_usage(tx, objects)
+
+
+def _place(places: defaultdict[BodyId, Counter[tuple[int, int]]], extents: Iterable[Extent]) -> None:
+    for extent in extents:
+        places[extent.body_id][extent.offset, extent.length] += 1
 
 
 def _stored_bytes(version: Version) -> int:
@@ -210,13 +220,19 @@ def _check_versions(current: dict[bytes, Version], below: list[tuple[bytes, Vers
         assert all(order_of(one.version_id) == one.order for one in found if one.version_id)
 
 
-def _check_layouts(tx: Reading, layouts: Counter[LayoutId], wanted: Counter[BodyId]) -> None:
+def _check_layouts(
+    tx: Reading,
+    layouts: Counter[LayoutId],
+    wanted: Counter[BodyId],
+    places: defaultdict[BodyId, Counter[tuple[int, int]]],
+) -> None:
     heads = {LayoutId(key): decode(LayoutHead, raw) for key, raw in tx.scan(Table.LAYOUTS, *_ALL) if len(key) == 16}
     assert {layout_id: head.refs for layout_id, head in heads.items()} == dict(layouts)
     chunks = [(key, decode(LayoutChunk, raw)) for key, raw in tx.scan(Table.LAYOUTS, *_ALL) if len(key) != 16]
     assert Counter(LayoutId(key[:16]) for key, _ in chunks) == {key: head.chunks for key, head in heads.items()}
     for _, chunk in chunks:
         wanted.update(extent.body_id for extent in chunk.extents)
+        _place(places, chunk.extents)
 
 
 def _check_usage(tx: Reading, objects: Iterable[tuple[bytes, Version]]) -> None:

@@ -3,10 +3,11 @@
 A body is written whole, and most bodies are referred to whole or not at all. A part copied from a range refers to less,
 and may outlive the object it was taken from: then cells that no extent covers are dead. ``Body.cuts`` counts extents
 that are less than the body, by range; those of the first ``MOST_CUTS`` ranges. What is not counted there counts as an
-extent of everything, as in rows older than the field. ``Body.kept`` says what is left once the rest was given up.
+extent of everything, as in rows that are not ``exact``: who wrote them counted wrongly, so nothing of such a body is
+given up while anybody refers to it. ``Body.kept`` says what is left once the rest was given up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -40,7 +41,7 @@ def referred(body: Body, extents: Iterable[Extent], change: int) -> Body:
 
 def covered(body: Body) -> Ranges:
     """The bytes that extents cover."""
-    if sum(refs for _offset, _length, refs in body.cuts) < body.refs:
+    if not body.exact or sum(refs for _offset, _length, refs in body.cuts) < body.refs:
         return body.kept or ((0, body.size),)
     found: list[tuple[int, int]] = []
     for offset, length, _refs in sorted(body.cuts):
@@ -49,6 +50,14 @@ def covered(body: Body) -> Ranges:
         else:
             found.append((offset, offset + length))
     return tuple(found)
+
+
+def counts_too_much(body: Body, counted: Mapping[tuple[int, int], int]) -> bool:
+    """Whether ranges are counted that extents do not have: then bytes of others would be given up.
+
+    ``counted``: extents of the body that are less than all of it, by offset and length.
+    """
+    return body.exact and any(refs > counted.get((offset, length), 0) for offset, length, refs in body.cuts)
 
 
 def is_partly_dead(body: Body) -> bool:

@@ -162,6 +162,8 @@ class Body(Record, frozen=True, array_like=True):
     """Extents that are less than the body: offset, length, how many of ``refs`` (:mod:`.coverage`)."""
     kept: tuple[tuple[int, int], ...] = ()
     """Byte ranges (start, end) that are left, where what no extent covered was given up; empty: everything."""
+    exact: bool = False
+    """Whether ``cuts`` can be relied on: who did not set this miscounted extents of which several became one."""
 
 
 TAIL_NONE: Final = 0

@@ -2,9 +2,18 @@
 
 import random
 
+import msgspec
 import pytest
 
-from noisefs.core.domain.coverage import MOST_CUTS, covered, is_partly_dead, is_there, kept_segments, referred
+from noisefs.core.domain.coverage import (
+    MOST_CUTS,
+    counts_too_much,
+    covered,
+    is_partly_dead,
+    is_there,
+    kept_segments,
+    referred,
+)
 from noisefs.core.domain.ids import BodyId, InstanceId
 from noisefs.core.domain.records import Body, BodyState, Extent
 
@@ -13,7 +22,7 @@ ID = BodyId(bytes(16))
 
 def body(size: int = 1000, *, refs: int = 1, kept: tuple[tuple[int, int], ...] = ()) -> Body:
     """A row with ``refs`` extents of everything."""
-    return Body(BodyState.LIVE, size, b"", refs, InstanceId(bytes(16)), kept=kept)
+    return Body(BodyState.LIVE, size, b"", refs, InstanceId(bytes(16)), kept=kept, exact=True)
 
 
 def extent(offset: int, length: int) -> Extent:
@@ -54,6 +63,18 @@ def test_extents_older_than_their_counting_count_as_everything() -> None:
     assert covered(row) == ((0, 1000),)
     row = referred(row, [extent(10, 20)], -1)
     assert (row.refs, covered(row)) == (1, ((0, 1000),))
+
+
+def test_what_was_counted_wrongly_counts_as_everything() -> None:
+    """Rows of programs that took extents apart when others became one, and forgot the one."""
+    row = msgspec.structs.replace(referred(body(), [extent(0, 500)], 1), exact=False)
+    assert covered(row) == ((0, 1000),)
+    row = referred(row, [extent(0, 600)], -1)  # what (0, 500) had become
+    assert (row.refs, covered(row)) == (1, ((0, 1000),))
+    assert not is_partly_dead(row)
+    wrong = msgspec.structs.replace(row, exact=True)
+    assert counts_too_much(wrong, {})
+    assert not counts_too_much(wrong, {(0, 500): 1})
 
 
 def test_what_was_given_up_cannot_be_referred_to_again() -> None:

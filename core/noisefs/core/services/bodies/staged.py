@@ -63,7 +63,7 @@ class StagedBody:
         if durability not in (LOCAL, staging.durability) and staging.runs:
             raise CommitConflict(f"the bucket's class became {durability} while body {self.body_id.hex()} came in")
         staging.enlist(tx)
-        row = Body(state, size, staging.wrapped_key, 1, staging.owner, self._created_us, 1, self._tail)
+        row = Body(state, size, staging.wrapped_key, 1, staging.owner, self._created_us, 1, self._tail, exact=True)
         tx.put(Table.BODIES, self.body_id, encode(row))
         if self._tail == TAIL_TINY:
             tx.put(Table.TINY, self.body_id, self._sealed_tail)

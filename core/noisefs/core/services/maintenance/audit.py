@@ -5,11 +5,13 @@ serves at least two tuples, and what reading costs. ``orphans``: packs without r
 nothing refers to and references to bodies that are gone. All read-only; each takes the index in short transactions.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from noisefs.core.domain.coverage import counts_too_much
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.manifest import Manifest, RunEntry, SharedEntry
@@ -18,6 +20,7 @@ from noisefs.core.domain.reclaim import space_of, total
 from noisefs.core.domain.records import (
     Body,
     BodyState,
+    Extent,
     LayoutChunk,
     PackLive,
     PackState,
@@ -205,25 +208,32 @@ class Auditor:
         dead = {key for key, _raw in walk(self.index, Table.DEAD)}
         counted = self._references()
         for body_id, body in bodies.items():
-            found = counted.pop(body_id, 0)
+            places = counted.pop(body_id, Counter())
             if body.state == BodyState.WRITING:
                 continue
+            found = places.total()
             audit.bodies_without_reference += not found
-            audit.wrong_reference_counts += found != body.refs
+            audit.wrong_reference_counts += found != body.refs or counts_too_much(body, places)
         audit.references_without_body = len(counted)
         self._check_places(audit, bodies.keys() | dead, set(rows))
         return audit
 
-    def _references(self) -> Counter[bytes]:
-        counted: Counter[bytes] = Counter()
+    def _references(self) -> dict[bytes, Counter[tuple[int, int]]]:
+        """How many extents there are, by body, offset and length."""
+        counted: defaultdict[bytes, Counter[tuple[int, int]]] = defaultdict(Counter)
+
+        def count(extents: Iterable[Extent]) -> None:
+            for extent in extents:
+                counted[extent.body_id][extent.offset, extent.length] += 1
+
         for table in _VERSIONS:
             for _key, raw in walk(self.index, table):
-                counted.update(extent.body_id for extent in decode(Version, raw).extents)
+                count(decode(Version, raw).extents)
         for _key, raw in walk(self.index, Table.PARTS):
-            counted.update(extent.body_id for extent in decode(Part, raw).extents)
+            count(decode(Part, raw).extents)
         for key, raw in walk(self.index, Table.LAYOUTS):
             if len(key) > 16:
-                counted.update(extent.body_id for extent in decode(LayoutChunk, raw).extents)
+                count(decode(LayoutChunk, raw).extents)
         return counted
 
     def _check_places(self, audit: OrphanAudit, known: set[bytes], names: set[PackId]) -> None:

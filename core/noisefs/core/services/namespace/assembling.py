@@ -30,6 +30,7 @@ class Assembly:
 
     Attributes:
         rows: The part rows it was made from; others since then make another object.
+        gained: Extents that neighbours became: one reference each to acquire, before any is released.
         unused: Extents of parts that were not named, and of neighbours that became one: one reference each to release.
     """
 
@@ -40,6 +41,7 @@ class Assembly:
     parts: Sequence[PartInfo]
     checksums: Mapping[str, str]
     checksum_type: str
+    gained: Sequence[Extent]
     unused: Sequence[Extent]
 
 
@@ -78,19 +80,20 @@ def assemble(
     if expected_size is not None and expected_size != size:
         raise InvalidArgument("object size", expected_size, f"the parts have {size} bytes together")
     checksums = _checksums(upload, table, declared)
-    extents, saved = layouts.joined(extent for part in chosen for extent in part.extents)
-    if len(extents) > limits.max_extents:
+    joined = layouts.joined(extent for part in chosen for extent in part.extents)
+    if len(joined.extents) > limits.max_extents:
         raise TooMany(f"an object has at most {limits.max_extents} extents")
-    saved += [extent for part in uploaded.values() for extent in part.extents]
+    left = [extent for part in uploaded.values() for extent in part.extents]
     return Assembly(
         rows=rows,
         size=size,
         etag=composition.etag_of_parts([part.md5 for part in chosen]),
-        extents=extents,
+        extents=joined.extents,
         parts=table,
         checksums=checksums,
         checksum_type=upload.checksum_type if upload.checksum_algorithm else _type_of(checksums),
-        unused=saved,
+        gained=joined.gained,
+        unused=[*joined.spent, *left],
     )
 
 

@@ -69,6 +69,7 @@ class Completing:
         tally = Tally()
         new = publishing.replace(tx, row, row_key, old, new, now_us, self.mint, tally)
         tally.apply(tx, row)
+        references.acquire(tx, assembly.gained)
         references.release(tx, assembly.unused, now_us)
         for part_row, _ in rows:
             tx.delete(Table.PARTS, part_row)

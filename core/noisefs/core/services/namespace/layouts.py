@@ -5,6 +5,7 @@ reference each, whoever shares the layout.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -140,21 +141,45 @@ def cut(extents: Iterable[Extent], first_offset: int, start: int, end: int) -> l
     return found
 
 
-def joined(extents: Iterable[Extent]) -> tuple[list[Extent], list[Extent]]:
-    """Neighbours that continue one another in one body made one, and the extents (references) saved by that.
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Extents of which neighbours became one.
 
-    A server-side copy in parts names one body many times; joined, it is one extent again.
+    Attributes:
+        extents: All of them, in order.
+        gained: Those that are new: one reference each to acquire.
+        spent: Those that became part of another: one reference each to release, behind that.
     """
-    kept: list[Extent] = []
-    saved: list[Extent] = []
+
+    extents: list[Extent]
+    gained: list[Extent]
+    spent: list[Extent]
+
+
+def joined(extents: Iterable[Extent]) -> Joined:
+    """Neighbours that continue one another in one body made one: a server-side copy in parts names one body many times.
+
+    References are counted by the range of each extent (:mod:`~noisefs.core.domain.coverage`), so that what is joined is
+    another reference, and not one of those it is made of.
+    """
+    groups: list[list[Extent]] = []
     for extent in extents:
-        last = kept[-1] if kept else None
+        last = groups[-1][-1] if groups else None
         if last is not None and last.body_id == extent.body_id and last.offset + last.length == extent.offset:
-            kept[-1] = Extent(last.body_id, last.offset, last.length + extent.length)
-            saved.append(extent)
+            groups[-1].append(extent)
         else:
-            kept.append(extent)
-    return kept, saved
+            groups.append([extent])
+    found = Joined([], [], [])
+    for group in groups:
+        first = group[0]
+        if len(group) == 1:
+            found.extents.append(first)
+            continue
+        whole = Extent(first.body_id, first.offset, sum(extent.length for extent in group))
+        found.extents.append(whole)
+        found.gained.append(whole)
+        found.spent.extend(group)
+    return found
 
 
 def _overlapping(extents: Sequence[Extent], first_offset: int, start: int, end: int) -> tuple[Sequence[Extent], int]:

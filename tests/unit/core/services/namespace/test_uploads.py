@@ -10,8 +10,9 @@ import pytest
 
 from noisefs.core.domain import composition
 from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId
-from noisefs.core.domain.records import Extent, Usage, Version
+from noisefs.core.domain.records import Extent, Run, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, CompletedPart, Digested, ReadCondition, WriteCondition
 from noisefs.core.errors import (
     AccessDenied,
@@ -656,8 +657,39 @@ def test_extents_are_cut_exactly() -> None:
     assert cut(extents, 0, 3, 12) == [Extent(one, 103, 7), Extent(two, 0, 2)]
     assert cut(extents, 50, 60, 61) == [Extent(two, 0, 1)]
     assert cut(extents, 0, 24, 25) == [Extent(one, 119, 1)]
-    kept, saved = joined(
-        [Extent(one, 0, 5), Extent(one, 5, 5), Extent(one, 10, 1), Extent(two, 0, 1), Extent(two, 2, 1)]
-    )
-    assert kept == [Extent(one, 0, 11), Extent(two, 0, 1), Extent(two, 2, 1)]
-    assert saved == [Extent(one, 5, 5), Extent(one, 10, 1)]
+    pieces = [Extent(one, 0, 5), Extent(one, 5, 5), Extent(one, 10, 1)]
+    found = joined([*pieces, Extent(two, 0, 1), Extent(two, 2, 1)])
+    assert found.extents == [Extent(one, 0, 11), Extent(two, 0, 1), Extent(two, 2, 1)]
+    assert (found.gained, found.spent) == ([Extent(one, 0, 11)], pieces)
+
+
+@pytest.mark.parametrize("ends", [(1, 2), (1, 2, 3, 4), (2, 6), (1, 3, 6)])
+async def test_copied_parts_that_became_one_extent_take_nothing_from_their_source(
+    world: World, ends: tuple[int, ...]
+) -> None:
+    """Replaced and deleted, with the reaper at work: the source stays whole, and what it leaves behind is counted."""
+    segment = Geometry().segment_bytes
+    data = hashlib.shake_128(b"source").digest(6 * segment)
+    await world.put("source", data)
+    for _ in range(3):
+        upload_id = await world.uploads.create(ALICE, "bucket", "copy", PLAIN)
+        named, start = [], 0
+        for number, end in enumerate(ends, start=1):
+            part, _ = await world.uploads.copy_part(
+                ALICE, "bucket", "copy", upload_id, number, "bucket", "source", byte_range=(start, end * segment - 1)
+            )
+            named.append(CompletedPart(number, part.md5.hex()))
+            start = end * segment
+        await world.uploads.complete(ALICE, "bucket", "copy", upload_id, named)
+        await world.store.reaper.run()
+        world.check()
+        assert world.store.auditor.orphans().clean
+        assert await world.read("source") == data
+        assert await world.read("copy") == data[:start]
+    await world.objects.delete(ALICE, "bucket", "source")
+    await world.store.reaper.run()
+    assert await world.read("copy") == data[:start]
+    assert sum(decode(Run, raw).count for _, raw in world.rows(Table.RUNS)) == ends[-1]
+    await world.objects.delete(ALICE, "bucket", "copy")
+    await world.store.reaper.run()
+    assert world.rows(Table.RUNS) == []
