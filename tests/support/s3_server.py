@@ -54,6 +54,7 @@ class S3Server:
     clock: RealTime
     port: int
     loop: asyncio.AbstractEventLoop
+    adapter: S3Adapter
     website_port: int
     """Where web sites of buckets are; their domain is ``SITES``."""
     took_the_long_way: int = 0
@@ -131,6 +132,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             tokens=world.tokens,
             named_keys=world.store.named_keys,
             tagging=world.store.tagging,
+            access_logs=world.store.access_logs,
             telemetry=world.telemetry,
             clock=world.clock,
             settings=settings or S3Settings(),
@@ -166,13 +168,15 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
         )
         await pages.setup()
         await web.TCPSite(pages, "127.0.0.1", 0).start()
+        await adapter.start()
         port, website_port = runner.addresses[0][1], pages.addresses[0][1]
-        running = S3Server(world, clock, port, asyncio.get_running_loop(), website_port)
+        running = S3Server(world, clock, port, asyncio.get_running_loop(), adapter, website_port)
         started.append(running)
         ready.set()
         await running.ending.wait()
         await pages.cleanup()
         await runner.cleanup()
+        await adapter.close()
         await world.close()
 
     def thread() -> None:

@@ -71,6 +71,7 @@ async def protocols_over(
         versions=store.versions,
         renames=store.renames,
         tagging=store.tagging,
+        access_logs=store.access_logs,
         telemetry=telemetry,
         clock=store.clock,
         settings=s3_settings(config),
@@ -95,6 +96,7 @@ async def protocols_over(
         degraded=None if opened.network is None else degraded_of(opened.network),
     )
     await webdav.start()
+    await s3.start()
     try:
         yield Protocols(
             s3.handle,
@@ -106,6 +108,7 @@ async def protocols_over(
             AdminSocket(opened, OPERATIONS),
         )
     finally:
+        await s3.close()
         await webdav.close()
 
 
@@ -129,6 +132,7 @@ def s3_settings(config: Config) -> S3Settings:
         max_put_bytes=config.s3.max_put_bytes,
         ownership=config.s3.ownership,
         sosapi=config.s3.sosapi,
+        log_flush_s=config.s3.log_flush_s,
         body_timeout_s=config.limits.body_timeout_s,
     )
 

@@ -37,13 +37,9 @@ def test_encryption_that_is_not_there_is_refused(s3: Any, bucket: str, algorithm
 def test_what_changes_nothing_is_taken_and_what_would_is_refused(s3: Any, bucket: str) -> None:
     s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"})
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
-    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     refusals: list[Callable[[], object]] = [
         lambda: s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"}),
-        lambda: s3.put_bucket_logging(
-            Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": ""}}
-        ),
         lambda: s3.put_bucket_notification_configuration(
             Bucket=bucket,
             NotificationConfiguration={

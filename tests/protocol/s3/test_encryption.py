@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import http.client
 import json
 from typing import Any
 
@@ -240,3 +241,17 @@ def test_a_buckets_default(s3: Any, bucket: str, named: str, algorithm: str) -> 
     assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == b"data"
     s3.put_object(Bucket=bucket, Key="own", Body=b"data", **customer())
     assert s3.get_object(Bucket=bucket, Key="own", **customer())["Body"].read() == b"data"
+
+
+def test_a_buckets_default_holds_for_what_is_sent_at_once(server: S3Server, s3: Any, bucket: str, named: str) -> None:
+    """A small body right behind its head, on a connection that was used before."""
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": named}
+    configuration = {"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=configuration)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for _ in range(2):
+        signed = server.signer().sign("PUT", f"/{bucket}/k", payload_sha256=hashlib.sha256(b"x").hexdigest())
+        connection.request("PUT", f"/{bucket}/k", body=b"x", headers=signed)
+        connection.getresponse().read()
+    connection.close()
+    assert s3.head_object(Bucket=bucket, Key="k")["SSEKMSKeyId"] == named

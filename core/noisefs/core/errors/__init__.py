@@ -79,6 +79,7 @@ from noisefs.core.errors.refused import InvalidPartOrder as InvalidPartOrder
 from noisefs.core.errors.refused import InvalidPolicy as InvalidPolicy
 from noisefs.core.errors.refused import KeyTooLong as KeyTooLong
 from noisefs.core.errors.refused import LockNotConfigured as LockNotConfigured
+from noisefs.core.errors.refused import LogTargetUnfit as LogTargetUnfit
 from noisefs.core.errors.refused import ObjectLocked as ObjectLocked
 from noisefs.core.errors.refused import PartTooSmall as PartTooSmall
 from noisefs.core.errors.refused import RangeNotSatisfiable as RangeNotSatisfiable

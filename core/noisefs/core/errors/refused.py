@@ -49,6 +49,10 @@ class AclInTheWay(InvalidRequest):
         super().__init__("Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
 
 
+class LogTargetUnfit(InvalidRequest):
+    """Access logs cannot be put into this bucket: the message says why."""
+
+
 class CustomerKeyNeeded(InvalidRequest):
     """The object is sealed with a key that has to come with the request."""
 

@@ -44,6 +44,7 @@ class Counter(_Metric):
         (),
     )
     LIFECYCLE = ("noisefs_lifecycle_actions_total", "What lifecycle rules removed, by action", ("action",))
+    ACCESS_LOG = ("noisefs_access_log_lines_total", "Lines of buckets' access logs, by what came of them", ("outcome",))
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
     NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
     NODE_CALLS = ("noisefs_node_calls_total", "Requests sent to a node, by what they asked for", ("node", "call"))

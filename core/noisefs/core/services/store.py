@@ -43,6 +43,7 @@ from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.maintenance.scrub import Scrubber
 from noisefs.core.services.named_keys import NamedKeys
+from noisefs.core.services.namespace.access_logs import AccessLogs
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.lifecycle import Lifecycle
@@ -352,6 +353,14 @@ class Store:
             day_s=settings.lifecycle_day_s,
         )
         self.tagging = Tagging(commits=self.commits)
+        self.access_logs = AccessLogs(
+            index=index,
+            commits=self.commits,
+            objects=self.objects,
+            clock=clock,
+            entropy=entropy,
+            account=self.accounts.account,
+        )
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
 

@@ -49,6 +49,10 @@ class S3Config(Table):
         le=86_400,
         description="Length of a day where lifecycle rules are carried out: shorter to try them; dates stay right.",
     )
+    log_flush_s: Seconds = Field(
+        default=300.0,
+        description="Lines of buckets' access logs are put into their bucket so often; a kill loses them.",
+    )
     ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = Field(
         default="BucketOwnerEnforced",
         description="S3 object ownership of new buckets that name none; `ObjectWriter`: ACLs count.",

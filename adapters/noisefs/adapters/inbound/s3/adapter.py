@@ -10,6 +10,8 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3 import answers
+from noisefs.adapters.inbound.s3.access_log.heard import Heard, Told
+from noisefs.adapters.inbound.s3.access_log.recorder import Recorder
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.asking.context import Context
 from noisefs.adapters.inbound.s3.asking.needs import needs_of
@@ -22,6 +24,7 @@ from noisefs.adapters.inbound.s3.headers import check_built
 from noisefs.adapters.inbound.s3.management.desk import Desk
 from noisefs.adapters.inbound.s3.management.iam import Iam
 from noisefs.adapters.inbound.s3.management.sts import Sts
+from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
 from noisefs.adapters.inbound.s3.operations.configurations import Configurations
@@ -63,6 +66,7 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.named_keys import NamedKeys
+from noisefs.core.services.namespace.access_logs import AccessLogs
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.object_acls import ObjectAcls
@@ -103,6 +107,7 @@ class S3Adapter:
         tokens: Tokens,
         named_keys: NamedKeys,
         tagging: Tagging,
+        access_logs: AccessLogs,
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
@@ -121,6 +126,7 @@ class S3Adapter:
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()
         self._open = 0
+        self.access_log = Recorder(logs=access_logs, clock=clock, telemetry=telemetry, settings=settings)
         self._prompt = PromptReads(
             gatekeeper=self._gatekeeper,
             objects=objects,
@@ -146,6 +152,7 @@ class S3Adapter:
         encryptions = Encryptions(buckets=buckets, rights=bucket_rights, named=named_keys)
         self._routes = Routes(
             Operations(
+                access_logs=AccessLogOperations(logs=access_logs, bodies=bodies, region=settings.region),
                 acls=AclOperations(rights=bucket_rights, acls=object_acls, bodies=bodies),
                 buckets=BucketOperations(
                     buckets=buckets,
@@ -190,6 +197,14 @@ class S3Adapter:
             )
         )
 
+    async def start(self) -> None:
+        """Be ready for requests."""
+        self.access_log.start()
+
+    async def close(self) -> None:
+        """Deliver what access logs still hold. Call it when no request is under way any more."""
+        await self.access_log.close()
+
     def answer_at_once(self, message: RawRequestMessage, request_id: str) -> Prompt | None:
         """The whole answer to a read whose bytes are at hand; see :class:`.prompt.PromptReads`."""
         return self._prompt.answer(message, request_id)
@@ -215,9 +230,12 @@ class S3Adapter:
         operation = UNKNOWN
         call: Call | None = None
         response: Answer
+        told = Told()
+        heard: Heard | None = None
         self._count_open(1)
         try:
             target = target_of(request.raw_path, headers.get("host", ""), self._domain)
+            heard = self.access_log.hears(request, target, headers)
             if self._desk.takes(request.method, target, headers):
                 client = str(request.get("client") or request.remote or "")
                 operation, response = await self._desk.answer(target, headers, incoming, ids, client)
@@ -229,6 +247,7 @@ class S3Adapter:
                     ids |= self.cors.headers_for(request.method, target, headers)
                 call, found = self._admitted(request, target, headers, incoming, ids)
                 operation = found.name
+                call.logged = heard is not None
                 await self._check_owners(call, found)
                 response = await found.handler(call)
         except NoisefsError as exc:
@@ -236,12 +255,15 @@ class S3Adapter:
             if error.status in _WRONG_IN_ITSELF:
                 error = self._denied(call) or error
             _log_failure(operation, exc, error)
+            told.error = error.code
             response = answers.refusal(error, _resource_of(request), ids, head=head)
         except ConnectionError:
+            told.error = "RequestTimeout"
             response = answers.refusal(S3Error("RequestTimeout"), _resource_of(request), ids, head=head)
             response.force_close()
         except Exception:
             log.exception("s3.bug", extra={"operation": operation})
+            told.error = "InternalError"
             response = answers.refusal(S3Error("InternalError"), _resource_of(request), ids, head=head)
         finally:
             self._count_open(-1)
@@ -253,7 +275,11 @@ class S3Adapter:
             count(Counter.BYTES_IN, incoming.received_bytes, ("s3",))
         if sent:
             count(Counter.BYTES_OUT, sent, ("s3",))
-        self._telemetry.observe(Histogram.LATENCY, self._clock.monotonic_s() - started_s, ("s3", operation))
+        seconds = self._clock.monotonic_s() - started_s
+        self._telemetry.observe(Histogram.LATENCY, seconds, ("s3", operation))
+        if heard is not None:
+            told.sent_bytes, told.seconds, told.received_s = sent, seconds, incoming.ended_s or started_s
+            self.access_log.note(heard, call, response, ids, told)
         return response
 
     def _admitted(

@@ -1,5 +1,6 @@
 """Responses: whole ones, and streams that never look complete when they are not."""
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -72,6 +73,7 @@ async def stream(
         Whatever ``source`` raises. ``ConnectionError``: the client is gone, or was cut off.
     """
     response = Answer(status, {**call.ids, **headers})
+    call.sending_s = time.monotonic()
     try:
         await response.pour(call.request, source, size, timeout_s)
     finally:

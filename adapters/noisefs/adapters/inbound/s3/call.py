@@ -1,7 +1,7 @@
 """One request on its way through the adapter: what every operation is given."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -42,6 +42,12 @@ class Call:
     """Headers that every answer carries."""
     sent_bytes: int = 0
     """Body bytes of the answer that were sent already."""
+    sending_s: float = 0.0
+    """When a streamed answer began, by ``time.monotonic``; 0: none did."""
+    logged: bool = False
+    """Whether the bucket has an access log."""
+    deleted: list[tuple[str, str, str]] = field(default_factory=list)
+    """Key, version id and error code of what a batch deleted, where that is logged."""
 
     @property
     def who(self) -> Principal:

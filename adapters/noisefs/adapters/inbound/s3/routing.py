@@ -7,6 +7,7 @@ from typing import Final
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
+from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
 from noisefs.adapters.inbound.s3.operations.configurations import ENCRYPTION, KINDS, Configurations
@@ -48,6 +49,7 @@ SUBRESOURCES: Final = frozenset(
         "tagging",
         "delete",
         "legal-hold",
+        "logging",
         "lifecycle",
         "location",
         "object-lock",
@@ -110,6 +112,7 @@ class Operation:
 class Operations:
     """Everything that answers requests."""
 
+    access_logs: AccessLogOperations
     acls: AclOperations
     buckets: BucketOperations
     configurations: Configurations
@@ -214,6 +217,8 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "lifecycle", "PutBucketLifecycleConfiguration", all_.lifecycle.put),
         ("GET", "bucket", "lifecycle", "GetBucketLifecycleConfiguration", all_.lifecycle.get),
         ("DELETE", "bucket", "lifecycle", "DeleteBucketLifecycle", all_.lifecycle.delete),
+        ("PUT", "bucket", "logging", "PutBucketLogging", all_.access_logs.put),
+        ("GET", "bucket", "logging", "GetBucketLogging", all_.access_logs.get),
         ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
         ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),

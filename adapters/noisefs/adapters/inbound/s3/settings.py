@@ -17,6 +17,7 @@ class S3Settings:
         max_put_bytes: Largest body of one PUT or one part.
         body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
         clock_skew_s: A signature's time may differ from ours by this much.
+        log_flush_s: Lines of access logs wait so long at most before they are put into their bucket.
         ownership: S3's object ownership of new buckets that are made without one.
         sosapi: Whether every bucket has Veeam's two files.
     """
@@ -27,6 +28,7 @@ class S3Settings:
     max_put_bytes: int = 5 << 30
     body_timeout_s: float = 60.0
     clock_skew_s: float = 900.0
+    log_flush_s: float = 300.0
     ownership: str = Ownership.ENFORCED.value
     sosapi: bool = True
 
@@ -34,7 +36,7 @@ class S3Settings:
         """Refuse values that would make no server."""
         if self.ownership not in [rule.value for rule in Ownership]:
             raise InvalidArgument("s3.ownership", self.ownership, f"one of {[rule.value for rule in Ownership]}")
-        for name in ("max_xml_bytes", "max_put_bytes", "body_timeout_s", "clock_skew_s"):
+        for name in ("max_xml_bytes", "max_put_bytes", "body_timeout_s", "clock_skew_s", "log_flush_s"):
             if getattr(self, name) <= 0:
                 raise InvalidArgument(f"s3.{name}", getattr(self, name), "more than 0")
         if not self.region.isascii() or not self.region.isprintable() or "/" in self.region or not self.region:

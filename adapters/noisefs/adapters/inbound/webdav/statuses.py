@@ -57,6 +57,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.InvalidPolicy: 400,
     errors.AclNotSupported: 400,
     errors.AclInTheWay: 400,
+    errors.LogTargetUnfit: 400,
     errors.DeleteMarkerNamed: 405,
     errors.CustomerKeyNeeded: 403,  # WebDAV has no way to bring one
     errors.CustomerKeyUnwanted: 400,

@@ -10,6 +10,8 @@ def of_caller(key: str, who: Principal) -> str | None:
     """The value of a canonical key; ``None``: it is none of these, or nobody knows who asks."""
     if key == "aws:principaltype":
         return "User" if who.user_id else "Anonymous"
+    if key == "aws:principalisawsservice":
+        return "false"
     if not who.user_id:
         return "anonymous" if key == "aws:userid" else None
     match key:

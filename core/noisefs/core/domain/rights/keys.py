@@ -20,8 +20,9 @@ class Kind(Enum):
 
 
 _TEXTS: Final = (
-    "aws:PrincipalAccount", "aws:PrincipalType", "aws:Referer", "aws:RequestedRegion", "aws:ResourceAccount",
-    "aws:UserAgent", "aws:userid", "aws:username", "s3:authType", "s3:delimiter", "s3:if-match", "s3:if-none-match",
+    "aws:PrincipalAccount", "aws:PrincipalServiceName", "aws:PrincipalType", "aws:Referer", "aws:RequestedRegion",
+    "aws:ResourceAccount", "aws:SourceAccount", "aws:UserAgent", "aws:userid", "aws:username", "s3:authType",
+    "s3:delimiter", "s3:if-match", "s3:if-none-match",
     "s3:LocationConstraint", "s3:object-lock-legal-hold", "s3:object-lock-mode", "s3:prefix", "s3:ResourceAccount",
     "s3:signatureversion", "s3:VersionId", "s3:x-amz-acl", "s3:x-amz-content-sha256", "s3:x-amz-copy-source",
     "s3:x-amz-grant-full-control", "s3:x-amz-grant-read", "s3:x-amz-grant-read-acp", "s3:x-amz-grant-write",
@@ -35,7 +36,9 @@ KINDS: Final = {
     "aws:currenttime": Kind.TIME,
     "aws:epochtime": Kind.NUMBER,
     "aws:principalarn": Kind.ARN,
+    "aws:principalisawsservice": Kind.FLAG,
     "aws:securetransport": Kind.FLAG,
+    "aws:sourcearn": Kind.ARN,
     "aws:sourceip": Kind.ADDRESS,
     "aws:tokenissuetime": Kind.TIME,
     "s3:max-keys": Kind.NUMBER,

@@ -1,25 +1,31 @@
 """The ``Principal`` of a statement: whom it is about.
 
-Honoured: everybody (``*``, anonymous callers included); users by ARN or canonical id; accounts by id or root ARN. An
-account stands for its administrators in an ``Allow`` (as on AWS it hands the decision to them, and theirs is in users'
-policies), and for all of its users in a ``Deny``.
+Honoured: everybody (``*``, anonymous callers included); users by ARN or canonical id; accounts by id or root ARN; the
+services of :data:`SERVICES`. An account stands for its administrators in an ``Allow`` (as on AWS it hands the decision
+to them, and theirs is in users' policies), and for all of its users in a ``Deny``. Nothing but its name lets a service
+do anything; ``*`` in a ``Deny`` is about services too.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.rights.identity import ACCOUNT, ROOT_ARN, USER_ARN, canonical_id, user_arn, user_of_canonical
 
+SERVICES: Final = frozenset({"logging.s3.amazonaws.com"})
+"""Services that ask for anything here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as policies see them. Without a ``user_id``: anonymous."""
+    """Who asks, as policies see them. Without a ``user_id``: anonymous, or a ``service``."""
 
     user_id: UserId
     name: str
     account: str
     admin: bool
+    service: str = ""
 
     @property
     def anonymous(self) -> bool:
@@ -40,9 +46,12 @@ class Principals:
     arns: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
 
     def names(self, caller: Caller, *, denying: bool) -> bool:
         """Whether the caller is one of them. ``denying``: an account stands for all of its users."""
+        if caller.service:
+            return caller.service in self.services or (denying and self.everybody)
         if self.everybody:
             return True
         if caller.anonymous:
@@ -63,11 +72,12 @@ def compile_principals(value: object) -> Principals:
     if value == "*":
         return Principals(everybody=True)
     if not isinstance(value, Mapping) or not value:
-        raise ValueError(f'{value!r} is neither "*" nor an object with AWS or CanonicalUser')
+        raise ValueError(f'{value!r} is neither "*" nor an object with AWS, CanonicalUser or Service')
     everybody = False
     arns: set[str] = set()
     accounts: set[str] = set()
     ids: set[str] = set()
+    services: set[str] = set()
     for kind, named in value.items():
         texts = [named] if isinstance(named, str) else named
         if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
@@ -75,8 +85,14 @@ def compile_principals(value: object) -> Principals:
         if kind == "CanonicalUser":
             ids.update(texts)
             continue
+        if kind == "Service":
+            for text in texts:
+                if text not in SERVICES:
+                    raise ValueError(f"service {text!r} does nothing here: only {', '.join(sorted(SERVICES))}")
+            services.update(texts)
+            continue
         if kind != "AWS":
-            raise ValueError(f"principals of kind {kind!r} do not exist here: only AWS and CanonicalUser")
+            raise ValueError(f"principals of kind {kind!r} do not exist here: only AWS, CanonicalUser and Service")
         for text in texts:
             root = ROOT_ARN.fullmatch(text)
             if text == "*":
@@ -89,7 +105,7 @@ def compile_principals(value: object) -> Principals:
                 arns.add(text)
             else:
                 raise ValueError(f"AWS principal {text!r} is no account, user or root ARN, nor *")
-    return Principals(everybody, frozenset(arns), frozenset(accounts), frozenset(ids))
+    return Principals(everybody, frozenset(arns), frozenset(accounts), frozenset(ids), frozenset(services))
 
 
 def users_named(principals: Principals, account: str) -> list[tuple[str, str, bool]]:

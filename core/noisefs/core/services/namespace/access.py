@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from noisefs.core.domain import lifecycle
+from noisefs.core.domain import access_log, lifecycle
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.records import Bucket, decode
 from noisefs.core.domain.requests import Principal
@@ -11,8 +11,9 @@ from noisefs.core.errors import AccessDenied, BucketNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace import rights
 
-_ENCRYPTION: Final = "encryption"
-"""Of a default encryption among a bucket's configurations."""
+_UNUSUAL: Final = frozenset({lifecycle.KIND, access_log.KIND, "encryption"})
+"""Configurations of a bucket whose answers tell more than an object's row says, whose requests are written down, or
+that seals objects in a way of its own."""
 
 
 def reach_bucket(tx: Reading, who: Principal, name: str) -> Bucket:
@@ -50,13 +51,16 @@ def is_plain(bucket: Bucket, who: Principal) -> bool:
     return not who.policies and not who.session
 
 
+def is_usual(bucket: Bucket) -> bool:
+    """Whether requests in this bucket may take a short way. Cost: a tenth of a microsecond."""
+    return not bucket.config or _UNUSUAL.isdisjoint(bucket.config)
+
+
 def check_reach(bucket: Bucket, who: Principal, name: str) -> None:
-    """Refuse whoever may not use all of a bucket without another look, and in a bucket whose answers tell more than
-    the object's row says, or that seals objects in a way of its own.
+    """Refuse whoever may not use all of a bucket without another look, and in an unusual bucket anybody.
 
     Raises:
         AccessDenied: It has to be asked with :func:`reach_bucket`.
     """
-    config = bucket.config
-    if (config and (lifecycle.KIND in config or _ENCRYPTION in config)) or not is_plain(bucket, who):
+    if not is_usual(bucket) or not is_plain(bucket, who):
         raise AccessDenied(f"what may be done in bucket {name!r} has to be looked at")

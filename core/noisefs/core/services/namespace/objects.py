@@ -47,7 +47,7 @@ from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.bodies.twice import InnerSealer, Sealing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace import layouts, lookup, publishing, usage, versions
-from noisefs.core.services.namespace.access import reach_bucket
+from noisefs.core.services.namespace.access import is_usual, reach_bucket
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.opening import Opener, OpenObject, Wanted
 from noisefs.core.services.namespace.pages import Pages
@@ -216,7 +216,7 @@ class Objects(Pages):
         def publish(tx: Writing) -> Version:
             row = reach_bucket(tx, who, bucket)
             if quick:
-                _check_local(row, bucket)
+                _check_quick(row, bucket)
             row_key = u64(row.bucket_id) + raw_key
             old = publishing.present(tx, row_key)
             wanted = attributes if isinstance(attributes, Attributes) else attributes(tx, row, old)
@@ -367,7 +367,7 @@ class Objects(Pages):
     ) -> Removed:
         row = reach_bucket(tx, who, bucket)
         if quick:
-            _check_local(row, bucket)
+            _check_quick(row, bucket)
         tally = Tally()
         removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, bypass=bypass)
         tally.apply(tx, row)
@@ -489,6 +489,9 @@ class Objects(Pages):
         return await run_raising(self._commits, publish)
 
 
-def _check_local(row: Bucket, bucket: str) -> None:
+def _check_quick(row: Bucket, bucket: str) -> None:
+    """Refuse what nobody waits for with a task where there is something to wait for, or more to do."""
+    if not is_usual(row):
+        raise CommitConflict(f"writes to bucket {bucket!r} have more to do")
     if row.durability != LOCAL:
         raise CommitConflict(f"writes to bucket {bucket!r} wait for nodes")

@@ -114,6 +114,17 @@ def _allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Ask
     return _by_lists(bucket, who, need, found, mine=mine)
 
 
+def went_by_lists(bucket: Bucket, who: Principal, name: str) -> bool:
+    """Whether somebody who was let do something in this bucket was let by a list: no policy and no ownership of the
+    bucket lets them.
+    """
+    if ownership_of(bucket) is Ownership.ENFORCED or who.asking is None or who.admin or bucket.owner == who.user_id:
+        return False
+    needs = [need for need in who.asking.needs if need.bucket == name and not need.optional]
+    lookup = who.asking.lookup
+    return any(_verdict(bucket, who, need, lookup, mine=False) is Verdict.SILENT for need in needs)
+
+
 def _verdict(bucket: Bucket, who: Principal, need: Need, lookup: Lookup, *, mine: bool) -> Verdict:
     resource = f"{ARN}{need.bucket}/{need.key}" if need.key else ARN + need.bucket
     request = Request(caller_of(who), need.action, resource, lookup)

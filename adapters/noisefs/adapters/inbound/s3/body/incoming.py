@@ -1,6 +1,7 @@
 """The bytes of a request's body as they come: bounded, with a time limit, and never short without an error."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
@@ -31,6 +32,8 @@ class Incoming:
         """Whether the request says anything about a body."""
         self.received_bytes = 0
         """Bytes read so far."""
+        self.ended_s = 0.0
+        """When all of it was there, by ``time.monotonic``; 0: it was not read."""
         self.timed_out = False
         """Whether the client stopped sending."""
 
@@ -76,6 +79,7 @@ class Incoming:
             raise RequestTimeout(f"the client sent nothing for {self._timeout_s:g} s") from exc
         except _CUT as exc:
             raise IncompleteBody(f"the body ended after {self.received_bytes} bytes: {type(exc).__name__}") from exc
+        self.ended_s = time.monotonic()
         if self.declared_bytes is not None and self.received_bytes != self.declared_bytes:
             raise IncompleteBody(f"{self.received_bytes} bytes were received, {self.declared_bytes} declared")
 

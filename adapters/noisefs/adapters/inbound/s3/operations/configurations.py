@@ -56,7 +56,6 @@ class _Kind(NamedTuple):
 KINDS: Final[Mapping[str, _Kind]] = {
     ENCRYPTION: _Kind("ServerSideEncryptionConfiguration", _check_encryption, kept=True),
     "requestPayment": _Kind("RequestPaymentConfiguration", _check_payer, kept=False),
-    "logging": _Kind("BucketLoggingStatus", _check_empty, kept=False),
     "notification": _Kind("NotificationConfiguration", _check_empty, kept=False),
 }
 """By sub-resource."""

@@ -94,6 +94,7 @@ class Posting:
         declared = declared_of(headers, "", trailing=False)
         named = Call(call.request, _target(call, key), headers, session, call.incoming, call.ids)
         named.session = self._ask(named, session)
+        call.target, call.session = named.target, named.session
         wanted = await self._encryptions.wanted(named)
         version = await self._objects.put(
             named.who,

@@ -19,7 +19,6 @@ ABSENT: Final = {
 
 PRESENT: Final = {
     "requestPayment": ("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"),
-    "logging": ("BucketLoggingStatus", ""),
     "notification": ("NotificationConfiguration", ""),
     "accelerate": ("AccelerateConfiguration", ""),
 }

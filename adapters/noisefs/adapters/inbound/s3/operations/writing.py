@@ -92,14 +92,19 @@ class Writing:
         texts = []
         for one, leave in zip(doomed, allowed, strict=True):
             outcome = next(removed) if leave else S3Error("AccessDenied")
+            code = ""
             named = element("Key", one.key) + optional("VersionId", one.version_id or "")
             if isinstance(outcome, NoisefsError):
-                texts.append(_error(named, outcome))
+                error = _error_of(outcome)
+                texts.append(f"<Error>{named}{element('Code', error.code)}{element('Message', str(error))}</Error>")
+                code = error.code
             elif not quiet:
                 marker = ""
                 if outcome.marker:
                     marker = element("DeleteMarker", "true") + element("DeleteMarkerVersionId", outcome.version_id)
                 texts.append(f"<Deleted>{named}{marker}</Deleted>")
+            if call.logged:
+                call.deleted.append((one.key, one.version_id or "", code))
         return answers.xml(call, "DeleteResult", "".join(texts))
 
 
@@ -123,10 +128,9 @@ def written_headers(version: Version) -> dict[str, str]:
     return found
 
 
-def _error(named: str, outcome: NoisefsError) -> str:
+def _error_of(outcome: NoisefsError) -> S3Error:
     impossible = isinstance(outcome, InvalidArgument) and outcome.field == "versionId"
-    error = S3Error("NoSuchVersion") if impossible else failure_of(outcome)
-    return f"<Error>{named}{element('Code', error.code)}{element('Message', str(error))}</Error>"
+    return S3Error("NoSuchVersion") if impossible else failure_of(outcome)
 
 
 def _doomed_of(root: etree._Element) -> tuple[bool, list[Doomed]]:

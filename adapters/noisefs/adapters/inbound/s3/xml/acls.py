@@ -27,9 +27,14 @@ class AclDocument(NamedTuple):
 
 def acl_content(owner: str, grants: Iterable[tuple[str, str]], names: Mapping[str, str]) -> str:
     """What is inside of an ``AccessControlPolicy``."""
-    written = "".join(f"<Grant>{_grantee(who, names)}{element('Permission', what)}</Grant>" for who, what in grants)
+    written = grants_content(grants, names)
     shown = element("ID", canonical_id(UserId(owner))) + optional("DisplayName", names.get(owner, ""))
     return f"<Owner>{shown}</Owner><AccessControlList>{written}</AccessControlList>"
+
+
+def grants_content(grants: Iterable[tuple[str, str]], names: Mapping[str, str]) -> str:
+    """Grants, one behind the other."""
+    return "".join(f"<Grant>{_grantee(who, names)}{element('Permission', what)}</Grant>" for who, what in grants)
 
 
 def _grantee(who: str, names: Mapping[str, str]) -> str:
@@ -57,7 +62,7 @@ def acl_of(root: etree._Element) -> AclDocument:
             owner = None if text is None else user_of_canonical(text.strip()) or UserId("?")
         elif name_of(child) == "AccessControlList" and not listed:
             listed = True
-            grants += [_grant_of(grant) for grant in child]
+            grants += [grant_of(grant) for grant in child]
         else:
             raise S3Error(_MALFORMED)
     if not listed:
@@ -65,7 +70,12 @@ def acl_of(root: etree._Element) -> AclDocument:
     return AclDocument(owner, tuple(grants))
 
 
-def _grant_of(grant: etree._Element) -> tuple[str, str]:
+def grant_of(grant: etree._Element) -> tuple[str, str]:
+    """Grantee and permission.
+
+    Raises:
+        S3Error: As :func:`acl_of`.
+    """
     grantees = [child for child in grant if name_of(child) == "Grantee"]
     permission = (text_of(grant, "Permission") or "").strip()
     if name_of(grant) != "Grant" or len(grantees) != 1 or permission not in PERMISSIONS:
