@@ -346,6 +346,19 @@ def test_a_right_that_is_taken_away_ends_the_delivery(s3: Any, server: S3Server,
     assert [line.operation for line in lines(server, s3, target)] == ["REST.HEAD.BUCKET"]
 
 
+def test_lines_wait_while_the_store_cannot_take_them(s3: Any, server: S3Server, bucket: str, target: str) -> None:
+    """A disk that is full refuses writes for now."""
+    enable(s3, bucket, target)
+    s3.head_bucket(Bucket=bucket)
+    server.world.store.gate.close("full")
+    try:
+        flush(server)
+    finally:
+        server.world.store.gate.close("")
+    assert keys(s3, target) == []
+    assert [line.operation for line in lines(server, s3, target)] == ["REST.HEAD.BUCKET"]
+
+
 def test_the_log_of_a_removed_bucket_tells_who_removed_it(s3: Any, server: S3Server, bucket: str, target: str) -> None:
     enable(s3, bucket, target)
     s3.delete_bucket(Bucket=bucket)

@@ -15,6 +15,7 @@ ACCOUNT = "123456789012"
 ALICE = Caller(UserId("a" * 32), "alice", ACCOUNT, admin=False)
 ROOT = Caller(UserId("0" * 32), "root", ACCOUNT, admin=True)
 NOBODY = Caller(UserId(""), "", ACCOUNT, admin=False)
+LOGS = Caller(UserId(""), "", "", admin=False, service="logging.s3.amazonaws.com")
 ARN = f"arn:aws:iam::{ACCOUNT}:user/alice"
 
 
@@ -85,6 +86,20 @@ def test_actions_and_resources(fields: dict[str, Any], action: str, resource: st
 )
 def test_principals(principal: Any, caller: Caller, expected: bool) -> None:
     assert (verdict(raw(statement(Principal=principal)), caller) is Verdict.ALLOW) is expected
+
+
+def test_a_service_is_let_by_its_name_only_and_denied_with_everybody() -> None:
+    named = statement(Principal={"Service": ["logging.s3.amazonaws.com"]})
+    assert verdict(raw(named), LOGS) is Verdict.ALLOW
+    assert verdict(raw(named), NOBODY) is Verdict.SILENT
+    assert verdict(raw(named), ROOT) is Verdict.SILENT
+    assert verdict(raw(statement()), LOGS) is Verdict.SILENT
+    assert verdict(raw(statement(Principal={"AWS": ACCOUNT})), LOGS) is Verdict.SILENT
+    assert verdict(raw(named, statement(Effect="Deny")), LOGS) is Verdict.DENY
+    spared = statement(Effect="Deny", NotPrincipal=named["Principal"])
+    del spared["Principal"]
+    assert verdict(raw(named, spared), LOGS) is Verdict.ALLOW
+    assert verdict(raw(named, spared), ALICE) is Verdict.DENY
 
 
 def test_a_denied_account_is_everybody_in_it() -> None:

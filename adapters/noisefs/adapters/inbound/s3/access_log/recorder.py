@@ -22,7 +22,7 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.access_log import day_of
-from noisefs.core.errors import NoisefsError
+from noisefs.core.errors import CapacityExceeded, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.namespace.access_logs import AccessLogs, Logged
@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 BATCH_BYTES: Final = 1 << 20
 """Lines of one bucket that are put away at once."""
-HELD_MOST_BYTES: Final = 16 << 20
+WAITING_MOST_BYTES: Final = 4 << 20
+"""Lines of one bucket that wait while they cannot be put away; further ones are dropped."""
+HELD_MOST_BYTES: Final = 32 << 20
 """Lines of all buckets; further ones are dropped."""
 
 
@@ -88,15 +90,15 @@ class Recorder:
             log.exception("s3.bug", extra={"operation": "AccessLog"})
 
     def _take(self, logged: Logged, at_us: int, line: bytes) -> None:
-        if self._held_bytes + len(line) > HELD_MOST_BYTES:
+        batch = self._batches.setdefault((logged, day_of(logged.rule, at_us)), _Batch())
+        if batch.size + len(line) > WAITING_MOST_BYTES or self._held_bytes + len(line) > HELD_MOST_BYTES:
             self._telemetry.count(Counter.ACCESS_LOG, 1, ("dropped",))
             return
-        batch = self._batches.setdefault((logged, day_of(logged.rule, at_us)), _Batch())
         batch.lines.append(line)
         batch.size += len(line)
         self._held_bytes += len(line)
         self._some.set()
-        if batch.size >= BATCH_BYTES:
+        if batch.size - len(line) < BATCH_BYTES <= batch.size:  # once: what cannot be put away now waits its time
             self._much.set()
 
     async def _repeat(self) -> None:
@@ -121,7 +123,7 @@ class Recorder:
         async with self._delivering:
             batches, self._batches = self._batches, {}
             for (logged, day_s), batch in batches.items():
-                if not await self._delivered(logged, day_s, batch):
+                if batch.lines and not await self._delivered(logged, day_s, batch):
                     later = self._batches.setdefault((logged, day_s), _Batch())
                     later.lines[:0] = batch.lines
                     later.size += batch.size
@@ -135,7 +137,7 @@ class Recorder:
         try:
             await self._logs.deliver(logged, self._region, day_s, batch.lines)
         except NoisefsError as exc:
-            if exc.retryable:
+            if exc.retryable or isinstance(exc, CapacityExceeded):
                 return False
             outcome = "refused"
             log.warning("access_log.refused", extra={"error": type(exc).__name__, "lines": len(batch.lines)})
