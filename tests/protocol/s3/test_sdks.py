@@ -30,12 +30,12 @@ def test_boto3_of_before_the_checksum_change(endpoint: str) -> None:
 
 
 @pytest.mark.needs("python-lake")
-def test_query_engines_and_delta_tables(endpoint: str, tmp_path: Path) -> None:
-    """pyarrow and DuckDB read ranges of Parquet files; several writers commit to one Delta table.
+def test_query_engines_and_tables_of_many_writers(endpoint: str, tmp_path: Path) -> None:
+    """pyarrow and DuckDB read ranges of Parquet files; several writers commit to one Delta and one Iceberg table.
 
     Each in a process of its own: together their threads do not always end in order.
     """
     host = endpoint.removeprefix("http://")
-    for library in ("pyarrow", "duckdb", "deltalake"):
+    for library in ("pyarrow", "duckdb", "deltalake", "pyiceberg"):
         said = run("python-lake", PROGRAMS / "lake.py", library, host, ACCESS_KEY, SECRET_KEY, tmp_path)
         assert said.startswith(library)

@@ -9,7 +9,9 @@ import deltalake
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyiceberg
 from pyarrow import fs
+from pyiceberg.catalog.sql import SqlCatalog
 
 BUCKET = "lake"
 FILE = f"{BUCKET}/table.parquet"
@@ -17,8 +19,8 @@ ROWS = 60_000
 GROUP_ROWS = 2_000
 COLUMNS = 12
 
-WRITERS = 6
-COMMITS_EACH = 4
+WRITERS = 4
+COMMITS_EACH = 3
 
 
 def make_table() -> pa.Table:
@@ -99,9 +101,14 @@ def commit_by_deltalake(host: str, access_key: str, secret_key: str, folder: Pat
     def rows(writer: int, commit: int) -> pa.Table:
         return pa.table({"writer": [writer] * 100, "commit": [commit] * 100, "row": range(100)})
 
+    # Each attempt goes one version further, so a slow writer may need as many as others make commits.
+    patient = deltalake.CommitProperties(max_commit_retries=WRITERS * COMMITS_EACH * 2)
+
     def write(writer: int) -> None:
         for commit in range(COMMITS_EACH):
-            deltalake.write_deltalake(uri, rows(writer, commit), mode="append", storage_options=options)
+            deltalake.write_deltalake(
+                uri, rows(writer, commit), mode="append", storage_options=options, commit_properties=patient
+            )
 
     deltalake.write_deltalake(uri, rows(-1, 0), storage_options=options)
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -120,7 +127,48 @@ def commit_by_deltalake(host: str, access_key: str, secret_key: str, folder: Pat
     return f"deltalake {deltalake.__version__}"
 
 
-STEPS = {"pyarrow": read_and_write_by_pyarrow, "duckdb": query_by_duckdb, "deltalake": commit_by_deltalake}
+def commit_by_pyiceberg(host: str, access_key: str, secret_key: str, folder: Path) -> str:
+    """Several writers append to one table, whose newest metadata a catalog in a local file names."""
+    properties = {
+        "uri": f"sqlite:///{folder / 'catalog.db'}",
+        "warehouse": f"s3://{BUCKET}/iceberg",
+        "s3.endpoint": f"http://{host}",
+        "s3.access-key-id": access_key,
+        "s3.secret-access-key": secret_key,
+        "s3.region": "us-east-1",
+    }
+    retries = {"commit.retry.num-retries": "100", "commit.retry.min-wait-ms": "1", "commit.retry.max-wait-ms": "100"}
+
+    def rows(writer: int, commit: int) -> pa.Table:
+        return pa.table({"writer": [writer] * 100, "commit": [commit] * 100, "row": list(range(100))})
+
+    def write(writer: int) -> None:
+        table = SqlCatalog("local", **properties).load_table("own.table")
+        for commit in range(COMMITS_EACH):
+            table.append(rows(writer, commit))
+
+    catalog = SqlCatalog("local", **properties)
+    catalog.create_namespace("own")
+    catalog.create_table("own.table", schema=rows(0, 0).schema, properties=retries)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+    table = catalog.load_table("own.table")
+    assert len(table.history()) == WRITERS * COMMITS_EACH
+    found = table.scan().to_arrow()
+    assert found.num_rows == 100 * WRITERS * COMMITS_EACH
+    written = {(writer, commit) for writer in range(WRITERS) for commit in range(COMMITS_EACH)}
+    assert set(zip(found["writer"].to_pylist(), found["commit"].to_pylist(), strict=True)) == written
+    table.delete("writer = 3")
+    assert table.scan(row_filter="row >= 50").to_arrow().num_rows == 50 * (len(written) - COMMITS_EACH)
+    return f"pyiceberg {pyiceberg.__version__}"
+
+
+STEPS = {
+    "pyarrow": read_and_write_by_pyarrow,
+    "duckdb": query_by_duckdb,
+    "deltalake": commit_by_deltalake,
+    "pyiceberg": commit_by_pyiceberg,
+}
 
 
 if __name__ == "__main__":
