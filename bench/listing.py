@@ -49,9 +49,9 @@ def measure_listing(folder: Path, scale: float, say: Callable[[str], None]) -> F
         "ListObjectsV2 of 1000 keys or common prefixes",
         ["page", "keys in the bucket", "p50, ms", "p99, ms", "server CPU, ms"],
         rows,
-        all(costs[-1][name] <= _GROWN * costs[-2][name] for name in _SHAPES) if len(sizes) > 1 else None,
+        all(costs[-1][name] <= _GROWN * costs[-2][name] for name in _SHAPES) if scale >= 1 else None,
         f"Promised: the cost does not grow with the bucket; the largest may cost {_GROWN} times the one before it. "
-        "A common prefix of ten keys is read over, which is cheaper than the seek that leaves one of a hundred or more.",
+        "Common prefixes of ten keys are read over, which is cheaper than the seek that leaves larger ones.",
     )
 
 
