@@ -27,7 +27,7 @@ from noisefs.adapters.inbound.s3.management.sts import Sts
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
-from noisefs.adapters.inbound.s3.operations.configurations import Configurations
+from noisefs.adapters.inbound.s3.operations.configurations import DefaultEncryption, FixedConfigurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
@@ -161,7 +161,8 @@ class S3Adapter:
                     region=settings.region,
                     ownership=Ownership(settings.ownership),
                 ),
-                configurations=Configurations(buckets=buckets, bodies=bodies),
+                configurations=FixedConfigurations(buckets=buckets, bodies=bodies),
+                encryption=DefaultEncryption(buckets=buckets, bodies=bodies),
                 copying=Copying(objects=objects, uploads=uploads, encryptions=encryptions),
                 cors=self.cors,
                 lifecycle=LifecycleOperations(buckets=buckets, objects=objects, bodies=bodies),

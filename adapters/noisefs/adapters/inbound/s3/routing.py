@@ -10,7 +10,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_i
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
-from noisefs.adapters.inbound.s3.operations.configurations import ENCRYPTION, KINDS, Configurations
+from noisefs.adapters.inbound.s3.operations.configurations import FIXED, DefaultEncryption, FixedConfigurations
 from noisefs.adapters.inbound.s3.operations.copying import Copying
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
@@ -36,7 +36,8 @@ SUBRESOURCES: Final = frozenset(
         *ABSENT,
         *PRESENT,
         *LISTS,
-        *KINDS,
+        *FIXED,
+        "encryption",
         "acl",
         "ownershipControls",
         "policy",
@@ -115,7 +116,8 @@ class Operations:
     access_logs: AccessLogOperations
     acls: AclOperations
     buckets: BucketOperations
-    configurations: Configurations
+    configurations: FixedConfigurations
+    encryption: DefaultEncryption
     copying: Copying
     cors: Cors
     lifecycle: LifecycleOperations
@@ -225,8 +227,9 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "website", "PutBucketWebsite", all_.website.put),
         ("GET", "bucket", "website", "GetBucketWebsite", all_.website.get),
         ("DELETE", "bucket", "website", "DeleteBucketWebsite", all_.website.delete),
-        ("GET", "bucket", ENCRYPTION, "GetBucketEncryption", all_.configurations.get_encryption),
-        ("DELETE", "bucket", ENCRYPTION, "DeleteBucketEncryption", all_.configurations.delete_encryption),
+        ("PUT", "bucket", "encryption", "PutBucketSettings", all_.encryption.put),
+        ("GET", "bucket", "encryption", "GetBucketEncryption", all_.encryption.get),
+        ("DELETE", "bucket", "encryption", "DeleteBucketEncryption", all_.encryption.delete),
         ("POST", "bucket", "", "PostObject", all_.posting.post_object),
         ("POST", "bucket", "delete", "DeleteObjects", all_.writing.delete_objects),
         ("GET", "object", "", "GetObject", all_.lifecycle.telling_first(all_.reading.get_object)),
@@ -259,7 +262,7 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("DELETE", "object", "uploadId", "AbortMultipartUpload", all_.multipart.abort),
     ]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.absent) for sub in ABSENT]
-    named += [("PUT", "bucket", sub, "PutBucketSettings", all_.configurations.put) for sub in KINDS]
+    named += [("PUT", "bucket", sub, "PutBucketSettings", all_.configurations.put) for sub in FIXED]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.present) for sub in PRESENT]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.listed) for sub in LISTS]
     named += [("DELETE", "bucket", sub, "DeleteBucketSettings", all_.settings.removed) for sub in REMOVABLE]

@@ -1,4 +1,4 @@
-"""Bucket configurations that are kept and read back as they were put, and such that can only say what is so anyway."""
+"""A bucket's default encryption, and configurations that can only say what is so anyway."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
@@ -10,12 +10,11 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.encryption import KIND, KMS
 from noisefs.adapters.inbound.s3.failure import S3Error, not_implemented
+from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
 from noisefs.core.services.namespace.buckets import Buckets
-
-ENCRYPTION: Final = KIND
 
 
 def _check_encryption(root: etree._Element) -> None:
@@ -46,53 +45,41 @@ def _check_empty(root: etree._Element) -> None:
         raise not_implemented(name_of(root[0]))
 
 
-class _Kind(NamedTuple):
+class _Fixed(NamedTuple):
     root: str
     check: Callable[[etree._Element], None]
-    kept: bool
-    """Whether it is kept; else it can only say what is so anyway."""
 
 
-KINDS: Final[Mapping[str, _Kind]] = {
-    ENCRYPTION: _Kind("ServerSideEncryptionConfiguration", _check_encryption, kept=True),
-    "requestPayment": _Kind("RequestPaymentConfiguration", _check_payer, kept=False),
-    "notification": _Kind("NotificationConfiguration", _check_empty, kept=False),
+FIXED: Final[Mapping[str, _Fixed]] = {
+    "requestPayment": _Fixed("RequestPaymentConfiguration", _check_payer),
+    "notification": _Fixed("NotificationConfiguration", _check_empty),
 }
 """By sub-resource."""
 
 
-class Configurations:
-    """Answers requests on bucket configurations. Task-safe."""
+class DefaultEncryption(KeptConfiguration):
+    """Answers requests on how a bucket's objects are encrypted. Task-safe."""
+
+    kind = KIND
+    root = "ServerSideEncryptionConfiguration"
+    absent = "ServerSideEncryptionConfigurationNotFoundError"
+
+    def taken(self, root: etree._Element) -> bytes:
+        """The configuration as it is put."""
+        _check_encryption(root)
+        return content_of(root).encode()
+
+
+class FixedConfigurations:
+    """Takes configurations that change nothing. Task-safe."""
 
     def __init__(self, *, buckets: Buckets, bodies: XmlBodies) -> None:
         self._buckets = buckets
         self._bodies = bodies
 
     async def put(self, call: Call) -> Answer:
-        """Keep a configuration."""
-        sub = next(name for name in KINDS if name in call.target.params)
-        kind = KINDS[sub]
-
-        def checked(root: etree._Element) -> str:
-            kind.check(root)
-            return content_of(root)
-
-        content = await self._bodies.read(call, kind.root, checked)
-        if kind.kept:
-            await self._buckets.configure(call.who, call.bucket, sub, content.encode())
-        else:
-            await self._buckets.get(call.who, call.bucket)
+        """Accept what is so anyway."""
+        fixed = next(FIXED[name] for name in FIXED if name in call.target.params)
+        await self._bodies.read(call, fixed.root, fixed.check)
+        await self._buckets.get(call.who, call.bucket)
         return answers.empty(call)
-
-    async def get_encryption(self, call: Call) -> Answer:
-        """The default encryption as it was put."""
-        bucket = await self._buckets.get(call.who, call.bucket)
-        kept = bucket.config.get(ENCRYPTION)
-        if kept is None:
-            raise S3Error("ServerSideEncryptionConfigurationNotFoundError", BucketName=call.bucket)
-        return answers.xml(call, KINDS[ENCRYPTION].root, kept.decode())
-
-    async def delete_encryption(self, call: Call) -> Answer:
-        """Forget it."""
-        await self._buckets.configure(call.who, call.bucket, ENCRYPTION, None)
-        return answers.empty(call, 204)

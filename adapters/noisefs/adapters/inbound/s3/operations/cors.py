@@ -13,14 +13,12 @@ from lxml import etree
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
-from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error
-from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
+from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.adapters.inbound.s3.xml.cors import Rule, rules_of
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.reading import parse
-from noisefs.core.services.namespace.buckets import Buckets
 
 KIND: Final = "cors"
 """Of the configuration in a bucket's row."""
@@ -30,31 +28,17 @@ _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 _VARY: Final = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 
 
-class Cors:
-    """Answers what browsers ask. Task-safe."""
+class Cors(KeptConfiguration):
+    """Keeps rules, and answers what browsers ask. Task-safe."""
 
-    def __init__(self, *, buckets: Buckets, bodies: XmlBodies) -> None:
-        self._buckets = buckets
-        self._bodies = bodies
+    kind = KIND
+    root = _ROOT
+    absent = "NoSuchCORSConfiguration"
 
-    async def put(self, call: Call) -> Answer:
-        """Keep the bucket's rules."""
-        content = await self._bodies.read(call, _ROOT, _checked)
-        await self._buckets.configure(call.who, call.bucket, KIND, content.encode())
-        return answers.empty(call)
-
-    async def get(self, call: Call) -> Answer:
-        """The rules as they were put."""
-        bucket = await self._buckets.get(call.who, call.bucket)
-        kept = bucket.config.get(KIND)
-        if kept is None:
-            raise S3Error("NoSuchCORSConfiguration", BucketName=call.bucket)
-        return answers.xml(call, _ROOT, kept.decode())
-
-    async def delete(self, call: Call) -> Answer:
-        """Forget the rules."""
-        await self._buckets.configure(call.who, call.bucket, KIND, None)
-        return answers.empty(call, 204)
+    def taken(self, root: etree._Element) -> bytes:
+        """The rules as they are put."""
+        rules_of(root)
+        return content_of(root).encode()
 
     def preflight(self, target: Target, headers: Mapping[str, str], ids: Mapping[str, str]) -> Answer:
         """Whether a script may send the request that is announced. Cost: one get of the index.
@@ -102,11 +86,6 @@ class Cors:
 def _forbidden(target: Target, method: str, message: str = "") -> S3Error:
     kind = "OBJECT" if target.key else "BUCKET"
     return S3Error("AccessForbidden", message, Method=method[:40], ResourceType=kind)
-
-
-def _checked(root: etree._Element) -> str:
-    rules_of(root)
-    return content_of(root)
 
 
 @lru_cache(maxsize=256)

@@ -2,16 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final
 from urllib.parse import quote
 
 from lxml import etree
 
-from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
-from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.headers import http_time
+from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.lifecycle import rules_of
@@ -22,34 +20,26 @@ from noisefs.core.services.namespace.objects import Objects
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
-_ROOT: Final = "LifecycleConfiguration"
 
-
-class LifecycleOperations:
+class LifecycleOperations(KeptConfiguration):
     """Answers requests on the rules. Task-safe."""
 
+    kind = KIND
+    root = "LifecycleConfiguration"
+    absent = "NoSuchLifecycleConfiguration"
+
     def __init__(self, *, buckets: Buckets, objects: Objects, bodies: XmlBodies) -> None:
-        self._buckets = buckets
+        super().__init__(buckets=buckets, bodies=bodies)
         self._objects = objects
-        self._bodies = bodies
 
-    async def put(self, call: Call) -> Answer:
-        """Keep the bucket's rules; they hold for what is there already, too."""
-        await self._buckets.configure(call.who, call.bucket, KIND, await self._bodies.read(call, _ROOT, _checked))
-        return answers.empty(call)
+    def taken(self, root: etree._Element) -> bytes:
+        """The rules as they are put, and as they are carried out."""
+        rules = rules_of(root)
+        return encode_rules(content_of(root).encode(), rules)
 
-    async def get(self, call: Call) -> Answer:
+    def content(self, kept: bytes) -> bytes:
         """The rules as they were put."""
-        bucket = await self._buckets.get(call.who, call.bucket)
-        kept = bucket.config.get(KIND)
-        if kept is None:
-            raise S3Error("NoSuchLifecycleConfiguration", BucketName=call.bucket)
-        return answers.xml(call, _ROOT, decode_rules(kept).content.decode())
-
-    async def delete(self, call: Call) -> Answer:
-        """Forget the rules."""
-        await self._buckets.configure(call.who, call.bucket, KIND, None)
-        return answers.empty(call, 204)
+        return decode_rules(kept).content
 
     def telling_first(self, handler: Handler) -> Handler:
         """``handler`` of a read, with what its answer tells about the end of the object."""
@@ -88,11 +78,6 @@ class LifecycleOperations:
         if expiry is None:
             return {}
         return {"x-amz-expiration": f'expiry-date="{http_time(expiry.at_us)}", rule-id="{quote(expiry.rule_id)}"'}
-
-
-def _checked(root: etree._Element) -> bytes:
-    rules = rules_of(root)
-    return encode_rules(content_of(root).encode(), rules)
 
 
 @lru_cache(maxsize=64)
