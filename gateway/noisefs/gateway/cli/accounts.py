@@ -19,6 +19,8 @@ policies: Final = typer.Typer(no_args_is_help=True, help="What a user may do bes
 users.add_typer(policies, name="policy")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="User name.")]
+_Holder = Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")]
+_Policy = Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")]
 
 
 @users.command("add")
@@ -104,8 +106,8 @@ def user_quota(
 
 @policies.command("put")
 def put_policy(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    user: _Holder,
+    policy: _Policy,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The document as JSON; `-` reads it from stdin.")],
     *,
     data: Data = DEFAULT_DATA,
@@ -125,8 +127,8 @@ def put_policy(
 
 @policies.command("get")
 def get_policy(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    user: _Holder,
+    policy: _Policy,
     *,
     data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
@@ -150,8 +152,8 @@ def list_policies(
 
 @policies.command("delete")
 def delete_policy(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Whose policy it is.")],
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name.")],
+    user: _Holder,
+    policy: _Policy,
     *,
     data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
