@@ -13,12 +13,14 @@ from noisefs.core.domain.conditions import check_source, check_write
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.inner import OuterKey
 from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.notification import COPY, PUT
 from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
     Attributes,
+    Cause,
     Doomed,
     Principal,
     ReadCondition,
@@ -105,6 +107,7 @@ class Objects(Pages):
         lock: Wish = NO_WISH,
         outer: OuterKey | None = None,
         declared_bytes: int = 0,
+        made: str = PUT,
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
@@ -112,7 +115,7 @@ class Objects(Pages):
         the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
         has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
         MD5 of what is sealed. ``declared_bytes``: how many there will be, as far as that is known: so that many which
-        a quota has no room for are refused before they come.
+        a quota has no room for are refused before they come. ``made``: the event that it is.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -156,7 +159,17 @@ class Objects(Pages):
             try:
                 return await self._commits.run(
                     self._publishing(
-                        who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, sealing=sealing
+                        who,
+                        bucket,
+                        key,
+                        raw_key,
+                        staged,
+                        attributes,
+                        condition,
+                        checksums,
+                        lock,
+                        sealing=sealing,
+                        made=made,
                     )
                 )
             except ObjectNotFound as exc:
@@ -209,9 +222,11 @@ class Objects(Pages):
         *,
         quick: bool = False,
         sealing: Sealing | None = None,
+        made: str = PUT,
     ) -> Callable[[Writing], Version]:
         """What lets a key name a staged body, in a commit. ``quick``: nobody will wait for nodes."""
         size = staged.digested.size if sealing is None else sealing.digested.size
+        cause = Cause(who, made)
 
         def publish(tx: Writing) -> Version:
             row = reach_bucket(tx, who, bucket)
@@ -240,7 +255,7 @@ class Objects(Pages):
             if sealing is not None:
                 new = msgspec.structs.replace(new, inner=sealing.inner)
             tally = Tally()
-            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, cause)
             tally.apply(tx, row)
             return new
 
@@ -369,7 +384,8 @@ class Objects(Pages):
         if quick:
             _check_quick(row, bucket)
         tally = Tally()
-        removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, bypass=bypass)
+        now_us = self._clock.now_us()
+        removed = self._removed(tx, row, bucket, raw_key, doomed, now_us, tally, Cause(who), bypass=bypass)
         tally.apply(tx, row)
         return removed
 
@@ -389,11 +405,11 @@ class Objects(Pages):
         row = reach_bucket(tx, who, bucket)
         now_us = self._clock.now_us()
         outcomes: list[Removed | NoisefsError] = []
-        tally = Tally()
+        tally, cause = Tally(), Cause(who)
         for one in doomed:
             try:
                 raw_key = naming.key_bytes(one.key)
-                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, bypass=bypass))
+                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, cause, bypass=bypass))
             except NoisefsError as exc:
                 outcomes.append(exc)
         tally.apply(tx, row)
@@ -408,6 +424,7 @@ class Objects(Pages):
         doomed: Doomed,
         now_us: int,
         tally: Tally,
+        cause: Cause,
         *,
         bypass: bool,
     ) -> Removed:
@@ -417,7 +434,7 @@ class Objects(Pages):
             old = publishing.present(tx, row_key)
             if doomed.condition is not ALWAYS:
                 check_write(doomed.condition, old, bucket, doomed.key)
-            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally)
+            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally, cause)
         if not versions.is_possible(doomed.version_id):
             raise InvalidArgument("versionId", doomed.version_id, "Invalid version id specified")
         found = versions.find(tx, row_key, doomed.version_id)
@@ -425,7 +442,7 @@ class Objects(Pages):
             check_write(doomed.condition, None if found is None else found.version, bucket, doomed.key)
         if found is None:
             return Removed(existed=False, version_id=doomed.version_id)
-        return publishing.remove_version(tx, row, row_key, found, now_us, tally, bypass=bypass)
+        return publishing.remove_version(tx, row, row_key, found, now_us, tally, cause, bypass=bypass)
 
     async def copy(
         self,
@@ -482,7 +499,7 @@ class Objects(Pages):
             new = publishing.with_fields(new, sse, headers)
             layouts.share(tx, new)
             tally = Tally()
-            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, Cause(who, COPY))
             tally.apply(tx, row)
             return new, versions.shown(source, version).version_id
 
