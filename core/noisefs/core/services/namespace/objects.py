@@ -114,8 +114,8 @@ class Objects(Pages):
         The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
         the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
         has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
-        MD5 of what is sealed. ``declared_bytes``: how many there will be, as far as that is known: so that many which
-        a quota has no room for are refused before they come. ``made``: the event that it is.
+        MD5 of what is sealed. ``declared_bytes``: how many will come, if known, so that too many for a quota are
+        refused before. ``made``: the event that it is.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -156,22 +156,11 @@ class Objects(Pages):
                 raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
             checksums = dict(verify(digested))
             await staged.settle()
+            publish = self._publishing(
+                who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, sealing=sealing, made=made
+            )
             try:
-                return await self._commits.run(
-                    self._publishing(
-                        who,
-                        bucket,
-                        key,
-                        raw_key,
-                        staged,
-                        attributes,
-                        condition,
-                        checksums,
-                        lock,
-                        sealing=sealing,
-                        made=made,
-                    )
-                )
+                return await self._commits.run(publish)
             except ObjectNotFound as exc:
                 if not condition.if_match:
                     raise
@@ -226,7 +215,6 @@ class Objects(Pages):
     ) -> Callable[[Writing], Version]:
         """What lets a key name a staged body, in a commit. ``quick``: nobody will wait for nodes."""
         size = staged.digested.size if sealing is None else sealing.digested.size
-        cause = Cause(who, made)
 
         def publish(tx: Writing) -> Version:
             row = reach_bucket(tx, who, bucket)
@@ -255,7 +243,7 @@ class Objects(Pages):
             if sealing is not None:
                 new = msgspec.structs.replace(new, inner=sealing.inner)
             tally = Tally()
-            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, cause)
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, Cause(who, made))
             tally.apply(tx, row)
             return new
 
@@ -384,8 +372,7 @@ class Objects(Pages):
         if quick:
             _check_quick(row, bucket)
         tally = Tally()
-        now_us = self._clock.now_us()
-        removed = self._removed(tx, row, bucket, raw_key, doomed, now_us, tally, Cause(who), bypass=bypass)
+        removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, who, bypass=bypass)
         tally.apply(tx, row)
         return removed
 
@@ -404,12 +391,11 @@ class Objects(Pages):
     ) -> list[Removed | NoisefsError]:
         row = reach_bucket(tx, who, bucket)
         now_us = self._clock.now_us()
-        outcomes: list[Removed | NoisefsError] = []
-        tally, cause = Tally(), Cause(who)
+        outcomes, tally = list[Removed | NoisefsError](), Tally()
         for one in doomed:
             try:
                 raw_key = naming.key_bytes(one.key)
-                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, cause, bypass=bypass))
+                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, who, bypass=bypass))
             except NoisefsError as exc:
                 outcomes.append(exc)
         tally.apply(tx, row)
@@ -424,7 +410,7 @@ class Objects(Pages):
         doomed: Doomed,
         now_us: int,
         tally: Tally,
-        cause: Cause,
+        who: Principal,
         *,
         bypass: bool,
     ) -> Removed:
@@ -434,7 +420,7 @@ class Objects(Pages):
             old = publishing.present(tx, row_key)
             if doomed.condition is not ALWAYS:
                 check_write(doomed.condition, old, bucket, doomed.key)
-            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally, cause)
+            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally, Cause(who))
         if not versions.is_possible(doomed.version_id):
             raise InvalidArgument("versionId", doomed.version_id, "Invalid version id specified")
         found = versions.find(tx, row_key, doomed.version_id)
@@ -442,7 +428,7 @@ class Objects(Pages):
             check_write(doomed.condition, None if found is None else found.version, bucket, doomed.key)
         if found is None:
             return Removed(existed=False, version_id=doomed.version_id)
-        return publishing.remove_version(tx, row, row_key, found, now_us, tally, cause, bypass=bypass)
+        return publishing.remove_version(tx, row, row_key, found, now_us, tally, Cause(who), bypass=bypass)
 
     async def copy(
         self,
