@@ -17,6 +17,7 @@ from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.notifications import NotificationOperations
 from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.renaming import Renaming
@@ -57,6 +58,7 @@ SUBRESOURCES: Final = frozenset(
         "metadataInventoryTable",
         "metadataJournalTable",
         "metadataTable",
+        "notification",
         "renameObject",
         "restore",
         "retention",
@@ -122,6 +124,7 @@ class Operations:
     listing: Listing
     locking: Locking
     multipart: Multipart
+    notifications: NotificationOperations
     posting: Posting
     reading: Reading
     renaming: Renaming
@@ -222,6 +225,8 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
         ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
+        ("PUT", "bucket", "notification", "PutBucketNotification", all_.notifications.put),
+        ("GET", "bucket", "notification", "GetBucketNotification", all_.notifications.get),
         ("PUT", "bucket", "website", "PutBucketWebsite", all_.website.put),
         ("GET", "bucket", "website", "GetBucketWebsite", all_.website.get),
         ("DELETE", "bucket", "website", "DeleteBucketWebsite", all_.website.delete),

@@ -41,11 +41,6 @@ def _check_payer(root: etree._Element) -> None:
         raise not_implemented(f"Payer {payer[:40]}") if payer == "Requester" else S3Error("MalformedXML")
 
 
-def _check_empty(root: etree._Element) -> None:
-    if len(root):
-        raise not_implemented(name_of(root[0]))
-
-
 class _Kind(NamedTuple):
     root: str
     check: Callable[[etree._Element], None]
@@ -56,7 +51,6 @@ class _Kind(NamedTuple):
 KINDS: Final[Mapping[str, _Kind]] = {
     ENCRYPTION: _Kind("ServerSideEncryptionConfiguration", _check_encryption, kept=True),
     "requestPayment": _Kind("RequestPaymentConfiguration", _check_payer, kept=False),
-    "notification": _Kind("NotificationConfiguration", _check_empty, kept=False),
 }
 """By sub-resource."""
 
