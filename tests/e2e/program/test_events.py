@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.client
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support.receivers import Received, Receiver, receiving, told
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer, noisefs
@@ -42,7 +44,7 @@ def client(server: RunningServer) -> Any:
         region_name="us-east-1",
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
-        config=Config(s3={"addressing_style": "path"}, proxies={}),
+        config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 1}),
     )
 
 
@@ -185,3 +187,55 @@ def test_a_secret_that_is_none_is_refused_and_not_repeated(tmp_path: Path) -> No
     assert found.returncode != 0
     assert "hook" in found.stderr
     assert "tooshort" not in found.stderr
+
+
+def test_workers_share_one_queue_and_send_each_event_once(tmp_path: Path) -> None:
+    """One of them sends, whoever took the request."""
+    with receiving() as receiver:
+        file = ("--config", configured(tmp_path, f"{receiver.url}/in"))
+        with RunningServer(tmp_path / "data", "--workers", "2", *file) as server:
+            watch(client(server))
+            for number in range(20):  # each on a connection of its own, so that both workers get some
+                s3 = client(server)
+                s3.put_object(Bucket="bucket", Key=f"k{number:02}", Body=b"x")
+                s3.close()
+            records = receiver.wait_for(20)
+            assert told(records) == [("ObjectCreated:Put", f"k{number:02}") for number in range(20)]
+            check_ordered(receiver)
+
+
+def test_a_kill_amid_writes_leaves_events_of_exactly_what_is_there(tmp_path: Path) -> None:
+    """What was answered is told; what is told is there; what is there is told."""
+    data, answered = tmp_path / "data", list[str]()
+    with receiving() as receiver:
+        flags = ("--config", configured(tmp_path, f"{receiver.url}/in"))
+        server = RunningServer(data, *flags).start()
+        watch(client(server))
+
+        def write(thread: int) -> None:
+            s3 = client(server)
+            for number in range(10_000):
+                key = f"{thread}-{number:05}"
+                try:
+                    s3.put_object(Bucket="bucket", Key=key, Body=b"x")
+                except (BotoCoreError, ClientError):
+                    return
+                answered.append(key)
+
+        with ThreadPoolExecutor(4) as pool:
+            writing = [pool.submit(write, thread) for thread in range(4)]
+            receiver.wait_for(50)
+            server.signal(signal.SIGKILL)
+            server.wait()
+            for one in writing:
+                one.result()
+        with RunningServer(data, *flags) as again:
+            s3 = client(again)
+            s3.put_object(Bucket="bucket", Key="last", Body=b"x")
+            with receiver.changed:
+                assert receiver.changed.wait_for(lambda: "last" in {key for _, key in told(receiver.records())}, 30)
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket")
+            there = {entry["Key"] for page in pages for entry in page["Contents"]}
+        heard = [key for _, key in told(receiver.records())]
+        assert set(answered) <= there
+        assert set(heard) == there

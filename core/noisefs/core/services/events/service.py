@@ -1,10 +1,12 @@
 """Events of a store: queues as the configuration has them, and a delivery for each target."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+from noisefs.core.errors import StoreSuperseded
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.events import EventSink
@@ -59,7 +61,14 @@ class Events:
         }
 
     async def start(self) -> None:
-        """Let there be a queue for every target, before the first change. What waits for others is given up."""
+        """Let there be a queue for every target, before the first change. What waits for others is given up.
+
+        Of a store that another gateway goes on with, the queues are that one's.
+        """
+        with contextlib.suppress(StoreSuperseded):
+            await self._lay_out()
+
+    async def _lay_out(self) -> None:
         targets, most = self._targets, self._most
 
         def as_it_is(tx: Reading) -> bool:

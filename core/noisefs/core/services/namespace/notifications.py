@@ -37,12 +37,7 @@ class Notifications:
     async def get(self, who: Principal, name: str) -> bytes:
         """The document as it was put; empty: none was. Raises as ``Buckets.get``."""
         raw = self._index.read(lambda tx: reach_bucket(tx, who, name)).config.get(KIND)
-        if raw is None:
-            return b""
-        try:
-            return decode_kept(raw).content
-        except msgspec.MsgspecError as exc:
-            raise IndexDamaged(f"a bucket's notification rules cannot be decoded: {exc}") from exc
+        return b"" if raw is None else _kept(raw).content
 
     async def put(self, who: Principal, name: str, rules: Sequence[Rule], content: bytes) -> None:
         """Tell of the bucket's changes as these rules say, from the next commit on; without rules, not at all.
@@ -69,7 +64,7 @@ class Notifications:
             if rules:
                 config[KIND] = value
             tx.put(Table.BUCKETS, name.encode(), encode(msgspec.structs.replace(bucket, config=config)))
-            known = set() if old is None else {rule.target for rule in decode_kept(old).rules}
+            known = set() if old is None else {rule.target for rule in _kept(old).rules}
             now_us = self._clock.now_us()
             for target in dict.fromkeys(rule.target for rule in rules):
                 if target not in known:
@@ -81,3 +76,10 @@ class Notifications:
         for rule in rules:
             if rule.target not in self._targets:
                 raise InvalidArgument("ARN", arn_of(rule.target), self.allowed)
+
+
+def _kept(raw: bytes) -> Kept:
+    try:
+        return decode_kept(raw)
+    except msgspec.MsgspecError as exc:
+        raise IndexDamaged(f"a bucket's notification rules cannot be decoded: {exc}") from exc

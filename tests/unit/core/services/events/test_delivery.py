@@ -211,3 +211,11 @@ async def test_rows_of_one_target_are_not_taken_for_anothers(process: Process) -
     assert both.waiting("hook2") == ["x"]
     assert waiting_key("hook", 0) < waiting_key("hook2", 0)
     await both.store.close()
+
+
+async def test_of_a_store_that_somebody_else_goes_on_with_nothing_is_touched(process: Process) -> None:
+    await process.add("a")
+    store = process.parts.store(sinks={"other": MemorySink()})
+    store.commits.supersede("restored elsewhere")
+    await store.events.start()
+    assert process.waiting() == ["a"]
