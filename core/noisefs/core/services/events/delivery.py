@@ -16,7 +16,7 @@ from typing import Final
 from noisefs.core.domain.backoff import pause_s
 from noisefs.core.domain.event_rows import EventQueue, WaitingEvent, message_of
 from noisefs.core.domain.notification import TEST
-from noisefs.core.errors import EventRefused
+from noisefs.core.errors import CapacityExceeded, EventRefused
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.events import EventSink
@@ -89,10 +89,14 @@ class Delivery:
         self._rest_until_s = 0.0
         self._tried: tuple[int, int] | None = None
         """First and last number of the message that was sent last and not taken: it is sent as it was."""
+        self._taken_upto = 0
+        """Number below which the receiver has everything, and the queue does not know yet; 0: it knows."""
         self._dropped: int | None = None
 
     async def run(self) -> int:
         """Send what waits, until nothing does or the receiver refuses; returns how many it took."""
+        if self._commits.superseded or (self._taken_upto and not await self._settled()):
+            return 0
         taken = 0
         while True:
             look = await self._workers.run(Lane.BACKGROUND, self._index.read, self._look)
@@ -111,6 +115,8 @@ class Delivery:
             if not await self._sent(events):
                 return taken
             taken += len(events)
+            if not await self._settled():
+                return taken
 
     def _look(self, tx: Reading) -> _Look:
         return _Look(queue.of(tx, self._target), queue.head(tx, self._target, self._settings.batch_most))
@@ -125,7 +131,7 @@ class Delivery:
         return events[: next(tests, len(events))]
 
     async def _sent(self, events: _Events) -> bool:
-        """Send one message, and take its events off the queue."""
+        """Send one message."""
         first, last = events[0][0], events[-1][0]
         body = await self._workers.run(Lane.BACKGROUND, message_of, events, self._settings.region)
         self._tried = first, last
@@ -134,12 +140,21 @@ class Delivery:
         except EventRefused as exc:
             self._refused(exc)
             return False
-        self._tried = None
-        await self._commits.run(partial(queue.take_off, target=self._target, upto=last + 1))
+        self._tried, self._taken_upto = None, last + 1
         self._count("delivered", len(events))
         if self._failures:
             log.info("events.delivered_again", extra={"target": self._target, "failures": self._failures})
         self._failures, self._rest_until_s = 0, 0.0
+        return True
+
+    async def _settled(self) -> bool:
+        """Take what the receiver has off the queue. Until that is done nothing is sent: it would be the same again."""
+        try:
+            await self._commits.run(partial(queue.take_off, target=self._target, upto=self._taken_upto))
+        except CapacityExceeded as exc:
+            log.info("events.not_settled", extra={"target": self._target, "cause": str(exc)})
+            return False
+        self._taken_upto = 0
         return True
 
     def _refused(self, cause: EventRefused) -> None:

@@ -1,20 +1,25 @@
 """Events on their way: in order, again after a failure, dropped only by count and age, and none holds up another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 
 from noisefs.core.domain.event_rows import WaitingEvent, waiting_key
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.notification import PUT, TEST
+from noisefs.core.errors import DiskFull
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Counter, Gauge
+from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.events import queue
-from noisefs.core.services.events.delivery import EventSettings
+from noisefs.core.services.events.delivery import Delivery, EventSettings
 from noisefs.core.services.store import Store, StoreSettings
 from tests.support.receivers import MemorySink, told
 from tests.support.stores import MemoryParts
+
+T = TypeVar("T")
 
 SETTINGS = EventSettings(queue_most=5, batch_most=2, max_age_s=1000.0)
 
@@ -219,3 +224,49 @@ async def test_of_a_store_that_somebody_else_goes_on_with_nothing_is_touched(pro
     store.commits.supersede("restored elsewhere")
     await store.events.start()
     assert process.waiting() == ["a"]
+
+
+class FullDisk(CommitQueue):
+    """Commits nothing while ``full``."""
+
+    full = False
+
+    async def run(self, work: Callable[[Writing], T], *, wipe: bool = True) -> T:
+        if self.full:
+            raise DiskFull("no space")
+        return await super().run(work, wipe=wipe)
+
+
+async def test_what_cannot_be_taken_off_the_queue_is_not_sent_again_meanwhile(process: Process) -> None:
+    """A full disk must not become a flood at the receiver."""
+    parts, store = process.parts, process.store
+    commits = FullDisk(parts.index, store.workers, parts.telemetry)
+    delivery = Delivery(
+        target="hook",
+        sink=process.sink,
+        index=parts.index,
+        commits=commits,
+        workers=store.workers,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        telemetry=parts.telemetry,
+        settings=SETTINGS,
+    )
+    await process.add("a")
+    commits.full = True
+    assert await delivery.run() == 1
+    assert await delivery.run() == 0
+    assert len(process.sink.attempts) == 1
+    commits.full = False
+    await process.add("b")
+    assert await delivery.run() == 1
+    assert process.keys() == ["a", "b"]
+    assert process.waiting() == []
+    await commits.close()
+
+
+async def test_a_gateway_that_was_superseded_sends_no_more(process: Process) -> None:
+    await process.add("a")
+    process.store.commits.supersede("restored elsewhere")
+    assert await process.run() == 0
+    assert process.sink.attempts == []
