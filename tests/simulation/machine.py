@@ -244,6 +244,10 @@ def _clear_away(loop: SimulatedLoop) -> None:
             loop.run_until_complete(asyncio.wait(tasks, timeout=1000))
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined] # it waits for a dead worker: expected here
+        coroutine = task.get_coro()
+        assert isinstance(coroutine, Coroutine)
+        with contextlib.suppress(BaseException):  # now, and not when its memory is given back, in some other test
+            coroutine.close()
 
 
 def _ignore(_loop: asyncio.AbstractEventLoop, _context: Mapping[str, object]) -> None:

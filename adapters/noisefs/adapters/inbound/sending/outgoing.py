@@ -18,8 +18,8 @@ Source: TypeAlias = Callable[[Callable[[memoryview], int] | None], AsyncIterator
 
 UNWATCHED_MOST: Final = 1 << 16
 """An answer up to this size is left to the transport; whether a client takes a larger one is watched."""
-STRAIGHT_FROM: Final = 1 << 18
-"""Bodies from this size on may leave from a worker."""
+STRAIGHT_FROM: Final = 1 << 22
+"""Bodies from this size on may leave from a worker. With eight of 1 MiB under way that took a fourth more CPU time."""
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What would end a header, or hide in it."""
 

@@ -1,6 +1,7 @@
 """What rows say of packs on nodes: how many copies each has, what waits, what is on nodes only. Nobody is asked."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,18 +27,23 @@ class PackStatus:
     """They are on nodes only."""
     evicted_bytes: int = 0
     by_copies: Counter[int] = field(default_factory=Counter)
+    """Packs by how many copies the nodes that were named have."""
     by_node: Counter[str] = field(default_factory=Counter)
     """Packs that each node holds, by its name."""
 
 
-def pack_status(index: Index, geometry: Geometry) -> PackStatus:
-    """Count. Blocks: call from a lane. Cost: one pass over the rows of all packs, in short reads."""
+def pack_status(index: Index, geometry: Geometry, configured: Collection[str]) -> PackStatus:
+    """Count. Blocks: call from a lane. Cost: one pass over the rows of all packs, in short reads.
+
+    Args:
+        configured: Names of nodes; what others may have is no copy.
+    """
     status = PackStatus()
     start = b""
     while rows := index.read(partial(_packs, start)):
         for _key, pack, copies in rows:
             if pack.state == PackState.SEALED:
-                _count(status, pack.blocks * geometry.block_bytes, copies)
+                _count(status, pack.blocks * geometry.block_bytes, copies, configured)
         start = rows[-1][0] + b"\0"
     return status
 
@@ -57,11 +63,11 @@ def _packs(start: bytes, tx: Reading) -> list[tuple[bytes, Pack, Copies | None]]
     return found
 
 
-def _count(status: PackStatus, size_bytes: int, copies: Copies | None) -> None:
+def _count(status: PackStatus, size_bytes: int, copies: Copies | None, configured: Collection[str]) -> None:
     status.packs += 1
     status.bytes += size_bytes
     nodes = () if copies is None else copies.nodes
-    status.by_copies[len(nodes)] += 1
+    status.by_copies[sum(node in configured for node in nodes)] += 1
     status.by_node.update(set(nodes))
     if copies is None or not copies.confirmed_us:
         status.waiting_packs += 1

@@ -1,6 +1,7 @@
 """Packs on nodes: how they stand, what nodes say, and mending what lacks copies."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
@@ -41,21 +42,22 @@ def _network(target: Administered) -> Network:
     return target.network
 
 
-async def _pack_status(target: Administered) -> PackStatus:
+async def _pack_status(target: Administered, reports: Sequence[NodeReport]) -> PackStatus:
     store = target.store
-    return await store.workers.run(Lane.BACKGROUND, pack_status, store.index, store.geometry)
+    configured = {report.name for report in reports if report.configured}
+    return await store.workers.run(Lane.BACKGROUND, pack_status, store.index, store.geometry, configured)
 
 
 async def status(target: Administered, _: NoParameters) -> object:
     """How packs stand, by what was last heard."""
     network = _network(target)
     store = target.store
-    packs = await _pack_status(target)
+    reports = [report for report in await network.report() if report.configured]
+    packs = await _pack_status(target, reports)
     found = await network.census.look(fresh=True)
     taken_us = await store.workers.run(Lane.BACKGROUND, snapshot_on_nodes_us, store.index)
     local = await store.workers.run(Lane.BACKGROUND, store.packs.list)
     superseded = store.commits.superseded
-    reports = [report for report in await network.report() if report.configured]
     return {
         "clean": not (found.under_replicated or packs.waiting_packs or found.damaged_copies or superseded),
         "superseded": superseded or None,
@@ -81,8 +83,9 @@ async def status(target: Administered, _: NoParameters) -> object:
 async def nodes(target: Administered, _: NoParameters) -> object:
     """Every node: what it said last, and what it holds."""
     network = _network(target)
-    packs = await _pack_status(target)
-    reports = {report.name: _node(report) for report in await network.report()}
+    known = await network.report()
+    packs = await _pack_status(target, known)
+    reports = {report.name: _node(report) for report in known}
     for name in packs.by_node.keys() - reports.keys():
         reports[name] = _node(NodeReport(name, "", False, False, False, False, None, 0))
     return [reports[name] | {"packs": packs.by_node[name]} for name in sorted(reports)]
