@@ -16,6 +16,7 @@ from bench.cold import measure_cold
 from bench.disk import sync_ms
 from bench.durability import measure_durability
 from bench.failures import BenchError
+from bench.listing import measure_listing
 from bench.memory import measure_memory
 from bench.network import measure_network
 from bench.peers import NoiseFS, Peer, all_peers
@@ -83,10 +84,13 @@ def main(
     churn: Annotated[
         bool, typer.Option("--churn", help="Instead: space and write amplification under uniform overwrites.")
     ] = False,
+    listing: Annotated[
+        bool, typer.Option("--listing", help="Instead: pages of 1000 keys out of 10 k, 100 k and 1 M.")
+    ] = False,
     ipfs: Annotated[
         bool, typer.Option("--ipfs", help="Instead: a Kubo node behind the store, alone, and as the original used it.")
     ] = False,
-    scale: Annotated[float, typer.Option(min=0.001, help="Size of those five, as a share of the full one.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of those six, as a share of the full one.")] = 1.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Instead: profile this server under each cell chosen by --only.")
     ] = False,
@@ -100,6 +104,7 @@ def main(
         measure_reads: reads,
         measure_space: space,
         measure_churn: churn,
+        measure_listing: listing,
         measure_network: ipfs,
         measure_cold: ipfs,
         measure_durability: ipfs,

@@ -153,8 +153,11 @@ class S3Site(Site):
         return self._request("DELETE", name, statuses=(b"204",))
 
     def listing(self, folder: str) -> Request:
-        query = encode_query({"list-type": "2", "max-keys": "1000", "prefix": f"{folder}/"})
-        return self._request("GET", "", query=query)
+        return self.page({"prefix": f"{folder}/"})
+
+    def page(self, asked: dict[str, str]) -> Request:
+        """ListObjectsV2 of 1000, with these parameters."""
+        return self._request("GET", "", query=encode_query({"list-type": "2", "max-keys": "1000"} | asked))
 
     def make_folders(self, names: list[str]) -> None:
         del names  # S3 has none
