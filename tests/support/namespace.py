@@ -1,7 +1,7 @@
 """A namespace over memory packs and any index, and a check of everything that must add up."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
@@ -20,6 +20,7 @@ from noisefs.core.domain.inner import sealed_bytes
 from noisefs.core.domain.keys import SlowHash
 from noisefs.core.domain.records import Body, Bucket, Extent, LayoutChunk, LayoutHead, Part, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, Principal, WriteCondition
+from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts, LoginLimits
@@ -71,6 +72,7 @@ class World:
     logins: LoginLimits = LoginLimits()  # noqa: RUF009 - it is frozen
     clock: ManualClock = field(default_factory=ManualClock)
     telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
+    sinks: Mapping[str, EventSink] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         geometry = Geometry()
@@ -86,6 +88,7 @@ class World:
             keys=KEYS,
             geometry=geometry,
             settings=StoreSettings(limits=self.limits),
+            sinks=self.sinks,
         )
         self.buckets = self.store.buckets
         self.objects = self.store.objects

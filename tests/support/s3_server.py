@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from noisefs.adapters.inbound.s3 import S3Adapter, S3Settings
 from noisefs.adapters.inbound.s3.website.endpoint import WebsiteEndpoint, WebsiteSettings
 from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.system.clock import SystemClock
+from noisefs.core.ports.events import EventSink
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.protocols import s3_malformed
@@ -104,7 +105,11 @@ class _Server(BoundedServer):
 
 
 @contextmanager
-def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = None) -> Iterator[S3Server]:
+def serve(
+    settings: S3Settings | None = None,
+    limits: NamespaceLimits | None = None,
+    sinks: Mapping[str, EventSink] | None = None,
+) -> Iterator[S3Server]:
     """Serve until the block ends. Users: alice and bob, no administrators; alice's bucket is called ``bucket``."""
     ready = threading.Event()
     started: list[S3Server] = []
@@ -112,7 +117,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
 
     async def run() -> None:
         clock = RealTime()
-        world = World(limits=limits or NamespaceLimits(), clock=clock)
+        world = World(limits=limits or NamespaceLimits(), clock=clock, sinks=sinks or {})
         await world.accounts.add_user("alice")
         await world.accounts.add_user("bob")
         alice = await world.accounts.add_key("alice", access_key_id=ACCESS_KEY, secret=SECRET_KEY)
@@ -133,6 +138,7 @@ def serve(settings: S3Settings | None = None, limits: NamespaceLimits | None = N
             named_keys=world.store.named_keys,
             tagging=world.store.tagging,
             access_logs=world.store.access_logs,
+            notifications=world.store.notifications,
             telemetry=world.telemetry,
             clock=world.clock,
             settings=settings or S3Settings(),

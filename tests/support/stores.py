@@ -1,6 +1,6 @@
 """Whole stores for tests: real services over memory adapters, or over SQLite and files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, StoreId
 from noisefs.core.domain.requests import Principal
 from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.ports.events import EventSink
 from noisefs.core.services.store import Store, StoreSettings
 
 KEYS = StoreKeys(StoreId(b"test store id 16"), b"test store key of 32 bytes......")
@@ -39,7 +40,7 @@ class MemoryParts:
         self.telemetry = MemoryTelemetry()
         self._workers_seed = workers_seed
 
-    def store(self, settings: StoreSettings | None = None) -> Store:
+    def store(self, settings: StoreSettings | None = None, sinks: Mapping[str, EventSink] | None = None) -> Store:
         """A new process over these parts; not started."""
         return Store(
             index=self.index,
@@ -52,6 +53,7 @@ class MemoryParts:
             keys=KEYS,
             geometry=self.geometry,
             settings=settings if settings is not None else StoreSettings(),
+            sinks=sinks or {},
         )
 
 

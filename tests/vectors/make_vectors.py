@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from noisefs.core.domain import records
+from noisefs.core.domain import event_rows, records
 from noisefs.core.domain.block_id import block_id_text, compute_block_id
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
 from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
@@ -305,8 +305,10 @@ def rows() -> Vectors:
 
 
 def record_classes() -> list[type[records.Record]]:
-    """Every class of row."""
-    return records.Record.__subclasses__()
+    """Every class of row, those of events included."""
+    found = records.Record.__subclasses__()
+    assert {event_rows.EventQueue, event_rows.WaitingEvent} <= set(found)
+    return found
 
 
 def example(kind: type[records.Record]) -> records.Record:

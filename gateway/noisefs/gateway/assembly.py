@@ -1,7 +1,7 @@
 """Where adapters meet core: a data folder becomes a running store."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.outbound.localhead.head_file import HeadSnapshotKeys
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
+from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.services.commits import CommitQueue
@@ -24,6 +25,7 @@ from noisefs.gateway.departing import depart, shipping_over
 from noisefs.gateway.durable import classes_over
 from noisefs.gateway.folder import Folder
 from noisefs.gateway.ground import BALLAST_SHARE, Ground, open_ground
+from noisefs.gateway.hooks import sinks_of
 from noisefs.gateway.networking import Networked, open_network
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,8 @@ async def open_store(
         stack.callback(index.close)
         commits = CommitQueue(index, ground.workers, telemetry)
         networked = await stack.enter_async_context(open_network(ground, index, commits))
-        store = _store(ground, index, commits, networked)
+        sinks = await stack.enter_async_context(sinks_of(config, ground.clock))
+        store = _store(ground, index, commits, networked, sinks)
         held = _ballast(ground)
         store.commits.relieve_with(held.relieve)
         if ballast:
@@ -102,10 +105,12 @@ async def open_store(
         yield Administered(store, snapshots, network, shipping, serving=background, settings=shown(config))
 
 
-def _store(ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None) -> Store:
+def _store(
+    ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None, sinks: Mapping[str, EventSink]
+) -> Store:
     if networked is None:
-        return ground.store(index, commits=commits)
-    return ground.store(index, packs=networked.packs, commits=commits, news=networked.news())
+        return ground.store(index, commits=commits, sinks=sinks)
+    return ground.store(index, packs=networked.packs, commits=commits, news=networked.news(), sinks=sinks)
 
 
 async def _take_snapshot(snapshots: Snapshots) -> None:

@@ -1,8 +1,9 @@
 """What a store stands on before there is an index: this process among others, the keys, the packs, the snapshots."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from noisefs.adapters.outbound.localfiles.files import LocalFiles
@@ -16,6 +17,7 @@ from noisefs.adapters.outbound.system.threads import ThreadWorkers
 from noisefs.core.domain.head import Head, decode_head, read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.telemetry import Telemetry
@@ -25,6 +27,7 @@ from noisefs.core.services.store import PackNews, Store, StoreSettings
 from noisefs.gateway import rootkey
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
+from noisefs.gateway.hooks import event_settings
 
 BALLAST_SHARE: Final = 2
 """The ballast is this part of the reserve; the rest is what packs leave free. It has to hold a pack at the default
@@ -60,8 +63,11 @@ class Ground:
         packs: PackStore | None = None,
         commits: CommitQueue | None = None,
         news: PackNews | None = None,
+        sinks: Mapping[str, EventSink] = MappingProxyType({}),
     ) -> Store:
-        """The services over an index. ``packs``: those of a network too; ``commits``, ``news``: as :class:`Store`."""
+        """The services over an index. ``packs``: those of a network too; ``commits``, ``news``, ``sinks``: as
+        :class:`Store`.
+        """
         return Store(
             index=index,
             packs=self.packs if packs is None else packs,
@@ -75,6 +81,7 @@ class Ground:
             settings=store_settings(self.config),
             commits=commits,
             news=news,
+            sinks=sinks,
         )
 
 
@@ -165,4 +172,5 @@ def store_settings(config: Config) -> StoreSettings:
             min_part_bytes=config.s3.min_part_bytes,
             upload_expiry_s=config.s3.upload_expiry_s,
         ),
+        events=event_settings(config),
     )

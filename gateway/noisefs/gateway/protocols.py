@@ -72,6 +72,7 @@ async def protocols_over(
         renames=store.renames,
         tagging=store.tagging,
         access_logs=store.access_logs,
+        notifications=store.notifications,
         telemetry=telemetry,
         clock=store.clock,
         settings=s3_settings(config),

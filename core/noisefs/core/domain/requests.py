@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.notification import PUT
 from noisefs.core.domain.records import Listed, Version
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
 from noisefs.core.domain.rights.conditions import Lookup
@@ -33,11 +34,13 @@ class Asking(NamedTuple):
         needs: In the buckets they name; in any other bucket nothing is allowed.
         lookup: Values of condition keys.
         cleared: Ids of buckets where leave was given before, in the same request.
+        request_id: Of the request, as its answer tells it.
     """
 
     needs: tuple[Need, ...]
     lookup: Lookup
     cleared: frozenset[int] = frozenset()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,18 @@ class Principal:
 
 ANONYMOUS: Final = Principal(UserId(""), "", admin=False)
 """Who did not say."""
+
+
+class Cause(NamedTuple):
+    """Why an object changes, for whoever is told of it (:mod:`.notification`).
+
+    Attributes:
+        who: Who wants it; ``None``: its bucket's lifecycle.
+        made: The event that a new version is.
+    """
+
+    who: Principal | None
+    made: str = PUT
 
 
 @dataclass(frozen=True, slots=True)

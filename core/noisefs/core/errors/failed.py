@@ -80,6 +80,14 @@ class NodeFull(NodeUnavailable):
     """A node has no space left, or too little."""
 
 
+class EventRefused(Unavailable):
+    """A receiver of events does not take a message, or gives no answer in time."""
+
+    def __init__(self, target: str, cause: object) -> None:
+        super().__init__(f"target {target}: {cause}")
+        self.target = target
+
+
 class StoreSuperseded(Unavailable):
     """Another gateway goes on with this store: here nothing is written any more."""
 

@@ -45,6 +45,7 @@ class Counter(_Metric):
     )
     LIFECYCLE = ("noisefs_lifecycle_actions_total", "What lifecycle rules removed, by action", ("action",))
     ACCESS_LOG = ("noisefs_access_log_lines_total", "Lines of buckets' access logs, by what came of them", ("outcome",))
+    EVENTS = ("noisefs_events_total", "Events of objects, by target and what came of them", ("target", "outcome"))
     JOB_FAILURES = ("noisefs_job_failures_total", "Background jobs that ended with an error", ("job",))
     NODE_FAILURES = ("noisefs_node_failures_total", "Calls of a node that failed", ("node",))
     NODE_CALLS = ("noisefs_node_calls_total", "Requests sent to a node, by what they asked for", ("node", "call"))
@@ -106,6 +107,7 @@ class Gauge(_Metric):
         "When the newest snapshot was begun that a head on a node names: what came later may be lost with this machine",
         (),
     )
+    EVENTS_WAITING = ("noisefs_events_waiting", "Events of objects that a target has still to be told", ("target",))
     UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))
 
 

@@ -6,9 +6,10 @@ reach (a kill) costs nothing but the recovery.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from noisefs.core.domain.durability import HIGHEST, LOCAL
 from noisefs.core.domain.geometry import Geometry
@@ -17,6 +18,7 @@ from noisefs.core.domain.rights.identity import account_of
 from noisefs.core.domain.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
+from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.presence import Presence
@@ -34,6 +36,8 @@ from noisefs.core.services.bodies.twice import InnerSealer
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
 from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.events.delivery import EventSettings
+from noisefs.core.services.events.service import Events
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.maintenance.audit import Auditor
@@ -49,6 +53,7 @@ from noisefs.core.services.namespace.buckets import Buckets
 from noisefs.core.services.namespace.lifecycle import Lifecycle
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.notifications import Notifications
 from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.properties import Properties
@@ -94,6 +99,7 @@ class StoreSettings:
         durability: The class of new buckets.
         several_processes: Other processes serve the same store.
         limits: Of the namespace.
+        events: How events are told.
     """
 
     hot_bytes: int = 512 * _MIB
@@ -111,6 +117,7 @@ class StoreSettings:
     durability: str = LOCAL
     several_processes: bool = False
     limits: NamespaceLimits = field(default_factory=NamespaceLimits)
+    events: EventSettings = field(default_factory=EventSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +146,12 @@ class Store:
         settings: StoreSettings,
         commits: CommitQueue | None = None,
         news: PackNews | None = None,
+        sinks: Mapping[str, EventSink] = MappingProxyType({}),
     ) -> None:
         """Wire everything; nothing runs before :meth:`start`.
 
         ``commits``: the queue to use, where somebody else needs it too; ``news``: of packs, for whoever puts them on
-        nodes.
+        nodes; ``sinks``: receivers of events, by name. Whoever made them closes them.
         """
         self.index = index
         self.packs = packs
@@ -339,7 +347,7 @@ class Store:
         )
         self.tokens = Tokens(accounts=self.accounts, wrap=keys.wrap, entropy=entropy, clock=clock)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
-        self.object_acls = ObjectAcls(index=index, commits=self.commits)
+        self.object_acls = ObjectAcls(index=index, commits=self.commits, clock=clock)
         self.properties = Properties(index=index, commits=self.commits, limits=limits)
         self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
         self.quotas = Quotas(index=index, commits=self.commits)
@@ -352,7 +360,7 @@ class Store:
             telemetry=telemetry,
             day_s=settings.lifecycle_day_s,
         )
-        self.tagging = Tagging(commits=self.commits)
+        self.tagging = Tagging(commits=self.commits, clock=clock)
         self.access_logs = AccessLogs(
             index=index,
             commits=self.commits,
@@ -360,6 +368,19 @@ class Store:
             clock=clock,
             entropy=entropy,
             account=self.accounts.account,
+        )
+        self.notifications = Notifications(
+            index=index, commits=self.commits, clock=clock, limits=limits, targets=tuple(sinks)
+        )
+        self.events = Events(
+            sinks=sinks,
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            telemetry=telemetry,
+            settings=settings.events,
         )
         self._jobs = Jobs(clock=clock, workers=workers, telemetry=telemetry, presence=presence)
         self._checkpointed = 0
@@ -379,6 +400,7 @@ class Store:
         await self.packer.measure()
         await self._look_at_disk()
         if background:
+            await self.events.start()
             self._jobs.start(self._all_jobs())
         return report
 
@@ -422,6 +444,7 @@ class Store:
                 self.lifecycle.run,
                 group="lifecycle",
             ),
+            *self.events.jobs(),
         ]
 
     def _note_sealed(self) -> None:

@@ -6,24 +6,25 @@ Only settings that something reads are here. Names carry their unit, except size
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from noisefs.core.domain.durability import MOST_COPIES
-from noisefs.gateway.config.values import Address, DayWindows, Domain, DurabilityName, Endpoint, Networks, Size, Url
+from noisefs.gateway.config.events import EventsConfig
+from noisefs.gateway.config.table import Count, Seconds, Table
+from noisefs.gateway.config.values import (
+    Address,
+    DayWindows,
+    Domain,
+    DurabilityName,
+    Endpoint,
+    Networks,
+    Size,
+    Url,
+)
 
 _MIB = 1 << 20
 _GIB = 1 << 30
 _TIB = 1 << 40
-
-
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-
-
-class Table(BaseModel):
-    """A table of the file: unknown fields are refused, nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class S3Config(Table):
@@ -427,6 +428,7 @@ class Config(Table):
     hot: HotConfig = HotConfig()
     ipfs: IpfsConfig = IpfsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    events: EventsConfig = EventsConfig()
     root_key: RootKeyConfig = RootKeyConfig()
     limits: LimitsConfig = LimitsConfig()
     users: tuple[UserDeclaration, ...] = Field(

@@ -102,6 +102,19 @@ def _url(value: object) -> object:
     return value.rstrip("/")
 
 
+def _hook_url(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.fragment
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc:
+        raise ValueError("a URL of scheme http or https, with a host and without a user, is needed")
+    return value
+
+
 def _durability(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -143,6 +156,9 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 
 Url = Annotated[str, BeforeValidator(_url)]
 """Scheme, host and port under which clients reach the server."""
+
+HookUrl = Annotated[str, BeforeValidator(_hook_url)]
+"""Where something is POSTed: a URL with a path."""
 
 Domain = Annotated[str, BeforeValidator(_domain)]
 """A domain name."""

@@ -27,13 +27,14 @@ from noisefs.adapters.inbound.s3.management.sts import Sts
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
-from noisefs.adapters.inbound.s3.operations.configurations import DefaultEncryption, FixedConfigurations
+from noisefs.adapters.inbound.s3.operations.configurations import DefaultEncryption, RequestPayment
 from noisefs.adapters.inbound.s3.operations.copying import Copying, source_of
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.notifications import NotificationOperations
 from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.renaming import Renaming
@@ -69,6 +70,7 @@ from noisefs.core.services.named_keys import NamedKeys
 from noisefs.core.services.namespace.access_logs import AccessLogs
 from noisefs.core.services.namespace.bucket_rights import BucketRights
 from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.notifications import Notifications
 from noisefs.core.services.namespace.object_acls import ObjectAcls
 from noisefs.core.services.namespace.objects import Objects
 from noisefs.core.services.namespace.renaming import Renames
@@ -108,6 +110,7 @@ class S3Adapter:
         named_keys: NamedKeys,
         tagging: Tagging,
         access_logs: AccessLogs,
+        notifications: Notifications,
         telemetry: Telemetry,
         clock: Clock,
         settings: S3Settings,
@@ -161,7 +164,7 @@ class S3Adapter:
                     region=settings.region,
                     ownership=Ownership(settings.ownership),
                 ),
-                configurations=FixedConfigurations(buckets=buckets, bodies=bodies),
+                payment=RequestPayment(buckets=buckets, bodies=bodies),
                 encryption=DefaultEncryption(buckets=buckets, bodies=bodies),
                 copying=Copying(objects=objects, uploads=uploads, encryptions=encryptions),
                 cors=self.cors,
@@ -171,12 +174,18 @@ class S3Adapter:
                 multipart=Multipart(
                     accounts=accounts, uploads=uploads, bodies=bodies, encryptions=encryptions, max_put_bytes=limit
                 ),
+                notifications=NotificationOperations(notifications=notifications, bodies=bodies),
                 posting=Posting(
                     objects=objects,
                     gatekeeper=self._gatekeeper,
                     clock=clock,
                     ask=lambda call, session: self._asking(
-                        session, call.request, call.target, call.headers, _client_of(call.request)
+                        session,
+                        call.request,
+                        call.target,
+                        call.headers,
+                        _client_of(call.request),
+                        call.ids["x-amz-request-id"],
                     ),
                     encryptions=encryptions,
                     max_put_bytes=limit,
@@ -296,7 +305,7 @@ class S3Adapter:
         session = self._gatekeeper.admit(request.method, target, headers, client)
         if session.presigned:
             hoist(headers, target.params)
-        session = self._asking(session, request, target, headers, client)
+        session = self._asking(session, request, target, headers, client, ids["x-amz-request-id"])
         try:
             check_built(headers)
         except S3Error:
@@ -307,7 +316,13 @@ class S3Adapter:
         return Call(request, target, headers, session, incoming, ids), found
 
     def _asking(
-        self, session: Session, request: web.BaseRequest, target: Target, headers: Mapping[str, str], client: str
+        self,
+        session: Session,
+        request: web.BaseRequest,
+        target: Target,
+        headers: Mapping[str, str],
+        client: str,
+        request_id: str,
     ) -> Session:
         """The session of somebody who says what for."""
         context = Context(
@@ -320,7 +335,7 @@ class S3Adapter:
             now_us=self._clock.now_us(),
         )
         sub = subresource_of(target) if target.params else ""
-        asking = Asking(needs_of(request.method, target, sub, headers), context)
+        asking = Asking(needs_of(request.method, target, sub, headers), context, request_id=request_id)
         return msgspec.structs.replace(session, principal=session.principal.who_asks(asking))
 
     def _denied(self, call: Call | None) -> S3Error | None:

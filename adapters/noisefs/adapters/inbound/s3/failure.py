@@ -262,6 +262,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.NodeRefused: "ServiceUnavailable",
     core.LinksMissing: "ServiceUnavailable",
     core.NodeFull: "ServiceUnavailable",
+    core.EventRefused: "ServiceUnavailable",
     core.StoreSuperseded: "ServiceUnavailable",
     core.PackPoisoned: "ServiceUnavailable",
     core.StorageFailed: "ServiceUnavailable",

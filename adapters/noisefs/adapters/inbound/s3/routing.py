@@ -10,13 +10,14 @@ from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_i
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
-from noisefs.adapters.inbound.s3.operations.configurations import FIXED, DefaultEncryption, FixedConfigurations
+from noisefs.adapters.inbound.s3.operations.configurations import DefaultEncryption, RequestPayment
 from noisefs.adapters.inbound.s3.operations.copying import Copying
 from noisefs.adapters.inbound.s3.operations.cors import Cors
 from noisefs.adapters.inbound.s3.operations.lifecycle import LifecycleOperations
 from noisefs.adapters.inbound.s3.operations.listing import Listing
 from noisefs.adapters.inbound.s3.operations.locking import Locking
 from noisefs.adapters.inbound.s3.operations.multipart import Multipart
+from noisefs.adapters.inbound.s3.operations.notifications import NotificationOperations
 from noisefs.adapters.inbound.s3.operations.posting import Posting
 from noisefs.adapters.inbound.s3.operations.reading import Reading
 from noisefs.adapters.inbound.s3.operations.renaming import Renaming
@@ -36,7 +37,6 @@ SUBRESOURCES: Final = frozenset(
         *ABSENT,
         *PRESENT,
         *LISTS,
-        *FIXED,
         "encryption",
         "acl",
         "ownershipControls",
@@ -58,6 +58,7 @@ SUBRESOURCES: Final = frozenset(
         "metadataInventoryTable",
         "metadataJournalTable",
         "metadataTable",
+        "notification",
         "renameObject",
         "restore",
         "retention",
@@ -116,7 +117,7 @@ class Operations:
     access_logs: AccessLogOperations
     acls: AclOperations
     buckets: BucketOperations
-    configurations: FixedConfigurations
+    payment: RequestPayment
     encryption: DefaultEncryption
     copying: Copying
     cors: Cors
@@ -124,6 +125,7 @@ class Operations:
     listing: Listing
     locking: Locking
     multipart: Multipart
+    notifications: NotificationOperations
     posting: Posting
     reading: Reading
     renaming: Renaming
@@ -224,6 +226,9 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("PUT", "bucket", "cors", "PutBucketCors", all_.cors.put),
         ("GET", "bucket", "cors", "GetBucketCors", all_.cors.get),
         ("DELETE", "bucket", "cors", "DeleteBucketCors", all_.cors.delete),
+        ("PUT", "bucket", "requestPayment", "PutBucketSettings", all_.payment.put),
+        ("PUT", "bucket", "notification", "PutBucketNotification", all_.notifications.put),
+        ("GET", "bucket", "notification", "GetBucketNotification", all_.notifications.get),
         ("PUT", "bucket", "website", "PutBucketWebsite", all_.website.put),
         ("GET", "bucket", "website", "GetBucketWebsite", all_.website.get),
         ("DELETE", "bucket", "website", "DeleteBucketWebsite", all_.website.delete),
@@ -262,7 +267,6 @@ def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:
         ("DELETE", "object", "uploadId", "AbortMultipartUpload", all_.multipart.abort),
     ]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.absent) for sub in ABSENT]
-    named += [("PUT", "bucket", sub, "PutBucketSettings", all_.configurations.put) for sub in FIXED]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.present) for sub in PRESENT]
     named += [("GET", "bucket", sub, "GetBucketSettings", all_.settings.listed) for sub in LISTS]
     named += [("DELETE", "bucket", sub, "DeleteBucketSettings", all_.settings.removed) for sub in REMOVABLE]

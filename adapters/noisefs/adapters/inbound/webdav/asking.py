@@ -41,7 +41,8 @@ def asking_for(
     needs = list(_needs(method, place))
     if target is not None:
         needs.append(Need("s3:PutObject", target.bucket, target.prefix if target.slash else target.key, either=True))
-    return Asking(tuple(needs), _Context(who, request, place, now_us))
+    name = str(request.get("request_id") or "")
+    return Asking(tuple(needs), _Context(who, request, place, now_us), request_id=name)
 
 
 def _needs(method: str, place: Place) -> Sequence[Need]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from noisefs.core.domain import access_log, lifecycle
+from noisefs.core.domain import access_log, lifecycle, notification
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.records import Bucket, decode
 from noisefs.core.domain.requests import Principal
@@ -11,9 +11,9 @@ from noisefs.core.errors import AccessDenied, BucketNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace import rights
 
-_UNUSUAL: Final = frozenset({lifecycle.KIND, access_log.KIND, "encryption"})
-"""Configurations of a bucket whose answers tell more than an object's row says, whose requests are written down, or
-that seals objects in a way of its own."""
+_UNUSUAL: Final = frozenset({lifecycle.KIND, access_log.KIND, notification.KIND, "encryption"})
+"""Configurations of a bucket whose answers tell more than an object's row says, whose requests are written down or told
+of, or that seals objects in a way of its own."""
 
 
 def reach_bucket(tx: Reading, who: Principal, name: str) -> Bucket:

@@ -8,8 +8,9 @@ import msgspec
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.conditions import check_write
 from noisefs.core.domain.ids import LayoutId, UploadId
+from noisefs.core.domain.notification import COMPLETE
 from noisefs.core.domain.records import Bucket, Completed, Upload, Version, decode, encode
-from noisefs.core.domain.requests import ALWAYS, CompletedPart, Principal, WriteCondition
+from noisefs.core.domain.requests import ALWAYS, Cause, CompletedPart, Principal, WriteCondition
 from noisefs.core.domain.rights.ownership import Ownership, ownership_of
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.bodies import references
@@ -67,7 +68,7 @@ class Completing:
         if new.layout is not None:
             layouts.write(tx, new.layout, assembly.extents, assembly.parts)
         tally = Tally()
-        new = publishing.replace(tx, row, row_key, old, new, now_us, self.mint, tally)
+        new = publishing.replace(tx, row, row_key, old, new, now_us, self.mint, tally, Cause(self.who, COMPLETE))
         tally.apply(tx, row)
         references.acquire(tx, assembly.gained)
         references.release(tx, assembly.unused, now_us)

@@ -23,6 +23,7 @@ from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.ids import ID_BYTES
 from noisefs.core.domain.lifecycle import DAY_US, KIND, Rule
 from noisefs.core.domain.records import Bucket, Upload, Version, decode
+from noisefs.core.domain.requests import Cause
 from noisefs.core.errors import NoisefsError, ObjectLocked
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -42,6 +43,7 @@ BATCH: Final = 100
 """Things that go in one commit."""
 _BASE_BYTES: Final = 8
 """What stands before an object's key: the bucket's id."""
+_CAUSE: Final = Cause(None)
 _TAIL_BYTES: Final = keyspace.VERSION_TAIL_BYTES
 
 
@@ -258,14 +260,14 @@ class Lifecycle:
             return "abort"
         version = decode(Version, due.raw)
         if due.table is Table.OBJECTS:
-            publishing.remove(tx, bucket, due.row_key, version, now_us, self._mint, tally)
+            publishing.remove(tx, bucket, due.row_key, version, now_us, self._mint, tally, _CAUSE)
             return "expire"
         object_key = due.row_key[:-_TAIL_BYTES]
         found = Found(due.table, due.row_key, due.raw, version)
         if not due.since_us:
             if tx.get(Table.OBJECTS, object_key) is not None or not self._is_alone(tx, object_key):
                 return ""
-            publishing.remove_version(tx, bucket, object_key, found, now_us, tally, bypass=False)
+            publishing.remove_version(tx, bucket, object_key, found, now_us, tally, _CAUSE, bypass=False)
             return "expire_marker"
         start, _ = keyspace.versions_range(object_key)
         newer = len(tx.scan(Table.VERSIONS, start, due.row_key, due.newer + 2))
@@ -276,7 +278,7 @@ class Lifecycle:
             rules, key, version, due.since_us, newer, now_us, self._day_us
         ):
             return ""
-        publishing.remove_version(tx, bucket, object_key, found, now_us, tally, bypass=False)
+        publishing.remove_version(tx, bucket, object_key, found, now_us, tally, _CAUSE, bypass=False)
         return "expire_noncurrent"
 
     @staticmethod

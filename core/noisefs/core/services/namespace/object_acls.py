@@ -4,24 +4,28 @@ import msgspec
 
 from noisefs.core.domain import naming
 from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.notification import ACL
 from noisefs.core.domain.records import Bucket, User, Version, decode, encode
 from noisefs.core.domain.requests import Principal
 from noisefs.core.domain.rights.acl import Acl, AclWish, check_grants, check_supported, private
 from noisefs.core.domain.rights.belonging import check_block
 from noisefs.core.domain.rights.ownership import Ownership, ownership_of
 from noisefs.core.errors import AccessDenied, AclNotSupported
+from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import lookup, versions
+from noisefs.core.services.namespace import lookup, notifying, versions
 from noisefs.core.services.namespace.access import reach_bucket
 
 
 class ObjectAcls:
     """Operations on lists of objects. Task-safe. Raise as :meth:`.objects.Objects.head`."""
 
-    def __init__(self, *, index: Index, commits: CommitQueue) -> None:
+    def __init__(self, *, index: Index, commits: CommitQueue, clock: Clock) -> None:
         self._index = index
         self._commits = commits
+        self._clock = clock
 
     async def get(
         self, who: Principal, bucket: str, key: str, version_id: str | None
@@ -63,6 +67,8 @@ class ObjectAcls:
                 acl = checked.resolved(version.owner, row.owner)
                 check_block(row, acl)
                 tx.put(found.table, found.row_key, encode(msgspec.structs.replace(version, acl=acl)))
+                row_key = u64(row.bucket_id) + raw_key
+                notifying.tell_changed(tx, row, row_key, ACL, version, self._clock.now_us(), who)
             return versions.shown(row, version)
 
         return await self._commits.run(change)

@@ -13,12 +13,14 @@ from noisefs.core.domain.conditions import check_source, check_write
 from noisefs.core.domain.durability import LOCAL
 from noisefs.core.domain.inner import OuterKey
 from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.notification import COPY, PUT
 from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import BodyState, Bucket, PartInfo, Version
 from noisefs.core.domain.requests import (
     ALWAYS,
     ANY,
     Attributes,
+    Cause,
     Doomed,
     Principal,
     ReadCondition,
@@ -105,14 +107,15 @@ class Objects(Pages):
         lock: Wish = NO_WISH,
         outer: OuterKey | None = None,
         declared_bytes: int = 0,
+        made: str = PUT,
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
         The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
         the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
         has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
-        MD5 of what is sealed. ``declared_bytes``: how many there will be, as far as that is known: so that many which
-        a quota has no room for are refused before they come.
+        MD5 of what is sealed. ``declared_bytes``: how many will come, if known, so that too many for a quota are
+        refused before. ``made``: the event that it is.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -153,12 +156,11 @@ class Objects(Pages):
                 raise EntityTooLarge(digested.size, self._limits.max_object_bytes)
             checksums = dict(verify(digested))
             await staged.settle()
+            publish = self._publishing(
+                who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, sealing=sealing, made=made
+            )
             try:
-                return await self._commits.run(
-                    self._publishing(
-                        who, bucket, key, raw_key, staged, attributes, condition, checksums, lock, sealing=sealing
-                    )
-                )
+                return await self._commits.run(publish)
             except ObjectNotFound as exc:
                 if not condition.if_match:
                     raise
@@ -209,6 +211,7 @@ class Objects(Pages):
         *,
         quick: bool = False,
         sealing: Sealing | None = None,
+        made: str = PUT,
     ) -> Callable[[Writing], Version]:
         """What lets a key name a staged body, in a commit. ``quick``: nobody will wait for nodes."""
         size = staged.digested.size if sealing is None else sealing.digested.size
@@ -240,7 +243,7 @@ class Objects(Pages):
             if sealing is not None:
                 new = msgspec.structs.replace(new, inner=sealing.inner)
             tally = Tally()
-            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, Cause(who, made))
             tally.apply(tx, row)
             return new
 
@@ -369,7 +372,7 @@ class Objects(Pages):
         if quick:
             _check_quick(row, bucket)
         tally = Tally()
-        removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, bypass=bypass)
+        removed = self._removed(tx, row, bucket, raw_key, doomed, self._clock.now_us(), tally, who, bypass=bypass)
         tally.apply(tx, row)
         return removed
 
@@ -388,12 +391,11 @@ class Objects(Pages):
     ) -> list[Removed | NoisefsError]:
         row = reach_bucket(tx, who, bucket)
         now_us = self._clock.now_us()
-        outcomes: list[Removed | NoisefsError] = []
-        tally = Tally()
+        outcomes, tally = list[Removed | NoisefsError](), Tally()
         for one in doomed:
             try:
                 raw_key = naming.key_bytes(one.key)
-                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, bypass=bypass))
+                outcomes.append(self._removed(tx, row, bucket, raw_key, one, now_us, tally, who, bypass=bypass))
             except NoisefsError as exc:
                 outcomes.append(exc)
         tally.apply(tx, row)
@@ -408,6 +410,7 @@ class Objects(Pages):
         doomed: Doomed,
         now_us: int,
         tally: Tally,
+        who: Principal,
         *,
         bypass: bool,
     ) -> Removed:
@@ -417,7 +420,7 @@ class Objects(Pages):
             old = publishing.present(tx, row_key)
             if doomed.condition is not ALWAYS:
                 check_write(doomed.condition, old, bucket, doomed.key)
-            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally)
+            return publishing.remove(tx, row, row_key, old, now_us, self._mint, tally, Cause(who))
         if not versions.is_possible(doomed.version_id):
             raise InvalidArgument("versionId", doomed.version_id, "Invalid version id specified")
         found = versions.find(tx, row_key, doomed.version_id)
@@ -425,7 +428,7 @@ class Objects(Pages):
             check_write(doomed.condition, None if found is None else found.version, bucket, doomed.key)
         if found is None:
             return Removed(existed=False, version_id=doomed.version_id)
-        return publishing.remove_version(tx, row, row_key, found, now_us, tally, bypass=bypass)
+        return publishing.remove_version(tx, row, row_key, found, now_us, tally, Cause(who), bypass=bypass)
 
     async def copy(
         self,
@@ -482,7 +485,7 @@ class Objects(Pages):
             new = publishing.with_fields(new, sse, headers)
             layouts.share(tx, new)
             tally = Tally()
-            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally)
+            new = publishing.replace(tx, row, row_key, old, new, now_us, self._mint, tally, Cause(who, COPY))
             tally.apply(tx, row)
             return new, versions.shown(source, version).version_id
 

@@ -2,6 +2,8 @@
 
 Every version that goes for good goes through :func:`_let_go`, which asks its lock. That comes before anything is
 written, so that in a batch what is refused leaves no trace.
+
+And every change of what a key names is told here (:mod:`.notifying`), but for moves that write rows themselves.
 """
 
 from collections.abc import Mapping
@@ -13,12 +15,12 @@ from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import version_key
 from noisefs.core.domain.object_lock import NO_WISH, Wish
 from noisefs.core.domain.records import Bucket, Extent, Version, Versioning, decode, encode
-from noisefs.core.domain.requests import Attributes, Removed
+from noisefs.core.domain.requests import Attributes, Cause, Removed
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
 from noisefs.core.domain.rights.belonging import belonging_of
 from noisefs.core.errors import LockNotConfigured
 from noisefs.core.ports.index import Reading, Table, Writing
-from noisefs.core.services.namespace import layouts, properties, versions
+from noisefs.core.services.namespace import layouts, notifying, properties, versions
 from noisefs.core.services.namespace.usage import Tally
 from noisefs.core.services.namespace.versions import Found, Mint
 
@@ -41,10 +43,12 @@ def replace(
     now_us: int,
     mint: Mint,
     tally: Tally,
+    cause: Cause,
 ) -> Version:
     """Let the key name ``new``, whose references are held already; returns it as it is kept.
 
-    What becomes of ``old`` is for the bucket's versioning to say. The caller applies the tally.
+    What becomes of ``old`` is for the bucket's versioning to say. Whom the bucket's rules name is told. The caller
+    applies the tally.
 
     Raises:
         LockNotConfigured: ``new`` is to be locked, and the bucket has no object lock.
@@ -60,15 +64,24 @@ def replace(
     elif old is not None:
         _let_go(tx, old, now_us, tally)
     tx.put(Table.OBJECTS, row_key, encode(new))
+    notifying.tell_made(tx, bucket, row_key, new, now_us, cause)
     return new
 
 
 def remove(
-    tx: Writing, bucket: Bucket, row_key: bytes, old: Version | None, now_us: int, mint: Mint, tally: Tally
+    tx: Writing,
+    bucket: Bucket,
+    row_key: bytes,
+    old: Version | None,
+    now_us: int,
+    mint: Mint,
+    tally: Tally,
+    cause: Cause,
 ) -> Removed:
     """Let the key name nothing. Its dead properties go with it.
 
-    A bucket with versions gets a delete marker, also where there was nothing. The caller applies the tally.
+    A bucket with versions gets a delete marker, also where there was nothing. Whom the bucket's rules name is told. The
+    caller applies the tally.
 
     Raises:
         ObjectLocked: The null version, which the delete marker would replace, is locked.
@@ -85,15 +98,25 @@ def remove(
         tx.delete(Table.OBJECTS, row_key)
         if bucket.properties:
             properties.forget(tx, row_key)
+    if removed.existed or removed.marker:
+        notifying.tell_removed(tx, bucket, row_key, removed.version_id, now_us, cause, marker=removed.marker)
     return removed
 
 
 def remove_version(
-    tx: Writing, bucket: Bucket, row_key: bytes, found: Found, now_us: int, tally: Tally, *, bypass: bool
+    tx: Writing,
+    bucket: Bucket,
+    row_key: bytes,
+    found: Found,
+    now_us: int,
+    tally: Tally,
+    cause: Cause,
+    *,
+    bypass: bool,
 ) -> Removed:
     """Remove one version for good. Where it was the newest, the next one becomes what the key names.
 
-    ``bypass``: set a governance retention aside. The caller applies the tally.
+    ``bypass``: set a governance retention aside. Whom the bucket's rules name is told. The caller applies the tally.
 
     Raises:
         ObjectLocked: Its lock forbids it.
@@ -102,6 +125,8 @@ def remove_version(
     _let_go(tx, version, now_us, tally, deleted=True, bypass=bypass)
     tx.delete(found.table, found.row_key)
     removed = Removed(existed=True, version_id=versions.told_id(version), marker=version.delete_marker)
+    told_id = removed.version_id if bucket.versioning else ""
+    notifying.tell_removed(tx, bucket, row_key, told_id, now_us, cause)
     if found.table is Table.VERSIONS and (not version.delete_marker or versions.current(tx, row_key) is not None):
         return removed
     following = versions.newest_below(tx, row_key) if bucket.versioning else None

@@ -12,10 +12,12 @@ import msgspec
 
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.naming import KEY_BYTES_MAX
+from noisefs.core.domain.notification import COPY, KIND
 from noisefs.core.domain.records import Bucket, Listed, Version, decode, encode
+from noisefs.core.domain.requests import Cause, Principal
 from noisefs.core.errors import KeyTooLong, ObjectNotFound, PreconditionFailed
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.namespace import layouts, properties, publishing
+from noisefs.core.services.namespace import layouts, notifying, properties, publishing
 from noisefs.core.services.namespace.raising import Ready, check_class
 from noisefs.core.services.namespace.tree_rows import exists_below, keep_collection, remove_tree, rows_below
 from noisefs.core.services.namespace.usage import Tally
@@ -61,6 +63,7 @@ class Relocation:
     now_us: int
     mint: Mint
     ready: Ready
+    who: Principal
 
     def run(self, tx: Writing) -> bool:
         """Do it. Returns whether something was replaced."""
@@ -80,7 +83,7 @@ class Relocation:
         self._clear(tx, objects, object_shown, tree_shown=tree_shown)
         self._place(tx, objects, noted)
         if not self.keep_source and not self._lands_above():
-            keep_collection(tx, self.source.row, self.source.raw_key, self.now_us, self.mint)
+            keep_collection(tx, self.source.row, self.source.raw_key, self.now_us, self.mint, self.who)
         return replaces
 
     def _lands_above(self) -> bool:
@@ -123,11 +126,12 @@ class Relocation:
         if not row.versioning:
             for rest, _ in objects:
                 tx.delete(Table.OBJECTS, row_key + rest)
+                notifying.tell_removed(tx, row, row_key + rest, "", self.now_us, Cause(self.who))
             return
         bare = msgspec.structs.replace(row, properties=False)
-        tally = Tally()
+        tally, cause = Tally(), Cause(self.who)
         for rest, raw in objects:
-            publishing.remove(tx, bare, row_key + rest, decode(Version, raw), self.now_us, self.mint, tally)
+            publishing.remove(tx, bare, row_key + rest, decode(Version, raw), self.now_us, self.mint, tally, cause)
         tally.apply(tx, row)
 
     def _clear(self, tx: Writing, objects: _Rows, object_shown: Version | None, *, tree_shown: bool) -> None:
@@ -135,7 +139,7 @@ class Relocation:
         row = self.target.row
         placed = {self.target.row_key + rest for rest, _ in objects} if row.versioning else ()
         if tree_shown:
-            remove_tree(tx, row, self.target.bare_key + b"/", self.now_us, self.mint, placed)
+            remove_tree(tx, row, self.target.bare_key + b"/", self.now_us, self.mint, self.who, placed)
         if object_shown is None:
             return
         row_key = keyspace.u64(row.bucket_id) + self.target.bare_key
@@ -144,7 +148,7 @@ class Relocation:
                 properties.forget(tx, row_key)
             return
         tally = Tally()
-        publishing.remove(tx, row, row_key, object_shown, self.now_us, self.mint, tally)
+        publishing.remove(tx, row, row_key, object_shown, self.now_us, self.mint, tally, Cause(self.who))
         tally.apply(tx, row)
 
     def _shown(self, tx: Writing) -> tuple[bool, Version | None]:
@@ -161,20 +165,22 @@ class Relocation:
         """Write the rows under their new keys, and keep the counters right."""
         source, target = self.source, self.target
         row_key = target.row_key
-        tally = Tally()
+        tally, cause = Tally(), Cause(self.who, COPY)
         moved = not self.keep_source and not source.row.versioning
         if moved and source.row.bucket_id != target.row.bucket_id:
             Tally(-sum(decode(Listed, raw).size for _, raw in objects), -len(objects)).apply(tx, source.row)
         if moved and not target.row.versioning:
             for rest, raw in objects:
                 tx.put(Table.OBJECTS, row_key + rest, self._relabelled(raw))
+                if KIND in target.row.config:
+                    notifying.tell_made(tx, target.row, row_key + rest, decode(Version, raw), self.now_us, cause)
             if source.row.bucket_id != target.row.bucket_id:
                 tally.add(sum(decode(Listed, raw).size for _, raw in objects), len(objects))
         else:
             for rest, raw in objects:
                 new = self._copied(decode(Version, raw))
                 old = publishing.present(tx, row_key + rest) if target.row.versioning else None
-                publishing.replace(tx, target.row, row_key + rest, old, new, self.now_us, self.mint, tally)
+                publishing.replace(tx, target.row, row_key + rest, old, new, self.now_us, self.mint, tally, cause)
         for rest, value in noted:
             tx.put(Table.PROPERTIES, row_key + rest, value)
         if noted:

@@ -12,14 +12,15 @@ import msgspec
 from noisefs.core.domain import naming
 from noisefs.core.domain.conditions import check_source
 from noisefs.core.domain.keyspace import u64
+from noisefs.core.domain.notification import COPY
 from noisefs.core.domain.records import Bucket, Completed, Version, decode, encode
-from noisefs.core.domain.requests import ANY, Principal, ReadCondition
+from noisefs.core.domain.requests import ANY, Cause, Principal, ReadCondition
 from noisefs.core.errors import InvalidArgument, PreconditionFailed, TokenReused
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace import layouts, lookup, properties, publishing, versions
+from noisefs.core.services.namespace import layouts, lookup, notifying, properties, publishing, versions
 from noisefs.core.services.namespace.access import reach_bucket
 from noisefs.core.services.namespace.usage import Tally
 
@@ -77,7 +78,7 @@ class Renames:
             old = publishing.present(tx, prefix + raw_target)
             _check_target(condition, old)
             now_us = self._clock.now_us()
-            version_id = self._moved(tx, row, (prefix + raw_source, found), (prefix + raw_target, old), now_us)
+            version_id = self._moved(tx, row, (prefix + raw_source, found), (prefix + raw_target, old), now_us, who)
             if token:
                 tx.put(Table.COMPLETED, token_key, encode(Completed(row.bucket_id, target, asked, version_id, now_us)))
             return version_id
@@ -91,19 +92,21 @@ class Renames:
         source: tuple[bytes, Version],
         target: tuple[bytes, Version | None],
         now_us: int,
+        who: Principal,
     ) -> str:
         (source_key, found), (target_key, old) = source, target
         noted = properties.of_resource(tx, source_key) if row.properties else []
         tally = Tally()
         if row.versioning:
             layouts.share(tx, found)
-            publishing.remove(tx, row, source_key, found, now_us, self._mint, tally)
+            publishing.remove(tx, row, source_key, found, now_us, self._mint, tally, Cause(who))
             new = msgspec.structs.replace(publishing.new_version(found, row), owner=found.owner, acl=found.acl)
         else:
             tx.delete(Table.OBJECTS, source_key)
+            notifying.tell_removed(tx, row, source_key, "", now_us, Cause(who))
             tally.add(-found.size, -1)
             new = found
-        new = publishing.replace(tx, row, target_key, old, new, now_us, self._mint, tally)
+        new = publishing.replace(tx, row, target_key, old, new, now_us, self._mint, tally, Cause(who, COPY))
         tally.apply(tx, row)
         if row.properties:
             properties.forget(tx, source_key)

@@ -6,6 +6,7 @@ import msgspec
 
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.records import Bucket, Version, decode
+from noisefs.core.domain.requests import Cause, Principal
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace import properties, publishing
 from noisefs.core.services.namespace.usage import Tally
@@ -27,7 +28,13 @@ def exists_below(tx: Reading, row_prefix: bytes) -> bool:
 
 
 def remove_tree(
-    tx: Writing, bucket: Bucket, raw_prefix: bytes, now_us: int, mint: Mint, keep: Container[bytes] = ()
+    tx: Writing,
+    bucket: Bucket,
+    raw_prefix: bytes,
+    now_us: int,
+    mint: Mint,
+    who: Principal,
+    keep: Container[bytes] = (),
 ) -> int:
     """Remove every object below a prefix, and all dead properties there; returns how many objects.
 
@@ -40,23 +47,23 @@ def remove_tree(
             if raw_prefix or not row_key.startswith(of_bucket):
                 tx.delete(Table.PROPERTIES, row_key)
     bare = msgspec.structs.replace(bucket, properties=False)
-    tally = Tally()
+    tally, cause = Tally(), Cause(who)
     count = 0
     for row_key, raw in rows_below(tx, row_prefix):
         if row_key not in keep:
-            publishing.remove(tx, bare, row_key, decode(Version, raw), now_us, mint, tally)
+            publishing.remove(tx, bare, row_key, decode(Version, raw), now_us, mint, tally, cause)
             count += 1
     tally.apply(tx, bucket)
     return count
 
 
-def keep_collection(tx: Writing, bucket: Bucket, raw_key: bytes, now_us: int, mint: Mint) -> None:
+def keep_collection(tx: Writing, bucket: Bucket, raw_key: bytes, now_us: int, mint: Mint, who: Principal) -> None:
     """Leave a marker in the collection that held ``raw_key`` (an object or a tree) if that has no member left."""
     parent = raw_key[: raw_key.rfind(b"/", 0, len(raw_key) - 1) + 1]
     if not parent:
         return
     row_key = keyspace.u64(bucket.bucket_id) + parent
     if not exists_below(tx, row_key):
-        tally = Tally()
-        publishing.replace(tx, bucket, row_key, None, publishing.marker_of(bucket, now_us), now_us, mint, tally)
+        tally, marker = Tally(), publishing.marker_of(bucket, now_us)
+        publishing.replace(tx, bucket, row_key, None, marker, now_us, mint, tally, Cause(who))
         tally.apply(tx, bucket)

@@ -9,7 +9,7 @@ from typing import Final
 
 from noisefs.core.domain import keyspace, naming
 from noisefs.core.domain.records import Bucket
-from noisefs.core.domain.requests import Need, Principal
+from noisefs.core.domain.requests import Cause, Need, Principal
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
@@ -70,7 +70,7 @@ class Trees:
                 now_us = self._clock.now_us()
                 tally = Tally()
                 marker = publishing.marker_of(row, now_us)
-                publishing.replace(tx, row, row_key, None, marker, now_us, self._mint, tally)
+                publishing.replace(tx, row, row_key, None, marker, now_us, self._mint, tally, Cause(who))
                 tally.apply(tx, row)
 
         await self._commits.run(mark)
@@ -87,9 +87,9 @@ class Trees:
             row = reach_bucket(tx, who, bucket)
             permit_below(tx, row, who, bucket, raw_prefix, (_DELETE,))
             now_us = self._clock.now_us()
-            removed = remove_tree(tx, row, raw_prefix, now_us, self._mint)
+            removed = remove_tree(tx, row, raw_prefix, now_us, self._mint, who)
             if removed:
-                keep_collection(tx, row, raw_prefix, now_us, self._mint)
+                keep_collection(tx, row, raw_prefix, now_us, self._mint, who)
             return removed
 
         return await self._commits.run(remove)
@@ -108,9 +108,9 @@ class Trees:
                 return False
             now_us = self._clock.now_us()
             tally = Tally()
-            publishing.remove(tx, row, row_key, old, now_us, self._mint, tally)
+            publishing.remove(tx, row, row_key, old, now_us, self._mint, tally, Cause(who))
             tally.apply(tx, row)
-            keep_collection(tx, row, raw_key, now_us, self._mint)
+            keep_collection(tx, row, raw_key, now_us, self._mint, who)
             return True
 
         return await self._commits.run(remove)
@@ -216,6 +216,7 @@ class Trees:
                 now_us=self._clock.now_us(),
                 mint=self._mint,
                 ready=ready,
+                who=who,
             ).run(tx)
 
         return await run_raising(self._commits, relocate)

@@ -1,7 +1,4 @@
-"""A bucket's default encryption, and configurations that can only say what is so anyway."""
-
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+"""A bucket's default encryption, and who pays for requests."""
 
 from lxml import etree
 
@@ -40,23 +37,6 @@ def _check_payer(root: etree._Element) -> None:
         raise not_implemented(f"Payer {payer[:40]}") if payer == "Requester" else S3Error("MalformedXML")
 
 
-def _check_empty(root: etree._Element) -> None:
-    if len(root):
-        raise not_implemented(name_of(root[0]))
-
-
-class _Fixed(NamedTuple):
-    root: str
-    check: Callable[[etree._Element], None]
-
-
-FIXED: Final[Mapping[str, _Fixed]] = {
-    "requestPayment": _Fixed("RequestPaymentConfiguration", _check_payer),
-    "notification": _Fixed("NotificationConfiguration", _check_empty),
-}
-"""By sub-resource."""
-
-
 class DefaultEncryption(KeptConfiguration):
     """Answers requests on how a bucket's objects are encrypted. Task-safe."""
 
@@ -70,8 +50,8 @@ class DefaultEncryption(KeptConfiguration):
         return content_of(root).encode()
 
 
-class FixedConfigurations:
-    """Takes configurations that change nothing. Task-safe."""
+class RequestPayment:
+    """Takes the configuration that says who pays, which is the bucket's owner anyway. Task-safe."""
 
     def __init__(self, *, buckets: Buckets, bodies: XmlBodies) -> None:
         self._buckets = buckets
@@ -79,7 +59,6 @@ class FixedConfigurations:
 
     async def put(self, call: Call) -> Answer:
         """Accept what is so anyway."""
-        fixed = next(FIXED[name] for name in FIXED if name in call.target.params)
-        await self._bodies.read(call, fixed.root, fixed.check)
+        await self._bodies.read(call, "RequestPaymentConfiguration", _check_payer)
         await self._buckets.get(call.who, call.bucket)
         return answers.empty(call)

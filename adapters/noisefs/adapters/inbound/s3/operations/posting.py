@@ -26,6 +26,7 @@ from noisefs.adapters.inbound.s3.xml.reading import parse
 from noisefs.adapters.inbound.s3.xml.tagging import HEADER as TAGGING
 from noisefs.adapters.inbound.s3.xml.tagging import tags_of
 from noisefs.adapters.inbound.s3.xml.text import XML_DECLARATION
+from noisefs.core.domain.notification import POST
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.tags import OBJECT_MOST
 from noisefs.core.errors import EntityTooLarge
@@ -106,6 +107,7 @@ class Posting:
             verify=lambda digested: declared.verify(digested, {}),
             lock=wish_of(headers),
             outer=wanted.outer,
+            made=POST,
         )
         return _answer(call, fields, key, version, wanted.answered)
 

@@ -19,7 +19,6 @@ ABSENT: Final = {
 
 PRESENT: Final = {
     "requestPayment": ("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"),
-    "notification": ("NotificationConfiguration", ""),
     "accelerate": ("AccelerateConfiguration", ""),
 }
 """Bucket sub-resources with one fixed answer."""

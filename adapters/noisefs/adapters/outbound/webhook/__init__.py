@@ -1,0 +1,1 @@
+"""The port ``EventSink`` over HTTP: signed POSTs."""

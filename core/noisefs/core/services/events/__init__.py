@@ -1,0 +1,1 @@
+"""Events of objects: the queue they wait in, and their way to the receivers."""
