@@ -33,7 +33,7 @@ def test_boto3_of_before_the_checksum_change(endpoint: str) -> None:
 def test_query_engines_and_tables_of_many_writers(endpoint: str, tmp_path: Path) -> None:
     """pyarrow and DuckDB read ranges of Parquet files; several writers commit to one Delta and one Iceberg table.
 
-    Each in a process of its own: together their threads do not always end in order.
+    Each in a process of its own: two of them in one do not always get on.
     """
     host = endpoint.removeprefix("http://")
     for library in ("pyarrow", "duckdb", "deltalake", "pyiceberg"):

@@ -1,5 +1,6 @@
 """What query engines and table formats do: ranges of Parquet files, and commits of several writers at once."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -173,4 +174,6 @@ STEPS = {
 
 if __name__ == "__main__":
     step, host_, access_key_, secret_key_, folder_ = sys.argv[1:]
-    print(STEPS[step](host_, access_key_, secret_key_, Path(folder_)))
+    print(STEPS[step](host_, access_key_, secret_key_, Path(folder_)), flush=True)
+    # Threads of these libraries outlive their clients, and a library unloaded below one aborts a process that is done.
+    os._exit(0)
