@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,11 @@ class SmallDisk:
         return shutil.disk_usage(self.folder).free
 
     def fill(self) -> None:
-        """Let somebody else take what is free, to the last page."""
+        """Let somebody else take what is free, to the last page, while others may take some, too."""
         with (self.folder / "somebody else's").open("ab") as file:
             while free := self.free_bytes():
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
 
     def relieve(self) -> None:
         """Take it back."""

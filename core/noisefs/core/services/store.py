@@ -41,7 +41,7 @@ from noisefs.core.services.events.service import Events
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.jobs import Job, Jobs
 from noisefs.core.services.maintenance.audit import Auditor
-from noisefs.core.services.maintenance.cleaner import Cleaner, next_generation
+from noisefs.core.services.maintenance.cleaner import Cleaned, Cleaner, next_generation
 from noisefs.core.services.maintenance.moving import Mover
 from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
@@ -464,6 +464,12 @@ class Store:
         """Seal packs with cells that were begun so long ago: they shall not wait for nodes until they are full."""
         for writer in (self.writer, self.cleaner_writer):
             await writer.seal_aged(max_age_s)
+
+    async def clean(self) -> Cleaned:
+        """Free all the space that can be freed; writers that found none get it at once. Raises as ``Cleaner.run``."""
+        cleaned = await self.cleaner.run(everything=True)
+        await self._look_at_disk()
+        return cleaned
 
     async def _look_at_disk(self) -> None:
         """Refuse writes while there is no space beyond the reserve."""

@@ -26,6 +26,10 @@ from noisefs.core.ports.packs import OpenPack, PackStore, StoredPack
 OPEN_FILES: Final = 256
 """Files kept open for reading: 16 GiB of packs."""
 
+INDEX_SHARE: Final = 8
+"""Cleaning leaves this part of a pack's size free for the index: an allocation that fails holds all there is for a
+moment, and a commit that comes then would fail with it."""
+
 _OPEN: Final = ".open"
 _SEALED: Final = ".pack"
 _NAME: Final = re.compile(r"([0-9a-f]{32})\.(open|pack)")
@@ -89,8 +93,9 @@ class LocalPackStore(PackStore):
 
     def _make_spare(self, *, from_reserve: bool = False) -> tuple[File, str]:
         """A locked, preallocated, durable file under a name of its own. Left behind by a dead process, it is reused."""
-        free = self.free_bytes()
-        if free < self._pack_bytes and not from_reserve:
+        left = self._pack_bytes // INDEX_SHARE if from_reserve else self._reserve_bytes
+        free = max(0, self._disk.free(self._folder).bytes - left)
+        if free < self._pack_bytes:
             raise DiskFull(f"no space for a pack of {self._pack_bytes} bytes: {free} are free beyond the reserve")
         number = 0
         while (file := self._lock_spare(path := f"{self._folder}/spare-{number}.new")) is None:

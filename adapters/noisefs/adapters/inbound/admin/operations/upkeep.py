@@ -70,7 +70,7 @@ async def clean(target: Administered, asked: Clean) -> object:
     # Bodies of deleted objects first: their keys are overwritten before their blocks may go.
     await target.store.reaper.run()
     await target.store.checkpoint()
-    cleaned = msgspec.to_builtins(await target.store.cleaner.run(everything=True))
+    cleaned = msgspec.to_builtins(await target.store.clean())
     return {"clean": True, "packs_released": released} | cleaned
 
 
