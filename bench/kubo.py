@@ -17,11 +17,11 @@ from bench import processes
 from bench.failures import BenchError
 from bench.payload import Pool
 from bench.wire import Driver, Request
-from noisefs.core.domain.block_id import block_id_text, compute_block_id
-from noisefs.core.domain.car import car_of
-from noisefs.core.domain.dag_cbor import Link, encode_dag
 from noisefs.core.domain.ids import BlockId
-from noisefs.core.domain.root import root_id
+from noisefs.core.domain.nodes.block_id import block_id_text, compute_block_id
+from noisefs.core.domain.nodes.car import car_of
+from noisefs.core.domain.nodes.dag_cbor import Link, encode_dag
+from noisefs.core.domain.nodes.root import root_id
 from tools.ipfs_daemon import IpfsDaemon
 
 BLOCK_BYTES = (128 << 10) + 16

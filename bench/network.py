@@ -21,8 +21,8 @@ from bench.peers import NoiseFS
 from bench.servers import Server
 from bench.sites import BUCKET, S3Site
 from bench.wire import Driver, Request
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import BlockId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from tools.ipfs_daemon import IpfsDaemon
 
 _GIB = 1 << 30

@@ -11,8 +11,8 @@ from noisefs.adapters.outbound.ipfs.cluster import ClusterNode
 from noisefs.adapters.outbound.ipfs.limits import NodeLimits
 from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.adapters.outbound.memory.node import MemoryNode
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.errors import (
     FileExists,
     FileNotInStore,

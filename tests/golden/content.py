@@ -14,8 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.keyring import format_root_key
-from noisefs.core.domain.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES
+from noisefs.core.domain.sealing.keyring import format_root_key
+from noisefs.core.domain.sealing.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES
 from tests.support.server import ACCESS_KEY, SECRET_KEY
 
 ROOT_KEY_LINE = format_root_key(hashlib.sha256(b"root key of the golden stores: a test key, known to all").digest())

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
-from noisefs.core.domain.coverage import covered, is_partly_dead
+from noisefs.core.domain.packs.coverage import covered, is_partly_dead
 from noisefs.core.domain.records import Body, Lock, decode
 from noisefs.core.ports.index import Table
 from noisefs.gateway.assembly import open_store

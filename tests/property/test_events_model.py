@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain.event_rows import WaitingEvent
-from noisefs.core.domain.notification import WILDCARDS, Rule
+from noisefs.core.domain.buckets.event_rows import WaitingEvent
+from noisefs.core.domain.buckets.notification import WILDCARDS, Rule
 from noisefs.core.domain.requests import Doomed
 from noisefs.core.errors import NoisefsError
 from noisefs.core.services.events import queue

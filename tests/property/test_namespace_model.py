@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
-from noisefs.core.domain.object_lock import MODES
+from noisefs.core.domain.buckets.object_lock import MODES
 from noisefs.core.domain.records import LockRule, Usage
 from noisefs.core.domain.requests import Attributes, CompletedPart, Doomed, Removed, WriteCondition
 from noisefs.core.errors import NoisefsError

@@ -10,8 +10,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.object_lock import (
+from noisefs.core.domain.buckets.object_lock import (
     COMPLIANCE,
     GOVERNANCE,
     MODES,
@@ -20,6 +19,7 @@ from noisefs.core.domain.object_lock import (
     check_retention,
     check_wish,
 )
+from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
 

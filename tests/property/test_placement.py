@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.placement import Place, place
+from noisefs.core.domain.nodes.placement import Place, place
 
 KEYS = st.binary(min_size=1, max_size=40)
 NAMES = st.text("abcdefgh", min_size=1, max_size=3)

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain import segment as sealing
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.manifest import (
+from noisefs.core.domain.packs.manifest import (
     Entry,
     FillerEntry,
     LogEntry,
@@ -18,8 +17,9 @@ from noisefs.core.domain.manifest import (
     seal_manifest,
 )
 from noisefs.core.domain.records import SeedInfo
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
+from noisefs.core.domain.sealing import segment as sealing
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import SharedCellBuilder, open_directory
 from noisefs.core.errors import PackDamaged, SegmentDamaged
 
 S = 48

@@ -11,7 +11,7 @@ import pytest
 
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import RunEntry
+from noisefs.core.domain.packs.manifest import RunEntry
 from noisefs.core.domain.records import Extent
 from noisefs.core.services.store import Store
 from tests.support.adversary import fingerprints, pair_advantage, shared_windows, undone

@@ -23,7 +23,7 @@ from noisefs.core.services.bodies import references
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.maintenance import cleaner
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.packs import recovery
 from noisefs.core.services.packs.staging import Staging
 from noisefs.core.services.packs.writer import PackWriter

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import RunEntry, SharedEntry
+from noisefs.core.domain.packs.manifest import RunEntry, SharedEntry
 from noisefs.core.domain.records import Pack, PackState, Run, SlicePlace, decode
 from noisefs.core.errors import NoisefsError, ObjectNotFound, UploadNotFound
 from noisefs.core.ports.index import Reading, Table

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from noisefs.core.domain import geometry, reclaim
+from noisefs.core.domain import geometry
 from noisefs.core.domain.masking import strategy
+from noisefs.core.domain.packs import reclaim
 from noisefs.core.errors import BucketExists, NoisefsError, StorageFailed
 from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.namespace.limits import NamespaceLimits

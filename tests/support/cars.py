@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import car_header, section_head
-from noisefs.core.domain.dag_cbor import Link, encode_dag
 from noisefs.core.domain.ids import BlockId, RootId
-from noisefs.core.domain.root import root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import car_header, section_head
+from noisefs.core.domain.nodes.dag_cbor import Link, encode_dag
+from noisefs.core.domain.nodes.root import root_id
 from noisefs.core.ports.nodes import Car
 
 

@@ -10,10 +10,10 @@ from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.packs import MemoryPackStore
+from noisefs.core.domain.files.log_records import in_order, open_records
 from noisefs.core.domain.ids import PackId, RootId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_records import in_order, open_records
-from noisefs.core.domain.root import Root, RootKind, RootSealer
+from noisefs.core.domain.nodes.root import Root, RootKind, RootSealer
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.nodes import Car

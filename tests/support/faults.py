@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from noisefs.adapters.outbound.memory.index import MemoryIndex
-from noisefs.core.domain import geometry, reclaim
+from noisefs.core.domain import geometry
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import Manifest
 from noisefs.core.domain.masking import strategy
+from noisefs.core.domain.packs import reclaim
+from noisefs.core.domain.packs.manifest import Manifest
 from noisefs.core.domain.records import BodyState, Extent, Pack, Version, decode, encode
 from noisefs.core.errors import DiskFull
 from noisefs.core.ports.index import Outcome, Table, Writing

@@ -12,11 +12,11 @@ from noisefs.adapters.outbound.memory.index import MemoryIndex
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
-from noisefs.core.domain.file_parts import MOST_BLOCKS
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, decode_head, encode_head
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, RootId
-from noisefs.core.domain.keyring import Keyring, SnapshotKey
+from noisefs.core.domain.nodes.file_parts import MOST_BLOCKS
+from noisefs.core.domain.sealing.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, decode_head, encode_head
+from noisefs.core.domain.sealing.keyring import Keyring, SnapshotKey
 from noisefs.core.errors import StoreSuperseded
 from noisefs.core.ports.heads import HeadKeeper, SealedHead
 from noisefs.core.ports.index import Index, Table, Writing

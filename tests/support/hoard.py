@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from noisefs.adapters.outbound.memory.packs import MemoryPackStore
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
-from noisefs.core.domain.manifest import Manifest, RunEntry, SharedEntry, open_manifest
 from noisefs.core.domain.masking import Strategy, strategy_named
 from noisefs.core.domain.masking.xor import xor_into
-from noisefs.core.domain.shared_cell import open_directory
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.packs.manifest import Manifest, RunEntry, SharedEntry, open_manifest
+from noisefs.core.domain.sealing.shared_cell import open_directory
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 
 
 class HoardingPacks(MemoryPackStore):

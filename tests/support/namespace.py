@@ -13,20 +13,20 @@ from noisefs.adapters.outbound.memory.presence import MemoryPresence
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain import keyspace
-from noisefs.core.domain.coverage import counts_too_much
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, LayoutId, UserId
-from noisefs.core.domain.inner import sealed_bytes
-from noisefs.core.domain.keys import SlowHash
+from noisefs.core.domain.packs.coverage import counts_too_much
 from noisefs.core.domain.records import Body, Bucket, Extent, LayoutChunk, LayoutHead, Part, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, Principal, WriteCondition
+from noisefs.core.domain.sealing.inner import sealed_bytes
+from noisefs.core.domain.sealing.keys import SlowHash
 from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts, LoginLimits
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.namespace.limits import NamespaceLimits
-from noisefs.core.services.namespace.versions import order_of
+from noisefs.core.services.namespace.versions.rows import order_of
 from noisefs.core.services.store import Store, StoreSettings
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies

@@ -12,8 +12,8 @@ from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, BlockId, InstanceId, PackId, RootId, StoreId
+from noisefs.core.domain.nodes.root import RootSealer, root_id
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import RootSealer, root_id
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Car, Node, NodeState

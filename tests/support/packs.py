@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.keys import Label, derive
-from noisefs.core.domain.manifest import Entry, Manifest, RunEntry, SharedEntry, open_manifest, seal_manifest
 from noisefs.core.domain.masking import Chain, RunPlan, Strategy, strategy_named
 from noisefs.core.domain.masking.strategy import BlockAt, Noise
 from noisefs.core.domain.masking.xor import xor_into
+from noisefs.core.domain.packs.manifest import Entry, Manifest, RunEntry, SharedEntry, open_manifest, seal_manifest
 from noisefs.core.domain.records import SeedInfo
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
+from noisefs.core.domain.sealing.keys import Label, derive
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import SharedCellBuilder, open_directory
 
 RUN_CELLS = 8
 

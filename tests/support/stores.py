@@ -21,7 +21,7 @@ from noisefs.adapters.outbound.system.threads import ThreadWorkers
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, StoreId
 from noisefs.core.domain.requests import Principal
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.events import EventSink
 from noisefs.core.services.store import Store, StoreSettings
 

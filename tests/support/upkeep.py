@@ -9,8 +9,8 @@ from noisefs.adapters.outbound.memory.files import MemoryFiles
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.packs import MemoryPackStore
 from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.nodes.root import RootSealer
 from noisefs.core.domain.records import Copies, Extent, Pack, PackState, decode
-from noisefs.core.domain.root import RootSealer
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.nodes import Car

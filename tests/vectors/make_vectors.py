@@ -15,23 +15,24 @@ from typing import Any
 
 import msgspec
 
-from noisefs.core.domain import event_rows, records
-from noisefs.core.domain.block_id import block_id_text, compute_block_id
+from noisefs.core.domain import records
+from noisefs.core.domain.buckets import event_rows
+from noisefs.core.domain.files.log_file import Record
+from noisefs.core.domain.files.log_records import seal_records
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
-from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, encode_head
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId, RootId, StoreId
-from noisefs.core.domain.inner import CUSTOMER, NAMED, OuterKey, stream_cipher, wrap
-from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
-from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import seal_records
-from noisefs.core.domain.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.masking import strategy_named
-from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
+from noisefs.core.domain.nodes.block_id import block_id_text, compute_block_id
+from noisefs.core.domain.nodes.node_file import FileBlocks, blocks_of, salt_of, span_of
+from noisefs.core.domain.nodes.root import RootKind, RootMeta, RootSealer, root_id
+from noisefs.core.domain.packs.manifest import FillerEntry, LogEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.records import SeedInfo
-from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import SharedCellBuilder
+from noisefs.core.domain.sealing.head import Epoch, Head, SnapshotPointer, encode_head
+from noisefs.core.domain.sealing.inner import CUSTOMER, NAMED, OuterKey, stream_cipher, wrap
+from noisefs.core.domain.sealing.keyring import Keyring, Passphrase, SnapshotKey, format_root_key
+from noisefs.core.domain.sealing.keys import KeyWrap, Label, SlowHash, derive, hash_password
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import SharedCellBuilder
 
 HERE = Path(__file__).parent
 

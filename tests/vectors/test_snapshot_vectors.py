@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from noisefs.core.domain import log_file, snapshot_file
+from noisefs.core.domain.files import log_file, snapshot_file
+from noisefs.core.domain.files.log_file import LogOpener, LogSealer, Record
+from noisefs.core.domain.files.snapshot_file import Closing, Frame, Opening, Rows, SnapshotOpener, SnapshotSealer
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import LogOpener, LogSealer, Record
-from noisefs.core.domain.snapshot_file import Closing, Frame, Opening, Rows, SnapshotOpener, SnapshotSealer
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "snapshots.json").read_text())  # Any: JSON
 STORE = StoreId(bytes.fromhex(VECTORS["store_id"]))

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from noisefs.core.domain import records
-from noisefs.core.domain.block_id import block_id_text, compute_block_id, parse_block_id
-from noisefs.core.domain.head import decode_head, encode_head, read_passphrase
+from noisefs.core.domain.files.log_records import open_records, seal_records
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.inner import OuterKey, stream_cipher, unwrap, wrap
-from noisefs.core.domain.keyring import SnapshotKey, format_root_key, parse_root_key
-from noisefs.core.domain.keys import KeyWrap, Label, derive, verify_password
-from noisefs.core.domain.log_records import open_records, seal_records
-from noisefs.core.domain.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.masking import RunPlan, strategy_named
-from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
+from noisefs.core.domain.nodes.block_id import block_id_text, compute_block_id, parse_block_id
+from noisefs.core.domain.nodes.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
+from noisefs.core.domain.nodes.root import RootKind, RootMeta, RootSealer, root_id
+from noisefs.core.domain.packs.manifest import open_manifest, seal_manifest
 from noisefs.core.domain.records import Inner
-from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, root_id
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import SharedCellBuilder, open_directory
+from noisefs.core.domain.sealing.head import decode_head, encode_head, read_passphrase
+from noisefs.core.domain.sealing.inner import OuterKey, stream_cipher, unwrap, wrap
+from noisefs.core.domain.sealing.keyring import SnapshotKey, format_root_key, parse_root_key
+from noisefs.core.domain.sealing.keys import KeyWrap, Label, derive, verify_password
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import SharedCellBuilder, open_directory
 from tests.vectors.make_vectors import digest_of, padding, pattern, plain, plain_fields, record_classes
 
 Vector = dict[str, Any]  # JSON: a tree of strings and numbers

@@ -14,9 +14,9 @@ from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.head import Head, decode_head, read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.head import Head, decode_head, read_passphrase
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import PackStore

@@ -9,10 +9,10 @@ from typing import Final
 from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, encode_head
 from noisefs.core.domain.ids import ID_BYTES, StoreId
-from noisefs.core.domain.keyring import Keyring
-from noisefs.core.domain.keys import KEY_BYTES
+from noisefs.core.domain.sealing.head import HEAD_SALT_BYTES, Epoch, Head, encode_head
+from noisefs.core.domain.sealing.keyring import Keyring
+from noisefs.core.domain.sealing.keys import KEY_BYTES
 from noisefs.core.errors import ForeignDirectory
 from noisefs.core.ports.disk import atomic_write
 from noisefs.core.ports.telemetry import Telemetry

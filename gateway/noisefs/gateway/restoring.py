@@ -20,11 +20,11 @@ from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, decode_head, encode_head, read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, StoreId
-from noisefs.core.domain.keyring import Passphrase, format_root_key
-from noisefs.core.domain.root import RootSealer
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.nodes.root import RootSealer
+from noisefs.core.domain.sealing.head import HEAD_SALT_BYTES, Epoch, Head, decode_head, encode_head, read_passphrase
+from noisefs.core.domain.sealing.keyring import Passphrase, format_root_key
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import ForeignDirectory, WrongRootKey
 from noisefs.core.ports.disk import atomic_write
 from noisefs.core.ports.index import Index

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
 
-from noisefs.core.domain.keyring import Passphrase, format_root_key, parse_root_key
-from noisefs.core.domain.keys import KEY_BYTES, SALT_BYTES
+from noisefs.core.domain.sealing.keyring import Passphrase, format_root_key, parse_root_key
+from noisefs.core.domain.sealing.keys import KEY_BYTES, SALT_BYTES
 from noisefs.core.errors import ConfigError, WrongRootKey
 from noisefs.core.ports.disk import Disk, atomic_write
 from noisefs.core.ports.entropy import Entropy

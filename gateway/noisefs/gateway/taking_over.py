@@ -9,7 +9,7 @@ next start. What the other one put on nodes stays pinned there: nobody here know
 from dataclasses import dataclass
 
 from noisefs.adapters.outbound.sqlite.index import SqliteIndex
-from noisefs.core.domain.head import head_name
+from noisefs.core.domain.sealing.head import head_name
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Lane

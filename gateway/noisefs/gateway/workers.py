@@ -24,8 +24,8 @@ from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
 from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
-from noisefs.core.domain.head import read_passphrase
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
+from noisefs.core.domain.sealing.head import read_passphrase
 from noisefs.core.errors import NoisefsError, Unavailable
 from noisefs.gateway import declared, logs, rootkey, tls
 from noisefs.gateway.allocator import keep_large_buffers

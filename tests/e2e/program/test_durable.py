@@ -15,9 +15,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from noisefs.core.domain.head import decode_head
-from noisefs.core.domain.keyring import parse_root_key
-from noisefs.core.domain.root import RootKind, RootSealer
+from noisefs.core.domain.nodes.root import RootKind, RootSealer
+from noisefs.core.domain.sealing.head import decode_head
+from noisefs.core.domain.sealing.keyring import parse_root_key
 from noisefs.core.errors import RootDamaged
 from tests.support.kubo import call, swarm
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer, noisefs

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from noisefs.core.domain.keyring import parse_root_key
-from noisefs.core.domain.spelled_key import read_spelled_key
+from noisefs.core.domain.sealing.keyring import parse_root_key
+from noisefs.core.domain.sealing.spelled_key import read_spelled_key
 from tests.support.server import noisefs
 
 pytestmark = pytest.mark.e2e

@@ -15,8 +15,8 @@ from noisefs.adapters.outbound.ipfs.client import HttpNode, rpc_path
 from noisefs.adapters.outbound.ipfs.limits import Credentials, NodeLimits
 from noisefs.adapters.outbound.ipfs.node import KuboNode
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.errors import LinksMissing, NodeFull, NodeRefused, NodeUnavailable
 from noisefs.core.ports.nodes import Car
 from noisefs.core.ports.telemetry import Counter

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.ports.telemetry import Counter
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.s3_server import S3Server, serve

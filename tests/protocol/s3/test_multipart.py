@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from tests.support.s3_raw import Wire, head_of, request
 from tests.support.s3_server import S3Server, serve

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.digests import Digests
 from tests.support.s3_raw import request
 from tests.support.s3_server import S3Server
 

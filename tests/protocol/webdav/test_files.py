@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from noisefs.core.domain.requests import Attributes
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 from tests.support.namespace import stream
 from tests.support.webdav_server import OTHER, OTHER_PASSWORD, WebdavServer, basic
 

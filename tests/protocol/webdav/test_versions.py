@@ -1,6 +1,6 @@
 """WebDAV in a bucket that keeps versions: it shows the current ones, and removes nothing for good."""
 
-from noisefs.core.domain.object_lock import COMPLIANCE
+from noisefs.core.domain.buckets.object_lock import COMPLIANCE
 from noisefs.core.domain.records import LockRule
 from noisefs.core.domain.requests import Doomed
 from noisefs.core.errors import NoisefsError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
-from noisefs.core.domain.spelled_key import read_spelled_key, spell_key
+from noisefs.core.domain.sealing.spelled_key import read_spelled_key, spell_key
 from noisefs.core.errors import ForeignDirectory, NodeUnavailable, StoreSuperseded, WrongRootKey
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder, State

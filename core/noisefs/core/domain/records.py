@@ -39,7 +39,7 @@ class PartInfo(Record, frozen=True, array_like=True):
 
 
 class Inner(Record, frozen=True, array_like=True):
-    """How an object is sealed twice (:mod:`.inner`). ``stream``: of one that was not uploaded in parts."""
+    """How an object is sealed twice (:mod:`.sealing.inner`). ``stream``: of one that was not uploaded in parts."""
 
     kind: int
     envelope: bytes
@@ -86,7 +86,7 @@ class Version(Record, frozen=True, array_like=True):
     null_order: int = 0
     """``order`` of the null version that lay below when this one was made; there may be none there (any more)."""
     retention: str = ""
-    """``GOVERNANCE``, ``COMPLIANCE`` or empty (:mod:`.object_lock`)."""
+    """``GOVERNANCE``, ``COMPLIANCE`` or empty (:mod:`.buckets.object_lock`)."""
     retain_until_us: int = 0
     legal_hold: str = ""
     """``ON``, ``OFF``, or empty where nobody ever said."""
@@ -159,7 +159,7 @@ class Body(Record, frozen=True, array_like=True):
     tail: int = 0
     """Where the slice is: one of ``TAIL_NONE``, ``TAIL_SLICE``, ``TAIL_TINY``."""
     cuts: tuple[tuple[int, int, int], ...] = ()
-    """Extents that are less than the body: offset, length, how many of ``refs`` (:mod:`.coverage`)."""
+    """Extents that are less than the body: offset, length, how many of ``refs`` (:mod:`.packs.coverage`)."""
     kept: tuple[tuple[int, int], ...] = ()
     """Byte ranges (start, end) that are left, where what no extent covered was given up; empty: everything."""
     exact: bool = False

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from noisefs.core.domain.buckets.notification import PUT
 from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.notification import PUT
 from noisefs.core.domain.records import Listed, Version
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
 from noisefs.core.domain.rights.conditions import Lookup
@@ -90,7 +90,7 @@ ANONYMOUS: Final = Principal(UserId(""), "", admin=False)
 
 
 class Cause(NamedTuple):
-    """Why an object changes, for whoever is told of it (:mod:`.notification`).
+    """Why an object changes, for whoever is told of it (:mod:`.buckets.notification`).
 
     Attributes:
         who: Who wants it; ``None``: its bucket's lifecycle.

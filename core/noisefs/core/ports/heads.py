@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from noisefs.core.domain.head import Head, SnapshotPointer
+from noisefs.core.domain.sealing.head import Head, SnapshotPointer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 
 
 class SnapshotKeys(ABC):

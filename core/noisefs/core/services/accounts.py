@@ -17,11 +17,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from noisefs.core.domain.durability import HIGHEST
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import ID_BYTES, UserId
-from noisefs.core.domain.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
 from noisefs.core.domain.records import AccessKey, User, decode, encode
 from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.sealing.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
 from noisefs.core.errors import AccessKeyExists, AccessKeyNotFound, InvalidArgument, SlowDown, UserExists, UserNotFound
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from noisefs.core.domain.durability import HIGHEST
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.errors import DiskFull, Draining, OutcomeUnknown, StoreSuperseded
 from noisefs.core.ports.index import Index, Outcome, Writing
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry

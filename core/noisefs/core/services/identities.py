@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from noisefs.core.domain.durability import HIGHEST
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import bucket_owner_key
 from noisefs.core.domain.records import AccessKey, Bucket, User, decode, encode
@@ -13,7 +13,7 @@ from noisefs.core.errors import AccessKeyNotFound, Conflict, UserNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.rights import POLICY, compiled
+from noisefs.core.services.namespace.rights.evaluating import POLICY, compiled
 from noisefs.core.services.user_policies import named
 
 _ROWS_MOST = 1 << 20

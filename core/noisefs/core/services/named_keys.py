@@ -8,8 +8,8 @@ there is no way to remove one: everything sealed with it would be lost.
 import re
 from typing import Final
 
-from noisefs.core.domain.keys import KEY_BYTES, KeyWrap
 from noisefs.core.domain.records import NamedKey, decode, encode
+from noisefs.core.domain.sealing.keys import KEY_BYTES, KeyWrap
 from noisefs.core.errors import InvalidArgument, NamedKeyExists, NamedKeyNotFound
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
-from noisefs.core.domain.durability import HIGHEST, LOCAL
+from noisefs.core.domain.buckets.durability import HIGHEST, LOCAL
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.rights.identity import account_of
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.events import EventSink
@@ -47,22 +47,22 @@ from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.maintenance.scrub import Scrubber
 from noisefs.core.services.named_keys import NamedKeys
-from noisefs.core.services.namespace.access_logs import AccessLogs
-from noisefs.core.services.namespace.bucket_rights import BucketRights
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.lifecycle import Lifecycle
+from noisefs.core.services.namespace.buckets.access_logs import AccessLogs
+from noisefs.core.services.namespace.buckets.notifications import Notifications
+from noisefs.core.services.namespace.buckets.quotas import Quotas
+from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.limits import NamespaceLimits
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.notifications import Notifications
-from noisefs.core.services.namespace.object_acls import ObjectAcls
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.properties import Properties
-from noisefs.core.services.namespace.quotas import Quotas
-from noisefs.core.services.namespace.renaming import Renames
-from noisefs.core.services.namespace.tagging import Tagging
-from noisefs.core.services.namespace.trees import Trees
-from noisefs.core.services.namespace.uploads import Uploads
-from noisefs.core.services.namespace.versioning import Versions
+from noisefs.core.services.namespace.objects.renaming import Renames
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.objects.tagging import Tagging
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
+from noisefs.core.services.namespace.rights.object_acls import ObjectAcls
+from noisefs.core.services.namespace.trees.locks import Locks
+from noisefs.core.services.namespace.trees.properties import Properties
+from noisefs.core.services.namespace.trees.service import Trees
+from noisefs.core.services.namespace.uploads.service import Uploads
+from noisefs.core.services.namespace.versions.lifecycle import Lifecycle
+from noisefs.core.services.namespace.versions.versioning import Versions
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool

@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.keys import KeyWrap
 from noisefs.core.domain.requests import Principal
 from noisefs.core.domain.rights.policy import Policy, parse_policy
+from noisefs.core.domain.sealing.keys import KeyWrap
 from noisefs.core.errors import IndexDamaged, InvalidArgument, NewerFormat
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.durability import HIGHEST
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import user_policy_key
 from noisefs.core.domain.records import User, decode, encode

@@ -150,7 +150,7 @@ def _nodes(config: "Config", apis: Sequence[str]) -> "IpfsConfig":
 
 def _secret(config: "Config", root_key_file: Path | None, root_key: str | None) -> "RootSecret":
     """What opens the store: from the command line, else from the configuration, else a passphrase that is asked for."""
-    from noisefs.core.domain.spelled_key import read_spelled_key
+    from noisefs.core.domain.sealing.spelled_key import read_spelled_key
     from noisefs.gateway import rootkey
     from noisefs.gateway.restoring import RootSecret
 
@@ -206,8 +206,8 @@ def recovery_sheet(*, data: Data = DEFAULT_DATA, config: ConfigFile = None, as_j
     """
     from noisefs.adapters.outbound.localhead.head_file import read_head_bytes
     from noisefs.adapters.outbound.system.disk import LocalDisk
-    from noisefs.core.domain.head import decode_head, read_passphrase
-    from noisefs.core.domain.spelled_key import spell_key
+    from noisefs.core.domain.sealing.head import decode_head, read_passphrase
+    from noisefs.core.domain.sealing.spelled_key import spell_key
     from noisefs.gateway import rootkey
     from noisefs.gateway.config.load import load
     from noisefs.gateway.folder import Folder

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from noisefs.core.domain.durability import MOST_COPIES
+from noisefs.core.domain.buckets.durability import MOST_COPIES
 from noisefs.gateway.config.events import EventsConfig
 from noisefs.gateway.config.table import Count, Seconds, Table
 from noisefs.gateway.config.values import (

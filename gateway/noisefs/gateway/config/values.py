@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from noisefs.core.domain.durability import parse_durability
+from noisefs.core.domain.buckets.durability import parse_durability
 from noisefs.core.domain.windows import parse_window
 from noisefs.core.errors import InvalidArgument
 

@@ -19,9 +19,9 @@ from noisefs.adapters.outbound.ipfs.answers import (
 )
 from noisefs.adapters.outbound.ipfs.client import check_url
 from noisefs.adapters.outbound.ipfs.private import PRIVATE, apply_private_settings, swarm_key, why_public
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import RootId
-from noisefs.core.domain.root import root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.root import root_id
 from noisefs.core.errors import InvalidArgument, LinksMissing, NodeFull, NodeRefused, NodeUnavailable
 
 ROOT = root_id(b"a root")

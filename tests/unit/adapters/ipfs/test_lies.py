@@ -8,9 +8,9 @@ from aiohttp import web
 
 from noisefs.adapters.outbound.ipfs.limits import NodeLimits
 from noisefs.adapters.outbound.ipfs.node import KuboNode
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import MAX_SECTION_BYTES
 from noisefs.core.errors import NodeRefused, NodeUnavailable
 from tests.support.cars import bundle
 

@@ -11,9 +11,9 @@ from noisefs.adapters.outbound.memory.entropy import SeededEntropy
 from noisefs.adapters.outbound.system.clock import SystemClock
 from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Epoch, Head, encode_head
 from noisefs.core.domain.ids import InstanceId, StoreId
-from noisefs.core.domain.keyring import Keyring, SnapshotKey
+from noisefs.core.domain.sealing.head import Epoch, Head, encode_head
+from noisefs.core.domain.sealing.keyring import Keyring, SnapshotKey
 from noisefs.core.errors import DiskFull, HeadDamaged, WrongRootKey
 from noisefs.core.ports.disk import atomic_write
 

@@ -10,9 +10,9 @@ from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.memory.entropy import SeededEntropy
 from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, encode_head, head_name
 from noisefs.core.domain.ids import InstanceId, StoreId
-from noisefs.core.domain.keyring import Keyring, SnapshotKey
+from noisefs.core.domain.sealing.head import HEAD_SALT_BYTES, Epoch, Head, SnapshotPointer, encode_head, head_name
+from noisefs.core.domain.sealing.keyring import Keyring, SnapshotKey
 from noisefs.core.errors import WrongRootKey
 
 KEY = b"r" * 32

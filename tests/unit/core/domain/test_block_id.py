@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefs.core.domain.block_id import block_id_text, compute_block_id, parse_block_id
+from noisefs.core.domain.nodes.block_id import block_id_text, compute_block_id, parse_block_id
 from noisefs.core.errors import InvalidArgument
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import (
+from noisefs.core.domain.ids import BlockId, RootId
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import (
     car_bytes,
     car_header,
     car_of,
@@ -17,8 +18,7 @@ from noisefs.core.domain.car import (
     section_bytes,
     section_head,
 )
-from noisefs.core.domain.ids import BlockId, RootId
-from noisefs.core.domain.root import ROOT_PREFIX, root_id
+from noisefs.core.domain.nodes.root import ROOT_PREFIX, root_id
 from noisefs.core.errors import InvalidArgument
 
 ROOT = b"\xa0"

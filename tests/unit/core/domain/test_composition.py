@@ -5,9 +5,9 @@ import hashlib
 
 import pytest
 
-from noisefs.core.domain import composition
-from noisefs.core.domain.composition import COMPOSITE, FULL_OBJECT
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects import composition
+from noisefs.core.domain.objects.composition import COMPOSITE, FULL_OBJECT
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.errors import InvalidArgument
 
 PARTS = [b"first part", b"", b"\xff" * 1000, b"x"]

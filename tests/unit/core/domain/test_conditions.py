@@ -2,8 +2,8 @@
 
 import pytest
 
-from noisefs.core.domain.conditions import check_read, check_source, check_write
 from noisefs.core.domain.ids import UserId
+from noisefs.core.domain.objects.conditions import check_read, check_source, check_write
 from noisefs.core.domain.records import Listed
 from noisefs.core.domain.requests import ReadCondition, WriteCondition
 from noisefs.core.errors import NotModified, ObjectNotFound, PreconditionFailed

@@ -5,7 +5,8 @@ import random
 import msgspec
 import pytest
 
-from noisefs.core.domain.coverage import (
+from noisefs.core.domain.ids import BodyId, InstanceId
+from noisefs.core.domain.packs.coverage import (
     MOST_CUTS,
     counts_too_much,
     covered,
@@ -14,7 +15,6 @@ from noisefs.core.domain.coverage import (
     kept_segments,
     referred,
 )
-from noisefs.core.domain.ids import BodyId, InstanceId
 from noisefs.core.domain.records import Body, BodyState, Extent
 
 ID = BodyId(bytes(16))

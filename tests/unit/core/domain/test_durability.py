@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefs.core.domain.durability import Durability, parse_durability
+from noisefs.core.domain.buckets.durability import Durability, parse_durability
 from noisefs.core.errors import InvalidArgument
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from noisefs.core.domain.file_parts import MOST_BLOCKS, FilePart, part_name, parts_of, whole_name
-from noisefs.core.domain.node_file import blocks_of, bytes_in
-from noisefs.core.domain.root import MAX_ROOT_BYTES, RootKind, RootMeta, RootSealer
+from noisefs.core.domain.nodes.file_parts import MOST_BLOCKS, FilePart, part_name, parts_of, whole_name
+from noisefs.core.domain.nodes.node_file import blocks_of, bytes_in
+from noisefs.core.domain.nodes.root import MAX_ROOT_BYTES, RootKind, RootMeta, RootSealer
 from tests.support.stores import KEYS
 
 BLOCK_BYTES = 1040

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Epoch, Head, SnapshotPointer, decode_head, encode_head, read_passphrase
 from noisefs.core.domain.ids import InstanceId, StoreId
-from noisefs.core.domain.keyring import Keyring, Passphrase, SnapshotKey, format_root_key, parse_root_key
-from noisefs.core.domain.keys import SlowHash
+from noisefs.core.domain.sealing.head import Epoch, Head, SnapshotPointer, decode_head, encode_head, read_passphrase
+from noisefs.core.domain.sealing.keyring import Keyring, Passphrase, SnapshotKey, format_root_key, parse_root_key
+from noisefs.core.domain.sealing.keys import SlowHash
 from noisefs.core.errors import HeadDamaged, InvalidArgument, NewerFormat, WrongRootKey
 
 ROOT = bytes(range(32))

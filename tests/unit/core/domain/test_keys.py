@@ -3,7 +3,7 @@
 import pytest
 
 from noisefs.core.domain.ids import BodyId, StoreId
-from noisefs.core.domain.keys import KeyWrap, Label, SlowHash, derive, hash_password, verify_password
+from noisefs.core.domain.sealing.keys import KeyWrap, Label, SlowHash, derive, hash_password, verify_password
 from noisefs.core.errors import IndexDamaged, InvalidArgument, NewerFormat
 
 STORE, BODY, KEY = StoreId(b"s" * 16), BodyId(b"b" * 16), b"k" * 32

@@ -2,9 +2,7 @@
 
 import pytest
 
-from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import (
+from noisefs.core.domain.files.log_file import (
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
     PAGE_BYTES,
@@ -14,6 +12,8 @@ from noisefs.core.domain.log_file import (
     parse_frame_head,
     parse_header,
 )
+from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import InvalidArgument, NewerFormat
 
 STORE = StoreId(b"s" * 16)

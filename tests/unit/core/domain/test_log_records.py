@@ -4,11 +4,11 @@ import random
 
 import pytest
 
+from noisefs.core.domain.files.log_file import Record
+from noisefs.core.domain.files.log_records import in_order, open_records, seal_records
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import in_order, open_records, seal_records
-from noisefs.core.domain.root import RootKind, RootMeta
+from noisefs.core.domain.nodes.root import RootKind, RootMeta
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import InvalidArgument, RootDamaged
 
 STORE = StoreId(b"s" * 16)

@@ -5,8 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.keys import Label, derive
-from noisefs.core.domain.manifest import (
+from noisefs.core.domain.packs.manifest import (
     Entry,
     FillerEntry,
     LogEntry,
@@ -18,6 +17,7 @@ from noisefs.core.domain.manifest import (
     seal_manifest,
 )
 from noisefs.core.domain.records import SeedInfo
+from noisefs.core.domain.sealing.keys import Label, derive
 from noisefs.core.errors import InvalidArgument, NewerFormat, PackDamaged
 
 STORE, PACK, KEY = StoreId(b"s" * 16), PackId(b"p" * 16), b"k" * 32

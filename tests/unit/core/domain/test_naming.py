@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefs.core.domain.naming import check_bucket_name, key_bytes, text_bytes, tree_prefix
+from noisefs.core.domain.buckets.naming import check_bucket_name, key_bytes, text_bytes, tree_prefix
 from noisefs.core.errors import InvalidArgument, InvalidBucketName, InvalidKey, KeyTooLong
 
 

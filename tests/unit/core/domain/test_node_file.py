@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisefs.core.domain.ids import RootId, StoreId
-from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
+from noisefs.core.domain.nodes.node_file import SALT_BYTES, FileBlocks, blocks_of, salt_of, span_of, split_front
 from noisefs.core.errors import RootDamaged
 
 STORE = StoreId(b"s" * 16)

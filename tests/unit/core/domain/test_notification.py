@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from noisefs.core.domain.event_rows import EventQueue, WaitingEvent, message_of, record_of
-from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.notification import (
+from noisefs.core.domain.buckets.event_rows import EventQueue, WaitingEvent, message_of, record_of
+from noisefs.core.domain.buckets.notification import (
     COMPLETE,
     COPY,
     EVENTS,
@@ -23,6 +22,7 @@ from noisefs.core.domain.notification import (
     expanded,
     target_of,
 )
+from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.rights.identity import canonical_id
 from noisefs.core.errors import InvalidArgument
 

@@ -7,7 +7,7 @@ import pytest
 
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import InstanceId, PackId
-from noisefs.core.domain.reclaim import (
+from noisefs.core.domain.packs.reclaim import (
     SLOW,
     START,
     PackSpace,

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.dag_cbor import Link, decode_dag, encode_dag
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, RootSealer, links_of, root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.dag_cbor import Link, decode_dag, encode_dag
+from noisefs.core.domain.nodes.root import NONCE_BYTES, RootKind, RootMeta, RootSealer, links_of, root_id
 from noisefs.core.errors import InvalidArgument, NewerFormat, RootDamaged
 
 STORE = StoreId(b"s" * 16)

@@ -3,7 +3,7 @@
 import pytest
 
 from noisefs.core.domain.ids import BodyId, StoreId
-from noisefs.core.domain.segment import BodyCipher, nonce
+from noisefs.core.domain.sealing.segment import BodyCipher, nonce
 from noisefs.core.errors import InvalidArgument, SegmentDamaged
 
 STORE, BODY = StoreId(b"s" * 16), BodyId(b"b" * 16)

@@ -6,7 +6,7 @@ import pytest
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId, StoreId
-from noisefs.core.domain.shared_cell import SharedCellBuilder, SliceEntry, open_directory
+from noisefs.core.domain.sealing.shared_cell import SharedCellBuilder, SliceEntry, open_directory
 from noisefs.core.errors import InvalidArgument, PackDamaged
 
 STORE, PACK, KEY = StoreId(b"s" * 16), PackId(b"p" * 16), b"k" * 32

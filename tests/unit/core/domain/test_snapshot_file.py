@@ -4,9 +4,7 @@ import struct
 
 import pytest
 
-from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.snapshot_file import (
+from noisefs.core.domain.files.snapshot_file import (
     HEADER_BYTES,
     LENGTH_BYTES,
     Closing,
@@ -17,6 +15,8 @@ from noisefs.core.domain.snapshot_file import (
     SnapshotSealer,
     parse_header,
 )
+from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import InvalidArgument, NewerFormat, SnapshotDamaged
 
 STORE = StoreId(b"s" * 16)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.spelled_key import read_spelled_key, spell_key
+from noisefs.core.domain.sealing.spelled_key import read_spelled_key, spell_key
 from noisefs.core.errors import WrongRootKey
 
 KEYS = st.binary(min_size=32, max_size=32)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.tags import KEY_MOST, OBJECT_MOST, VALUE_MOST, checked_tags, without
+from noisefs.core.domain.buckets.tags import KEY_MOST, OBJECT_MOST, VALUE_MOST, checked_tags, without
 from noisefs.core.errors import InvalidArgument
 
 _TEXT = st.text(st.sampled_from("aZ09éß語 _.:/=+-@"), max_size=VALUE_MOST)

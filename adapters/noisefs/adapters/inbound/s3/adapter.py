@@ -67,16 +67,16 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.named_keys import NamedKeys
-from noisefs.core.services.namespace.access_logs import AccessLogs
-from noisefs.core.services.namespace.bucket_rights import BucketRights
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.notifications import Notifications
-from noisefs.core.services.namespace.object_acls import ObjectAcls
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.renaming import Renames
-from noisefs.core.services.namespace.tagging import Tagging
-from noisefs.core.services.namespace.uploads import Uploads
-from noisefs.core.services.namespace.versioning import Versions
+from noisefs.core.services.namespace.buckets.access_logs import AccessLogs
+from noisefs.core.services.namespace.buckets.notifications import Notifications
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.renaming import Renames
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.objects.tagging import Tagging
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
+from noisefs.core.services.namespace.rights.object_acls import ObjectAcls
+from noisefs.core.services.namespace.uploads.service import Uploads
+from noisefs.core.services.namespace.versions.versioning import Versions
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
 

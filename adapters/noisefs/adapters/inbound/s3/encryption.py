@@ -19,12 +19,12 @@ from lxml import etree
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.xml.reading import name_of
-from noisefs.core.domain.inner import CUSTOMER, NAMED, OuterKey
-from noisefs.core.domain.keys import KEY_BYTES
 from noisefs.core.domain.records import Version
+from noisefs.core.domain.sealing.inner import CUSTOMER, NAMED, OuterKey
+from noisefs.core.domain.sealing.keys import KEY_BYTES
 from noisefs.core.services.named_keys import DEFAULT, NamedKeys
-from noisefs.core.services.namespace.bucket_rights import BucketRights
-from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 
 SSE: Final = "x-amz-server-side-encryption"
 KEY_ID: Final = f"{SSE}-aws-kms-key-id"

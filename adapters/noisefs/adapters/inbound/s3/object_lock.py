@@ -10,7 +10,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.xml.documents import element
 from noisefs.adapters.inbound.s3.xml.reading import name_of, texts_of
 from noisefs.adapters.inbound.s3.xml.text import iso_millis
-from noisefs.core.domain.object_lock import MODES, NO_WISH, OFF, ON, Wish
+from noisefs.core.domain.buckets.object_lock import MODES, NO_WISH, OFF, ON, Wish
 from noisefs.core.domain.records import LockRule, Version
 
 _MODE: Final = "x-amz-object-lock-mode"

@@ -20,7 +20,7 @@ from noisefs.adapters.inbound.s3.short_requests import plain_request
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
-from noisefs.core.services.namespace.objects import Objects, Wanted
+from noisefs.core.services.namespace.objects.service import Objects, Wanted
 
 log = logging.getLogger(__name__)
 

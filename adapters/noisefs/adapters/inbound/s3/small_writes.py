@@ -25,15 +25,15 @@ from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.short_requests import plain_request
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.core.domain.durability import LOCAL
-from noisefs.core.domain.object_lock import NO_WISH
+from noisefs.core.domain.buckets.durability import LOCAL
+from noisefs.core.domain.buckets.object_lock import NO_WISH
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Removed
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.services.bodies.ingest import LOOP_BYTES
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import NoisefsError, ResourceLocked
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Writing
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.properties import Properties
-from noisefs.core.services.namespace.trees import Trees
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.trees.locks import Locks
+from noisefs.core.services.namespace.trees.properties import Properties
+from noisefs.core.services.namespace.trees.service import Trees
 
 T = TypeVar("T")
 

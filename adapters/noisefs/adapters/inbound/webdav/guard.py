@@ -9,12 +9,12 @@ from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place, host_of, place_of
 from noisefs.adapters.inbound.webdav.preconditions import write_condition
 from noisefs.adapters.inbound.webdav.refusal import TOKEN_SUBMITTED, Refused
-from noisefs.core.domain.conditions import check_write
+from noisefs.core.domain.objects.conditions import check_write
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import InvalidArgument, ObjectNotFound, PreconditionFailed
 from noisefs.core.ports.index import Reading
-from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.trees.locks import Locks
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted, parse_propfind
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal
 from noisefs.core.ports.clock import Clock
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.properties import Properties
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.trees.locks import Locks
+from noisefs.core.services.namespace.trees.properties import Properties
 
 INLINE_NODES: Final = 24
 """Resources that are rendered on the loop: more would hold it for over a third of a millisecond."""

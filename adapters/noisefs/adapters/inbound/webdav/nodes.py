@@ -12,8 +12,8 @@ from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import BucketNotFound, ObjectNotFound
 from noisefs.core.ports.telemetry import Counter, Telemetry
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
 
 FLAT_PAGE: Final = 1000
 """Keys that a deep listing takes from the index at a time."""

@@ -16,7 +16,7 @@ from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NotModified, ObjectNotFound
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 
 _PAGE_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -18,8 +18,8 @@ from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Attributes, Principal
 from noisefs.core.ports.index import Reading
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.trees import Trees
+from noisefs.core.services.namespace.trees.locks import Locks
+from noisefs.core.services.namespace.trees.service import Trees
 
 _SECOND_US: Final = 1_000_000
 _LAST_SECOND: Final = 253_402_300_799

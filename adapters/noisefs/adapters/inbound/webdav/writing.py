@@ -14,8 +14,8 @@ from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.replacing import Replacement, attributes
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.errors import ObjectNotFound
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.trees.locks import Locks
 
 
 def empty_file(place: Place) -> tuple[AsyncIterator[bytes], Attributes]:

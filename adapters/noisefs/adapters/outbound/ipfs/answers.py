@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from noisefs.core.domain.ids import BlockId, RootId
-from noisefs.core.domain.root import ROOT_PREFIX
+from noisefs.core.domain.nodes.root import ROOT_PREFIX
 from noisefs.core.errors import LinksMissing, NodeFull, NodeRefused, NodeUnavailable
 
 Json = Mapping[str, object]

@@ -8,8 +8,8 @@ import aiohttp
 
 from noisefs.adapters.outbound.ipfs.answers import id_text, message_of, shorten
 from noisefs.adapters.outbound.ipfs.client import HttpNode, rpc_path
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import ID_BYTES, StoreId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.errors import FileExists, FileNotInStore, InvalidArgument, NodeUnavailable
 
 TOP: Final = "/noisefs"

@@ -14,9 +14,9 @@ from noisefs.adapters.outbound.ipfs.multipart import CarBody
 from noisefs.adapters.outbound.ipfs.probe import Probe
 from noisefs.adapters.outbound.ipfs.straight import NotStraight, StraightReader
 from noisefs.adapters.outbound.ipfs.together import few_at_once
-from noisefs.core.domain.car import MAX_SECTION_BYTES
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
-from noisefs.core.domain.root import links_of
+from noisefs.core.domain.nodes.car import MAX_SECTION_BYTES
+from noisefs.core.domain.nodes.root import links_of
 from noisefs.core.errors import LinksMissing, NodeUnavailable, RootDamaged
 from noisefs.core.ports.nodes import Car, Node, NodeState
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import msgspec
 
-from noisefs.core.domain.head import HEAD_SALT_BYTES, Epoch, Head, decode_head, encode_head
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
-from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.sealing.head import HEAD_SALT_BYTES, Epoch, Head, decode_head, encode_head
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import FileExists, FileMissing, HeadDamaged, StorageFailed
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.disk import Disk, File, atomic_write, read_whole

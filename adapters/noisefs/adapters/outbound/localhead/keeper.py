@@ -3,7 +3,7 @@
 import msgspec
 
 from noisefs.adapters.outbound.localhead.head_file import HeadFile
-from noisefs.core.domain.head import Head, SnapshotPointer
+from noisefs.core.domain.sealing.head import Head, SnapshotPointer
 from noisefs.core.ports.heads import HeadKeeper, SealedHead
 
 

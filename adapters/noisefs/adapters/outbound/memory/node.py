@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from noisefs.core.domain.car import read_car
-from noisefs.core.domain.dag_cbor import Dag, Link, decode_dag
 from noisefs.core.domain.ids import BlockId, RootId, StoreId
-from noisefs.core.domain.root import ROOT_PREFIX
+from noisefs.core.domain.nodes.car import read_car
+from noisefs.core.domain.nodes.dag_cbor import Dag, Link, decode_dag
+from noisefs.core.domain.nodes.root import ROOT_PREFIX
 from noisefs.core.errors import (
     FileExists,
     FileNotInStore,

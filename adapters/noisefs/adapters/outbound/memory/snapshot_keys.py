@@ -2,7 +2,7 @@
 
 import threading
 
-from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.ports.snapshot_keys import SnapshotKeys
 
 

@@ -17,7 +17,7 @@ from noisefs.core.domain.keyspace import run_key
 from noisefs.core.domain.masking import Strategy, strategy_named
 from noisefs.core.domain.masking.xor import xor_into
 from noisefs.core.domain.records import Run, SlicePiece, SlicePlace, decode
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import BlockUnavailable
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackRead, PackStore, Reach

@@ -13,15 +13,15 @@ import asyncio
 from collections.abc import AsyncIterable, Collection
 from typing import Final
 
-from noisefs.core.domain.digests import Digests
-from noisefs.core.domain.durability import LOCAL
+from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.geometry import INLINE_FOREVER_BYTES, TAG_BYTES, Geometry
 from noisefs.core.domain.ids import ID_BYTES, BodyId, InstanceId
-from noisefs.core.domain.keys import KEY_BYTES
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.records import TAIL_NONE, TAIL_SLICE, TAIL_TINY
 from noisefs.core.domain.requests import Digested
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.keys import KEY_BYTES
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -1,4 +1,4 @@
-"""Inner streams of objects sealed twice (:mod:`~noisefs.core.domain.inner`), on their way in and out.
+"""Inner streams of objects sealed twice (:mod:`~noisefs.core.domain.sealing.inner`), on their way in and out.
 
 Promise: nothing but whole, verified segments comes out; memory is two windows a stream. Cost: one more AES-GCM pass,
 0.1 CPU seconds per GiB, in worker threads, eight segments a hop.
@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collec
 from contextlib import aclosing
 from typing import Final, cast
 
-from noisefs.core.domain.digests import Digests
 from noisefs.core.domain.geometry import TAG_BYTES
-from noisefs.core.domain.inner import Span, plain_bytes
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.requests import Digested
-from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.sealing.inner import Span, plain_bytes
+from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.errors import SegmentDamaged
 from noisefs.core.ports.workers import Lane, Workers
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from noisefs.core.domain.ids import BodyId
-from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.sealing.segment import BodyCipher
 
 IDLE_S: Final = 25.0
 """Between two calls of :meth:`KnownBodies.age`."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import BlockUnavailable, IndexDamaged, SegmentDamaged, Unavailable
 from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.packs import Reach

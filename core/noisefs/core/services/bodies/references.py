@@ -9,10 +9,10 @@ covers any more.
 from collections.abc import Iterable
 from typing import Final
 
-from noisefs.core.domain.coverage import is_partly_dead, is_there, referred
 from noisefs.core.domain.geometry import INLINE_FOREVER_BYTES, SEGMENT_SIZES
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.keyspace import trim_key
+from noisefs.core.domain.packs.coverage import is_partly_dead, is_there, referred
 from noisefs.core.domain.records import TAIL_TINY, Body, Dead, Extent, decode, encode
 from noisefs.core.errors import IndexDamaged
 from noisefs.core.ports.index import Table, Writing

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from noisefs.core.domain.durability import LOCAL
+from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, BodyState, Extent, encode
 from noisefs.core.domain.requests import Digested

@@ -1,4 +1,4 @@
-"""Objects sealed twice: whose key it takes, and the inner streams behind it (:mod:`~noisefs.core.domain.inner`)."""
+"""Objects sealed twice: whose key it takes, and the streams behind it (:mod:`~noisefs.core.domain.sealing.inner`)."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -8,7 +8,9 @@ from typing import cast
 import msgspec
 
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.inner import (
+from noisefs.core.domain.records import Inner, PartInfo, Version
+from noisefs.core.domain.requests import Digested
+from noisefs.core.domain.sealing.inner import (
     CUSTOMER,
     NAMED,
     NONCE_BYTES,
@@ -21,9 +23,7 @@ from noisefs.core.domain.inner import (
     unwrap,
     wrap,
 )
-from noisefs.core.domain.keys import KEY_BYTES
-from noisefs.core.domain.records import Inner, PartInfo, Version
-from noisefs.core.domain.requests import Digested
+from noisefs.core.domain.sealing.keys import KEY_BYTES
 from noisefs.core.errors import CustomerKeyNeeded, CustomerKeyUnwanted
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.workers import Workers

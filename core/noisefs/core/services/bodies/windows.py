@@ -13,7 +13,7 @@ import numpy as np
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.records import Extent, Run
-from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged
 from noisefs.core.ports.packs import Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Final
 
 from noisefs.core.domain.backoff import pause_s
-from noisefs.core.domain.event_rows import EventQueue, WaitingEvent, message_of
-from noisefs.core.domain.notification import TEST
+from noisefs.core.domain.buckets.event_rows import EventQueue, WaitingEvent, message_of
+from noisefs.core.domain.buckets.notification import TEST
 from noisefs.core.errors import CapacityExceeded, EventRefused
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

@@ -7,7 +7,7 @@ goes nowhere. A full queue loses its oldest event for each new one, and counts t
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from noisefs.core.domain.event_rows import (
+from noisefs.core.domain.buckets.event_rows import (
     QUEUE_PREFIX,
     WAITING_PREFIX,
     EventQueue,

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from noisefs.core.domain.coverage import counts_too_much
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
-from noisefs.core.domain.manifest import Manifest, RunEntry, SharedEntry
 from noisefs.core.domain.masking import Strategy, strategy_named
-from noisefs.core.domain.reclaim import space_of, total
+from noisefs.core.domain.packs.coverage import counts_too_much
+from noisefs.core.domain.packs.manifest import Manifest, RunEntry, SharedEntry
+from noisefs.core.domain.packs.reclaim import space_of, total
 from noisefs.core.domain.records import (
     Body,
     BodyState,
@@ -30,7 +30,7 @@ from noisefs.core.domain.records import (
     Version,
     decode,
 )
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackStore

@@ -1,6 +1,6 @@
 """The cleaner: makes space come back after deletes.
 
-Promise: stored bytes return to at most 1.28 times live ones (:mod:`noisefs.core.domain.reclaim` says what both are),
+Promise: stored bytes return to at most 1.28 times live ones (:mod:`noisefs.core.domain.packs.reclaim` counts both),
 and writers get room up to 1.33 and are slowed where they want more; nothing that anybody refers to or reads is lost;
 cleaning never lowers durability, because a pack goes only after everything that lived in it is durable in a sealed pack
 and the keys of its dead bodies are overwritten.
@@ -20,7 +20,7 @@ from typing import Final
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.reclaim import START, PackSpace, Space, space_of, total, victims, weighed, writers_room
+from noisefs.core.domain.packs.reclaim import START, PackSpace, Space, space_of, total, victims, weighed, writers_room
 from noisefs.core.domain.records import Pack, PackState, decode
 from noisefs.core.errors import CapacityExceeded
 from noisefs.core.ports.clock import Clock

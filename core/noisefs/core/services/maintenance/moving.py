@@ -19,11 +19,11 @@ import numpy as np
 from noisefs.core.domain.geometry import TAG_BYTES, Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import run_key
-from noisefs.core.domain.manifest import RunEntry, SharedEntry
+from noisefs.core.domain.packs.manifest import RunEntry, SharedEntry
 from noisefs.core.domain.records import Body, BodyState, Pack, PackState, Run, SlicePlace, decode, encode
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import open_directory
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import open_directory
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import (
     CapacityExceeded,
     CommitConflict,

@@ -25,8 +25,8 @@ from noisefs.core.domain.records import (
     decode,
     encode,
 )
-from noisefs.core.domain.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES, SharedCellBuilder
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.shared_cell import ENTRY_BYTES_MAX, FIXED_BYTES, SharedCellBuilder
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import CommitConflict, PackPoisoned
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing

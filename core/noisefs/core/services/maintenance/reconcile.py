@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from noisefs.core.domain.coverage import kept_segments
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import prefix_end, run_key
-from noisefs.core.domain.manifest import Manifest, RunEntry, SharedEntry
+from noisefs.core.domain.packs.coverage import kept_segments
+from noisefs.core.domain.packs.manifest import Manifest, RunEntry, SharedEntry
 from noisefs.core.domain.records import (
     TAIL_SLICE,
     TAIL_TINY,
@@ -32,9 +32,9 @@ from noisefs.core.domain.records import (
     decode,
     encode,
 )
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.shared_cell import SliceEntry, open_directory
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.shared_cell import SliceEntry, open_directory
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from noisefs.core.domain.coverage import kept_segments
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
+from noisefs.core.domain.packs.coverage import kept_segments
 from noisefs.core.domain.records import (
     TAIL_NONE,
     Body,
@@ -21,8 +21,8 @@ from noisefs.core.domain.records import (
     PackState,
     decode,
 )
-from noisefs.core.domain.segment import BodyCipher
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.segment import BodyCipher
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import BlockUnavailable, IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import Reach

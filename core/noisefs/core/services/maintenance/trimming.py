@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain import coverage
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.keyspace import TRIM_PREFIX, prefix_end, run_key, trim_key
 from noisefs.core.domain.masking import stride_of
+from noisefs.core.domain.packs import coverage
 from noisefs.core.domain.records import Body, BodyState, Pack, Run, SlicePlace, decode, encode
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.packs.staging import change_live

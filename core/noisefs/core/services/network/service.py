@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from noisefs.core.domain.durability import MOST_COPIES
+from noisefs.core.domain.buckets.durability import MOST_COPIES
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.root import RootSealer
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.nodes.root import RootSealer
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.domain.windows import Window
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock

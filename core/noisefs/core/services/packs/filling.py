@@ -9,10 +9,10 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.masking import RunPlan, Strategy
+from noisefs.core.domain.packs.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry, seal_manifest
 from noisefs.core.domain.records import SeedInfo
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.packs import OpenPack
 from noisefs.core.services.packs.seeds import Source

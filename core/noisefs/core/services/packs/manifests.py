@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import Manifest, open_manifest
 from noisefs.core.domain.masking import strategy_named
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.packs.manifest import Manifest, open_manifest
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import PackDamaged
 from noisefs.core.ports.packs import PackRead, PackStore, Reach
 

@@ -17,10 +17,10 @@ import msgspec
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import WRITING_PREFIX, prefix_end
-from noisefs.core.domain.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry
 from noisefs.core.domain.masking import Strategy, strategy_named
+from noisefs.core.domain.packs.manifest import Entry, FillerEntry, Manifest, RunEntry, SharedEntry
 from noisefs.core.domain.records import Body, BodyState, Dead, Pack, PackLive, PackState, Placement, decode, encode
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import (
     BlockUnavailable,
     CapacityExceeded,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from noisefs.core.domain.durability import HIGHEST, LOCAL
+from noisefs.core.domain.buckets.durability import HIGHEST, LOCAL
 from noisefs.core.domain.ids import PackId
 from noisefs.core.errors import NodeUnavailable, PackPoisoned
 from noisefs.core.services.classes import DurabilityClasses

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from noisefs.core.domain.durability import LOCAL
+from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId
 from noisefs.core.domain.keyspace import placement_key, run_key, writing_key
 from noisefs.core.domain.records import (

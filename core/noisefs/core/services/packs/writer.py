@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from noisefs.core.domain.durability import HIGHEST
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.geometry import PACK_BLOCKS, Geometry
 from noisefs.core.domain.ids import ID_BYTES, InstanceId, PackId
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.records import Pack, PackState, Run, SeedInfo, decode
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import CommitConflict, Draining, NoisefsError, PackPoisoned
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.snapshot_file import (
+from noisefs.core.domain.files.snapshot_file import (
     HEADER_BYTES,
     LENGTH_BYTES,
     Closing,
@@ -14,6 +12,8 @@ from noisefs.core.domain.snapshot_file import (
     SnapshotOpener,
     parse_header,
 )
+from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import FileNotInStore, SnapshotDamaged
 from noisefs.core.ports.files import FileStore
 from noisefs.core.services.snapshots.catalog import SnapshotInfo

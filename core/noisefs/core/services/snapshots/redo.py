@@ -14,9 +14,9 @@ import logging
 import threading
 from typing import Final
 
+from noisefs.core.domain.files.log_file import LogSealer, Record
 from noisefs.core.domain.ids import ID_BYTES, StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import LogSealer, Record
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import NoisefsError, StorageFailed
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.files import Appender, FileStore

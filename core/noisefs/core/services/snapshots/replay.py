@@ -5,9 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import (
+from noisefs.core.domain.files.log_file import (
     FRAME_HEAD_BYTES,
     HEADER_BYTES,
     LogOpener,
@@ -15,6 +13,8 @@ from noisefs.core.domain.log_file import (
     parse_frame_head,
     parse_header,
 )
+from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.ports.files import FileStore
 
 _NAME: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{32})\.log")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.errors import NewerFormat, SnapshotDamaged, SnapshotNotFound
 from noisefs.core.ports.files import FileStore
 from noisefs.core.ports.index import Index, Table, Writing

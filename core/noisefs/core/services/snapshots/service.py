@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from noisefs.core.domain.files.snapshot_file import Opening, SnapshotSealer
 from noisefs.core.domain.ids import ID_BYTES, StoreId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.keys import KEY_BYTES
 from noisefs.core.domain.keyspace import HEAD_PREFIX, WRITER_PREFIX
-from noisefs.core.domain.snapshot_file import Opening, SnapshotSealer
+from noisefs.core.domain.sealing.keyring import SnapshotKey
+from noisefs.core.domain.sealing.keys import KEY_BYTES
 from noisefs.core.errors import Draining, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

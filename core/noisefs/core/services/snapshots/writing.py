@@ -7,7 +7,7 @@ what was changed meanwhile, until it has caught up with one commit exactly. An i
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from noisefs.core.domain.snapshot_file import FRAME_BYTES, Closing, Opening, Rows, SnapshotSealer
+from noisefs.core.domain.files.snapshot_file import FRAME_BYTES, Closing, Opening, Rows, SnapshotSealer
 from noisefs.core.ports.files import Draft
 from noisefs.core.ports.index import Index, Table
 

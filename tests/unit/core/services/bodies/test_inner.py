@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
-from noisefs.core.domain import inner
 from noisefs.core.domain.ids import StoreId
-from noisefs.core.domain.inner import CUSTOMER, NAMED, OuterKey, Stream, sealed_bytes, spans_of, streams_of
 from noisefs.core.domain.records import Inner, PartInfo, Version
+from noisefs.core.domain.sealing import inner
+from noisefs.core.domain.sealing.inner import CUSTOMER, NAMED, OuterKey, Stream, sealed_bytes, spans_of, streams_of
 from noisefs.core.errors import IndexDamaged, NewerFormat, SegmentDamaged, WrongCustomerKey
 from noisefs.core.services.bodies.inner import WINDOW_SEGMENTS, InnerStream, opened
 from tests.support.namespace import ALICE, stream

@@ -2,7 +2,7 @@
 
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import TAIL_NONE, Extent, Run
-from noisefs.core.domain.segment import BodyCipher
+from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.services.bodies import known
 from noisefs.core.services.bodies.hot import ENTRY_BYTES, HotTier, Slice
 from noisefs.core.services.bodies.known import Known, KnownBodies

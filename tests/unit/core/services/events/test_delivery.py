@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import pytest
 
-from noisefs.core.domain.event_rows import WaitingEvent, waiting_key
+from noisefs.core.domain.buckets.event_rows import WaitingEvent, waiting_key
+from noisefs.core.domain.buckets.notification import PUT, TEST
 from noisefs.core.domain.ids import UserId
-from noisefs.core.domain.notification import PUT, TEST
 from noisefs.core.errors import DiskFull
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Counter, Gauge

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import RunEntry
+from noisefs.core.domain.packs.manifest import RunEntry
 from noisefs.core.domain.records import BodyState, Extent, PackState, Run, SlicePlace, decode
 from noisefs.core.errors import DiskFull
 from noisefs.core.ports import telemetry

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.manifest import SharedEntry
+from noisefs.core.domain.packs.manifest import SharedEntry
 from noisefs.core.domain.records import SlicePlace, decode
-from noisefs.core.domain.shared_cell import open_directory
+from noisefs.core.domain.sealing.shared_cell import open_directory
 from noisefs.core.errors import DiskFull, PackPoisoned
 from noisefs.core.ports.index import Table
 from noisefs.core.services.store import Store

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from noisefs.adapters.outbound.memory.entropy import SeededEntropy
-from noisefs.core.domain.lifecycle import DAY_US, KIND, Filter, Rule, encode_rules
-from noisefs.core.domain.object_lock import GOVERNANCE, Wish
+from noisefs.core.domain.buckets.lifecycle import DAY_US, KIND, Filter, Rule, encode_rules
+from noisefs.core.domain.buckets.object_lock import GOVERNANCE, Wish
 from noisefs.core.domain.records import LockRule
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter
-from noisefs.core.services.namespace.lifecycle import SLICE, Lifecycle
+from noisefs.core.services.namespace.versions.lifecycle import SLICE, Lifecycle
 from tests.support.namespace import ALICE, PLAIN, World, stream
 
 DAY_S = 86_400.0

@@ -12,7 +12,7 @@ from noisefs.core.domain.keyspace import object_key
 from noisefs.core.domain.records import Version, encode
 from noisefs.core.errors import AccessDenied, BucketNotFound, InvalidKey
 from noisefs.core.ports.index import Reading, Table, Writing
-from noisefs.core.services.namespace import listing
+from noisefs.core.services.namespace.objects import listing
 from tests.support.namespace import ALICE, BOB, World
 
 

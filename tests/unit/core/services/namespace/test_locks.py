@@ -7,7 +7,7 @@ import pytest
 from noisefs.core.domain.records import Lock
 from noisefs.core.errors import InvalidArgument, ResourceLocked, TooMany
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.namespace.locks import Locks
+from noisefs.core.services.namespace.trees.locks import Locks
 from tests.support.namespace import ALICE, LIMITS, World
 
 

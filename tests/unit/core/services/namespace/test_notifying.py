@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from noisefs.core.domain.buckets.lifecycle import KIND as LIFECYCLE
+from noisefs.core.domain.buckets.lifecycle import Filter, encode_rules
+from noisefs.core.domain.buckets.lifecycle import Rule as LifecycleRule
+from noisefs.core.domain.buckets.notification import POST, WILDCARDS, Rule
 from noisefs.core.domain.keyspace import object_key
-from noisefs.core.domain.lifecycle import KIND as LIFECYCLE
-from noisefs.core.domain.lifecycle import Filter, encode_rules
-from noisefs.core.domain.lifecycle import Rule as LifecycleRule
-from noisefs.core.domain.notification import POST, WILDCARDS, Rule
 from noisefs.core.domain.records import LockRule
 from noisefs.core.domain.requests import Asking, CompletedPart, Doomed, WriteCondition
 from noisefs.core.domain.rights.acl import AclWish, private

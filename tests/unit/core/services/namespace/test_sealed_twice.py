@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.inner import CUSTOMER, OuterKey
 from noisefs.core.domain.requests import CompletedPart, Digested
+from noisefs.core.domain.sealing.inner import CUSTOMER, OuterKey
 from noisefs.core.errors import (
     CustomerKeyNeeded,
     CustomerKeyUnwanted,

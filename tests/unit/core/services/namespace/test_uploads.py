@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from noisefs.core.domain import composition
-from noisefs.core.domain.digests import Digests
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId
+from noisefs.core.domain.objects import composition
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.records import Extent, Run, Usage, Version, decode
 from noisefs.core.domain.requests import Attributes, CompletedPart, Digested, ReadCondition, WriteCondition
 from noisefs.core.errors import (
@@ -31,8 +31,8 @@ from noisefs.core.errors import (
 )
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter, Gauge
-from noisefs.core.services.namespace.layouts import cut, joined
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.objects.layouts import cut, joined
 from tests.support.namespace import ALICE, BOB, PLAIN, World, stream
 
 S = 131072

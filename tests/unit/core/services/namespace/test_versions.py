@@ -2,8 +2,8 @@
 
 import pytest
 
+from noisefs.core.domain.buckets.object_lock import COMPLIANCE, NO_WISH, Wish
 from noisefs.core.domain.keyspace import versions_range
-from noisefs.core.domain.object_lock import COMPLIANCE, NO_WISH, Wish
 from noisefs.core.domain.records import LockRule, Usage
 from noisefs.core.domain.requests import CompletedPart, Doomed, Removed
 from noisefs.core.errors import (

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
-from noisefs.core.domain.car import read_car
 from noisefs.core.domain.ids import BlockId
+from noisefs.core.domain.nodes.car import read_car
 from noisefs.core.services.network.placing.cars import Limiter, stream_from_disk, stream_from_node
 from tests.support.upkeep import ShakyNode, Upkeep, upkeep
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.nodes.root import RootKind
 from noisefs.core.domain.records import Copies, Interim, decode
-from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import DiskFull, NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.services.network.confirming import blocks as confirming

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from noisefs.core.domain.ids import PackId, RootId
+from noisefs.core.domain.nodes.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.nodes import NodeState
 from noisefs.core.ports.telemetry import Counter, Gauge

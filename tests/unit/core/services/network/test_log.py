@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 
 from noisefs.core.domain.ids import RootId, UserId
+from noisefs.core.domain.nodes.root import RootKind
 from noisefs.core.domain.records import Bucket, encode
-from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import IndexDamaged, NodeUnavailable
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.network.confirming import record_files

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from noisefs.core.domain.ids import BlockId, PackId, RootId
+from noisefs.core.domain.nodes.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.domain.records import Copies, Pack, decode
-from noisefs.core.domain.root import NONCE_BYTES, RootKind, RootMeta, root_id
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter, Gauge

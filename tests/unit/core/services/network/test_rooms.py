@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.ports.packs import PackRead
 from noisefs.core.services.network.reading.asking import Place
 from noisefs.core.services.network.reading.digests import Digests

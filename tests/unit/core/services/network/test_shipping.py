@@ -9,16 +9,16 @@ import pytest
 
 from noisefs.adapters.outbound.memory.node import MemoryNode
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import car_of
-from noisefs.core.domain.file_parts import part_name, whole_name
+from noisefs.core.domain.files.log_file import Record
+from noisefs.core.domain.files.log_records import seal_records
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import StoreId
 from noisefs.core.domain.keyspace import head_row_key
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import seal_records
-from noisefs.core.domain.root import RootKind, RootMeta, RootSealer, links_of, root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import car_of
+from noisefs.core.domain.nodes.file_parts import part_name, whole_name
+from noisefs.core.domain.nodes.root import RootKind, RootMeta, RootSealer, links_of, root_id
+from noisefs.core.domain.sealing.head import Head
 from noisefs.core.errors import InvalidArgument, StoreNotFound, StoreSuperseded, WrongRootKey
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Car

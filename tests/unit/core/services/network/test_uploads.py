@@ -7,8 +7,8 @@ import pytest
 
 from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.keyspace import interim_key
+from noisefs.core.domain.nodes.root import RootKind
 from noisefs.core.domain.records import Bucket, Copies, Interim, encode
-from noisefs.core.domain.root import RootKind
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Counter, Gauge

@@ -8,7 +8,7 @@ import pytest
 
 from noisefs.adapters.outbound.memory.presence import MemoryPresence, Neighbourhood
 from noisefs.core.domain.ids import InstanceId, PackId
-from noisefs.core.domain.manifest import FillerEntry, RunEntry
+from noisefs.core.domain.packs.manifest import FillerEntry, RunEntry
 from noisefs.core.domain.records import BodyState, Extent, Pack, PackState, SeedInfo
 from noisefs.core.errors import BlockUnavailable, DiskFull
 from noisefs.core.ports.index import Table, Writing

@@ -8,7 +8,7 @@ import pytest
 
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.keyspace import writing_key
-from noisefs.core.domain.manifest import RunEntry
+from noisefs.core.domain.packs.manifest import RunEntry
 from noisefs.core.domain.records import Body, BodyState, Extent, PackState, decode
 from noisefs.core.errors import CommitConflict, DiskFull, NoisefsError, PackPoisoned
 from noisefs.core.ports.index import Table

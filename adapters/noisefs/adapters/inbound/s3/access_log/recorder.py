@@ -21,11 +21,11 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.core.domain.access_log import day_of
+from noisefs.core.domain.buckets.access_log import day_of
 from noisefs.core.errors import CapacityExceeded, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
-from noisefs.core.services.namespace.access_logs import AccessLogs, Logged
+from noisefs.core.services.namespace.buckets.access_logs import AccessLogs, Logged
 
 log = logging.getLogger(__name__)
 

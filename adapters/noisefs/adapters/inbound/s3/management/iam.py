@@ -17,7 +17,7 @@ from noisefs.core.domain.rights.policy import Request, Verdict
 from noisefs.core.errors import AccessDenied, InvalidArgument
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
-from noisefs.core.services.namespace.rights import caller_of
+from noisefs.core.services.namespace.rights.evaluating import caller_of
 from noisefs.core.services.user_policies import UserPolicies
 
 _PAGE_MOST: Final = 1000

@@ -15,7 +15,7 @@ from noisefs.core.domain.rights.evaluation import Sources, by_policies
 from noisefs.core.domain.rights.identity import user_arn
 from noisefs.core.domain.rights.policy import Request, Verdict
 from noisefs.core.errors import AccessDenied, InvalidArgument
-from noisefs.core.services.namespace.rights import caller_of
+from noisefs.core.services.namespace.rights.evaluating import caller_of
 from noisefs.core.services.tokens import Temporary, Tokens
 
 _SESSION_S: Final = 43_200

@@ -15,11 +15,11 @@ from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
 from noisefs.adapters.inbound.s3.xml.tagging import listed_tags
 from noisefs.adapters.inbound.s3.xml.text import NAMESPACE, XML_DECLARATION, xml_text
+from noisefs.core.domain.buckets.tags import BUCKET_MOST
 from noisefs.core.domain.rights.ownership import Ownership
-from noisefs.core.domain.tags import BUCKET_MOST
 from noisefs.core.errors import BucketExists, TooMany
-from noisefs.core.services.namespace.bucket_rights import BucketRights
-from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 
 CLASSIC_REGION = "us-east-1"
 """Its location constraint is empty, and creating one's own bucket again is no error there."""

@@ -11,7 +11,7 @@ from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
-from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.buckets.service import Buckets
 
 
 def _check_encryption(root: etree._Element) -> None:

@@ -21,14 +21,14 @@ from noisefs.adapters.inbound.s3.operations.multipart import part_number_of, upl
 from noisefs.adapters.inbound.s3.target import decode
 from noisefs.adapters.inbound.s3.xml.documents import checksums, element, etag
 from noisefs.adapters.inbound.s3.xml.text import iso_time
-from noisefs.core.domain.composition import DEFAULT
-from noisefs.core.domain.conditions import check_source
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.composition import DEFAULT
+from noisefs.core.domain.objects.conditions import check_source
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.records import Part, Version
 from noisefs.core.domain.requests import Attributes, Digested, ReadCondition, WriteCondition
 from noisefs.core.errors import DeleteMarkerNamed, ObjectDeleted, RangeNotSatisfiable
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.uploads import Uploads
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.uploads.service import Uploads
 
 _PREFIX = "x-amz-copy-source-"
 _COPIED = "x-amz-copy-source-version-id"

@@ -13,10 +13,10 @@ from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.lifecycle import rules_of
-from noisefs.core.domain.lifecycle import KIND, Kept, decode_rules, encode_rules, expiry_of, taken_us
+from noisefs.core.domain.buckets.lifecycle import KIND, Kept, decode_rules, encode_rules, expiry_of, taken_us
 from noisefs.core.errors import NoisefsError
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
 
 Handler = Callable[[Call], Awaitable[Answer]]
 

@@ -11,8 +11,8 @@ from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.xml import listing
 from noisefs.adapters.inbound.s3.xml.documents import element, flag, optional, person
 from noisefs.adapters.inbound.s3.xml.text import iso_time
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
 
 KEYS_MOST: Final = 1000
 BUCKETS_MOST: Final = 10_000

@@ -10,9 +10,9 @@ from noisefs.adapters.inbound.s3.xml.documents import element
 from noisefs.adapters.inbound.s3.xml.text import iso_millis
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import LockNotConfigured
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.versioning import Versions
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.versions.versioning import Versions
 
 
 class Locking:

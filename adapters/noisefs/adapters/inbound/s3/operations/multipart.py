@@ -27,7 +27,7 @@ from noisefs.core.domain.records import Upload
 from noisefs.core.domain.requests import CompletedPart
 from noisefs.core.errors import UploadNotFound
 from noisefs.core.services.accounts import Accounts
-from noisefs.core.services.namespace.uploads import Uploads
+from noisefs.core.services.namespace.uploads.service import Uploads
 
 PARTS_MOST: Final = 10_000
 _PAGE_MOST: Final = 1000

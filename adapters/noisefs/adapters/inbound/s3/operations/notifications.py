@@ -10,8 +10,8 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.kept import content_of
 from noisefs.adapters.inbound.s3.xml.notifications import rules_of
-from noisefs.core.domain.notification import Rule
-from noisefs.core.services.namespace.notifications import Notifications
+from noisefs.core.domain.buckets.notification import Rule
+from noisefs.core.services.namespace.buckets.notifications import Notifications
 
 _ROOT: Final = "NotificationConfiguration"
 

@@ -26,12 +26,12 @@ from noisefs.adapters.inbound.s3.xml.reading import parse
 from noisefs.adapters.inbound.s3.xml.tagging import HEADER as TAGGING
 from noisefs.adapters.inbound.s3.xml.tagging import tags_of
 from noisefs.adapters.inbound.s3.xml.text import XML_DECLARATION
-from noisefs.core.domain.notification import POST
+from noisefs.core.domain.buckets.notification import POST
+from noisefs.core.domain.buckets.tags import OBJECT_MOST
 from noisefs.core.domain.records import Version
-from noisefs.core.domain.tags import OBJECT_MOST
 from noisefs.core.errors import EntityTooLarge
 from noisefs.core.ports.clock import Clock
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 
 Ask = Callable[[Call, Session], Session]
 """The session of somebody who says what for: to do what the call is about."""

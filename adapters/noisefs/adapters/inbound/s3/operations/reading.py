@@ -14,7 +14,7 @@ from noisefs.adapters.inbound.s3.xml.documents import checksums, element, flag
 from noisefs.core.domain.records import PartInfo, Version
 from noisefs.core.domain.requests import ReadCondition
 from noisefs.core.errors import CommitConflict, NotModified
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 
 _PARTS_MOST: Final = 10_000
 _ATTEMPTS: Final = 4

@@ -9,7 +9,7 @@ from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.conditions import read_condition
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.rename_source import SOURCE, source_key_of
-from noisefs.core.services.namespace.renaming import Renames
+from noisefs.core.services.namespace.objects.renaming import Renames
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,64}")
 

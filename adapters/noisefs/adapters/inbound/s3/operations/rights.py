@@ -12,12 +12,12 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.documents import element, flag
 from noisefs.adapters.inbound.s3.xml.reading import name_of, texts_of
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.requests import Digested
 from noisefs.core.domain.rights.ownership import Ownership
 from noisefs.core.domain.rights.policy import BUCKET_POLICY_BYTES
 from noisefs.core.domain.rights.public_access import PublicAccessBlock
-from noisefs.core.services.namespace.bucket_rights import BucketRights
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 
 _CONFIRMED: Final = "x-amz-confirm-remove-self-bucket-access"
 _SWITCHES: Final = {

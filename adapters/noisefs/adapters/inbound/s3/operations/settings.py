@@ -10,7 +10,7 @@ from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error
-from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.buckets.service import Buckets
 
 ABSENT: Final = {
     "replication": "ReplicationConfigurationNotFoundError",

@@ -19,7 +19,7 @@ from noisefs.adapters.inbound.s3.target import Target
 from noisefs.adapters.inbound.s3.xml.documents import element, flag
 from noisefs.core.errors import ObjectNotFound
 from noisefs.core.ports.clock import Clock
-from noisefs.core.services.namespace.buckets import Buckets
+from noisefs.core.services.namespace.buckets.service import Buckets
 
 _FOLDER: Final = ".system-d26a9498-cb7c-4a87-a44a-8ae204f5ba6c/"
 SYSTEM: Final = f"{_FOLDER}system.xml"

@@ -12,11 +12,11 @@ from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.reading import name_of, parse
 from noisefs.adapters.inbound.s3.xml.tagging import listed_tags, tag_texts, tags_of, valid_tags
+from noisefs.core.domain.buckets.tags import BUCKET_MOST, OBJECT_MOST, without
 from noisefs.core.domain.records import Version
-from noisefs.core.domain.tags import BUCKET_MOST, OBJECT_MOST, without
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.tagging import Tagging
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.objects.tagging import Tagging
 
 KIND: Final = "tagging"
 """Of the configuration in a bucket's row."""

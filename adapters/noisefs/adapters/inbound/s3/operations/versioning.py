@@ -13,9 +13,9 @@ from noisefs.adapters.inbound.s3.xml import listing, versions
 from noisefs.adapters.inbound.s3.xml.documents import element, flag, optional
 from noisefs.adapters.inbound.s3.xml.reading import texts_of
 from noisefs.core.domain.records import Versioning as State
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
-from noisefs.core.services.namespace.versioning import Versions
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.versions.versioning import Versions
 
 VERSIONS_MOST: Final = 1000
 _TOLD: Final = {State.NEVER: "", State.ENABLED: "Enabled", State.SUSPENDED: "Suspended"}

@@ -21,8 +21,8 @@ from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Doomed, Removed
 from noisefs.core.errors import InvalidArgument, NoisefsError
-from noisefs.core.services.namespace.bucket_rights import BucketRights
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 
 KEYS_MOST: Final = 1000
 

@@ -9,7 +9,7 @@ from lxml import etree
 from noisefs.adapters.inbound.s3.body.payload import Payload
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.xml.reading import parse
-from noisefs.core.domain.digests import Digests
+from noisefs.core.domain.objects.digests import Digests
 from noisefs.core.domain.requests import Digested
 from noisefs.core.errors import RequestTimeout
 

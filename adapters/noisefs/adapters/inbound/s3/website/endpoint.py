@@ -33,8 +33,8 @@ from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
-from noisefs.core.services.namespace.buckets import Buckets
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.service import Objects
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.xml.acls import grant_of, grants_content
 from noisefs.adapters.inbound.s3.xml.documents import element
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of
-from noisefs.core.domain.access_log import DELIVERY_TIME, EVENT_TIME, SIMPLE, Rule
+from noisefs.core.domain.buckets.access_log import DELIVERY_TIME, EVENT_TIME, SIMPLE, Rule
 
 _FIELDS: Final = frozenset({"TargetBucket", "TargetPrefix", "TargetObjectKeyFormat", "TargetGrants"})
 _PERMISSIONS: Final = frozenset({"FULL_CONTROL", "READ", "WRITE"})

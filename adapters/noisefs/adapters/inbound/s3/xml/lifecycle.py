@@ -12,7 +12,7 @@ from lxml import etree
 
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
-from noisefs.core.domain.lifecycle import Filter, Rule, check_rules
+from noisefs.core.domain.buckets.lifecycle import Filter, Rule, check_rules
 from noisefs.core.errors import InvalidArgument
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")

@@ -10,7 +10,7 @@ from lxml import etree
 
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.xml.reading import name_of, text_of, texts_of
-from noisefs.core.domain.notification import Rule, target_of
+from noisefs.core.domain.buckets.notification import Rule, target_of
 
 _KINDS: Final = {
     "QueueConfiguration": "Queue",

@@ -8,7 +8,7 @@ from lxml import etree
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument
 from noisefs.adapters.inbound.s3.xml.documents import element
 from noisefs.adapters.inbound.s3.xml.reading import name_of, texts_of
-from noisefs.core.domain.tags import OBJECT_MOST, checked_tags
+from noisefs.core.domain.buckets.tags import OBJECT_MOST, checked_tags
 from noisefs.core.errors import InvalidArgument
 
 HEADER = "x-amz-tagging"

@@ -19,7 +19,7 @@ from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from noisefs.core.domain.records import Version
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
-from noisefs.core.services.namespace.locks import Locks
-from noisefs.core.services.namespace.objects import Objects
+from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.trees.locks import Locks
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from typing import Final
 
 from noisefs.core.domain.ids import BlockId, PackId
 from noisefs.core.domain.masking import strategy_named
-from noisefs.core.domain.placement import place
+from noisefs.core.domain.nodes.placement import place
 from noisefs.core.domain.records import Copies
 from noisefs.core.errors import LinksMissing, NodeUnavailable
 from noisefs.core.ports.index import Reading, Table

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Final
 
-from noisefs.core.domain.durability import HIGHEST, LOCAL, parse_durability
+from noisefs.core.domain.buckets.durability import HIGHEST, LOCAL, parse_durability
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.records import Bucket, Pack, PackState, decode
 from noisefs.core.errors import NodeUnavailable, NoisefsError, OutcomeUnknown, PackNotFound

@@ -6,10 +6,10 @@ Log records are worth nothing without it: they follow it, and are sealed under t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from noisefs.core.domain.file_parts import whole_name
-from noisefs.core.domain.head import parse_head_name
-from noisefs.core.domain.keyring import SnapshotKey
+from noisefs.core.domain.nodes.file_parts import whole_name
 from noisefs.core.domain.records import Copies, PlacedHead
+from noisefs.core.domain.sealing.head import parse_head_name
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.ports.files import StoredFile
 from noisefs.core.ports.index import Reading
 from noisefs.core.services.network.heads.files import file_rows

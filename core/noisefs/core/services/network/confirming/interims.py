@@ -6,11 +6,11 @@ block is read and hashed once for all nodes; what a small import read for that i
 
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import BlockId, PackId
 from noisefs.core.domain.keyspace import interim_key
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.root import RootKind, RootMeta, root_id
 from noisefs.core.domain.records import Interim, encode
-from noisefs.core.domain.root import RootKind, RootMeta, root_id
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.nodes import Node

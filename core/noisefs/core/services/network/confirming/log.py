@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from noisefs.core.domain.ids import RootId
-from noisefs.core.domain.placement import place
+from noisefs.core.domain.nodes.placement import place
 from noisefs.core.errors import NodeUnavailable, NoisefsError
 from noisefs.core.ports.index import Writing
 from noisefs.core.ports.nodes import Node

@@ -10,8 +10,8 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId
-from noisefs.core.domain.root import NONCE_BYTES, RootMeta, RootSealer
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.nodes.root import NONCE_BYTES, RootMeta, RootSealer
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy

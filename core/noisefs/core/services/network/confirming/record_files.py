@@ -1,20 +1,20 @@
 """What commits changed, as files of blocks under a root: made from the index, and sealed.
 
 There is no table of records that wait: the index knows which rows commits changed, and a file holds these rows as they
-are (:mod:`~noisefs.core.domain.log_records`). All methods block: call them from a lane.
+are (:mod:`~noisefs.core.domain.files.log_records`). All methods block: call them from a lane.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import car_bytes, car_header, section_head
+from noisefs.core.domain.files.log_file import Record
+from noisefs.core.domain.files.log_records import seal_records
 from noisefs.core.domain.ids import ID_BYTES, RootId
-from noisefs.core.domain.keyring import SnapshotKey
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import seal_records
-from noisefs.core.domain.root import RootKind, RootMeta, root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import car_bytes, car_header, section_head
+from noisefs.core.domain.nodes.root import RootKind, RootMeta, root_id
+from noisefs.core.domain.sealing.keyring import SnapshotKey
 from noisefs.core.ports.nodes import Car
 from noisefs.core.services.network.confirming.means import Means
 

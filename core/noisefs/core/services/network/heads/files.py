@@ -2,8 +2,8 @@
 
 Promise: a file that lies on this disk and belongs to a chain of snapshots gets as many copies as are wanted, and what
 has them is not sent again; a crash at any step leaves a row that names the root and every node that may hold it. A file
-that is too long for one root goes in parts (:mod:`~noisefs.core.domain.file_parts`), each with a row of its own; its
-last part's row is there only once all before it have a copy. The root of an increment's file leads to the root of the
+that is too long for one root goes in parts (:mod:`~noisefs.core.domain.nodes.file_parts`), each with a row of its own;
+its last part's row is there only once all before it have a copy. The root of an increment's file leads to that of the
 file it builds on. Files are immutable and sealing them again gives the same blocks, so nobody is kept waiting and
 nothing but names is kept in memory. Cost: three passes over a new file, and one request for each part and node.
 """
@@ -16,18 +16,18 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import car_bytes, car_header, section_head
-from noisefs.core.domain.file_parts import MOST_BLOCKS, FilePart, parts_of, whole_name
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import SnapshotPointer
 from noisefs.core.domain.ids import BlockId, RootId
 from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX, file_copies_key, prefix_end
-from noisefs.core.domain.node_file import FileBlocks, blocks_of, salt_of, span_of
-from noisefs.core.domain.placement import place
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import car_bytes, car_header, section_head
+from noisefs.core.domain.nodes.file_parts import MOST_BLOCKS, FilePart, parts_of, whole_name
+from noisefs.core.domain.nodes.node_file import FileBlocks, blocks_of, salt_of, span_of
+from noisefs.core.domain.nodes.placement import place
+from noisefs.core.domain.nodes.root import NONCE_BYTES, RootMeta, RootSealer, root_id
 from noisefs.core.domain.records import Copies, decode
-from noisefs.core.domain.root import NONCE_BYTES, RootMeta, RootSealer, root_id
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.head import SnapshotPointer
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.files import FileStore

@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.head import Head, head_name, parse_head_name
 from noisefs.core.domain.ids import InstanceId, StoreId
 from noisefs.core.domain.keyspace import HEAD_PREFIX, WRITER_PREFIX, head_row_key, prefix_end, writer_key
 from noisefs.core.domain.records import PlacedHead, decode, encode
+from noisefs.core.domain.sealing.head import Head, head_name, parse_head_name
 from noisefs.core.errors import (
     FileExists,
     FileNotInStore,

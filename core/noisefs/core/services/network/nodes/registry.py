@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from noisefs.core.domain.backoff import pause_s
-from noisefs.core.domain.placement import Place, place
+from noisefs.core.domain.nodes.placement import Place, place
 from noisefs.core.domain.records import Copies
 from noisefs.core.errors import InvalidArgument, NodeFull, NodeUnavailable
 from noisefs.core.ports.clock import Clock

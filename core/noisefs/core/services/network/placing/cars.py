@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
-from noisefs.core.domain.car import car_bytes, car_header, frame_blocks, section_bytes, section_head
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId
-from noisefs.core.domain.root import root_id
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.car import car_bytes, car_header, frame_blocks, section_bytes, section_head
+from noisefs.core.domain.nodes.root import root_id
 from noisefs.core.errors import NodeUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Car, Node

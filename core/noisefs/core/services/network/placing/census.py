@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from noisefs.core.domain.durability import parse_durability
+from noisefs.core.domain.buckets.durability import parse_durability
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.records import Bucket, Copies, Pack, PackLive, PackState, decode

@@ -11,7 +11,7 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId, RootId
-from noisefs.core.domain.root import RootKind
+from noisefs.core.domain.nodes.root import RootKind
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Node

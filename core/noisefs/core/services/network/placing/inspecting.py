@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.root import ROOT_PREFIX, links_of, root_id
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import ROOT_PREFIX, links_of, root_id
 from noisefs.core.errors import BlockUnavailable, NodeUnavailable
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -25,8 +25,8 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, RootId
+from noisefs.core.domain.nodes.root import ROOT_PREFIX
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import ROOT_PREFIX
 from noisefs.core.errors import NodeUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Writing

@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.placement import place
+from noisefs.core.domain.nodes.placement import place
+from noisefs.core.domain.nodes.root import links_of
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import links_of
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Writing

@@ -11,11 +11,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import ID_BYTES, BlockId, PackId, RootId
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.root import NONCE_BYTES, Root, RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.domain.records import Copies, decode
-from noisefs.core.domain.root import NONCE_BYTES, Root, RootKind, RootMeta, RootSealer, root_id
 from noisefs.core.errors import (
     BlockUnavailable,
     CapacityExceeded,

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId, RootId
 from noisefs.core.domain.keyspace import FILE_COPIES_PREFIX
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.domain.records import Copies
 from noisefs.core.errors import BlockUnavailable, NodeUnavailable, PackNotFound
 from noisefs.core.ports.nodes import Node

@@ -17,8 +17,8 @@ from typing import Final
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId, RootId
+from noisefs.core.domain.nodes.root import root_id
 from noisefs.core.domain.records import Copies
-from noisefs.core.domain.root import root_id
 from noisefs.core.errors import BlockUnavailable, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Writing

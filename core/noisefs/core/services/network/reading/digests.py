@@ -8,8 +8,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import BlockId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.ports.workers import Lane, Workers
 
 HASHED_AT_ONCE: Final = 16

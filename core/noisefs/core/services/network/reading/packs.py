@@ -13,8 +13,8 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.ids import PackId
+from noisefs.core.domain.nodes.block_id import compute_block_id
 from noisefs.core.errors import BlockUnavailable, PackNotFound
 from noisefs.core.ports.packs import OpenPack, PackRead, PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -16,8 +16,8 @@ from typing import Final
 
 from noisefs.core.domain.ids import PackId, RootId
 from noisefs.core.domain.keyspace import file_copies_key, interim_key
+from noisefs.core.domain.nodes.root import Root, RootKind
 from noisefs.core.domain.records import Copies, Interim, Pack, PackState, decode, encode
-from noisefs.core.domain.root import Root, RootKind
 from noisefs.core.errors import NewerFormat, NodeUnavailable, RootDamaged
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing

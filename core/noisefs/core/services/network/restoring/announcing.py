@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from noisefs.core.domain.file_parts import whole_name
-from noisefs.core.domain.head import Head, head_name
 from noisefs.core.domain.ids import InstanceId
+from noisefs.core.domain.nodes.file_parts import whole_name
 from noisefs.core.domain.records import PlacedHead
+from noisefs.core.domain.sealing.head import Head, head_name
 from noisefs.core.errors import FileExists, NodeUnavailable, StoreSuperseded
 from noisefs.core.ports.heads import SealedHead
 from noisefs.core.ports.index import Index, Writing

@@ -15,14 +15,14 @@ from typing import Final
 
 import msgspec
 
-from noisefs.core.domain.file_parts import FILE_KINDS, part_name
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Head
 from noisefs.core.domain.ids import ID_BYTES, PackId, RootId
 from noisefs.core.domain.keyspace import file_copies_key
+from noisefs.core.domain.nodes.file_parts import FILE_KINDS, part_name
+from noisefs.core.domain.nodes.root import Root, RootKind, RootMeta
 from noisefs.core.domain.records import Copies, decode
-from noisefs.core.domain.root import Root, RootKind, RootMeta
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.head import Head
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import (
     NodeUnavailable,
     RootDamaged,

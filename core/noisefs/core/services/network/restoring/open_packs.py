@@ -13,8 +13,8 @@ from typing import Final
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, PackId
 from noisefs.core.domain.masking import stride_of
+from noisefs.core.domain.nodes.root import Root
 from noisefs.core.domain.records import PackState
-from noisefs.core.domain.root import Root
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import OpenPack, PackStore

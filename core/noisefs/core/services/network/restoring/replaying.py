@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from noisefs.core.domain.files.log_file import Record
+from noisefs.core.domain.files.log_records import in_order, open_records
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.head import Head
-from noisefs.core.domain.log_file import Record
-from noisefs.core.domain.log_records import in_order, open_records
-from noisefs.core.domain.root import Root, RootKind, RootMeta
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.nodes.root import Root, RootKind, RootMeta
+from noisefs.core.domain.sealing.head import Head
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import NewerFormat, NodeUnavailable, RootDamaged
 from noisefs.core.ports.index import Index, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers

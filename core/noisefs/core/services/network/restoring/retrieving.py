@@ -9,12 +9,12 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-from noisefs.core.domain.block_id import compute_block_id
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BlockId, RootId
-from noisefs.core.domain.node_file import SALT_BYTES, FileBlocks, blocks_of, split_front
-from noisefs.core.domain.root import Root, RootSealer
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.nodes.block_id import compute_block_id
+from noisefs.core.domain.nodes.node_file import SALT_BYTES, FileBlocks, blocks_of, split_front
+from noisefs.core.domain.nodes.root import Root, RootSealer
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import NodeUnavailable, RootDamaged
 from noisefs.core.ports.nodes import Node
 from noisefs.core.ports.workers import Lane, Workers

@@ -13,9 +13,9 @@ import msgspec
 
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import PackId
-from noisefs.core.domain.manifest import Manifest
+from noisefs.core.domain.packs.manifest import Manifest
 from noisefs.core.domain.records import Pack, PackState, encode
-from noisefs.core.domain.store_keys import StoreKeys
+from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.packs import PackStore, Reach, StoredPack
 from noisefs.core.ports.telemetry import Telemetry

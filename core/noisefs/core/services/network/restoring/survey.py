@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from noisefs.core.domain.head import Head, head_name, parse_head_name
 from noisefs.core.domain.ids import StoreId
+from noisefs.core.domain.sealing.head import Head, head_name, parse_head_name
 from noisefs.core.errors import (
     FileNotInStore,
     HeadDamaged,

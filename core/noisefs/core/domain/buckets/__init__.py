@@ -1,0 +1,1 @@
+"""What buckets and their objects are told to do: names, classes, tags, locks, lifecycle, logs, events."""

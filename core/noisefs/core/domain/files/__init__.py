@@ -1,0 +1,1 @@
+"""Sealed files that a store is rebuilt from: snapshots and log records."""

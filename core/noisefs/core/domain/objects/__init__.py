@@ -1,0 +1,1 @@
+"""What protocols tell about objects: digests, ETags of parts, conditions."""

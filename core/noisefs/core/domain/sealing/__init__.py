@@ -1,0 +1,1 @@
+"""What keeps content secret: keys and where they lie, segments, slices and inner streams."""

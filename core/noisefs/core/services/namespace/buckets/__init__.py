@@ -1,0 +1,1 @@
+"""Buckets: what they hold, may hold, and tell of."""

@@ -1,0 +1,1 @@
+"""Objects: published, listed, looked at, renamed, tagged."""

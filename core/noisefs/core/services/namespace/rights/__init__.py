@@ -1,0 +1,1 @@
+"""Who may do what: policies, lists and ownership, looked at in the transaction they count in."""

@@ -1,0 +1,1 @@
+"""What WebDAV adds: collections, moves and copies of them, locks, dead properties."""

@@ -1,0 +1,1 @@
+"""Multipart uploads: parts, copies of parts, and the one commit that makes an object of them."""

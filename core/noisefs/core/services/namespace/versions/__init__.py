@@ -1,0 +1,1 @@
+"""Versions of objects: where they lie, their history, and what ages."""
