@@ -26,7 +26,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.accounts import Accounts, LoginLimits
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.namespace.limits import NamespaceLimits
-from noisefs.core.services.namespace.versions.rows import order_of
+from noisefs.core.services.namespace.rows.versions import order_of
 from noisefs.core.services.store import Store, StoreSettings
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies

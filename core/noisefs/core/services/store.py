@@ -47,21 +47,21 @@ from noisefs.core.services.maintenance.packer import Packer, SlicePlacer
 from noisefs.core.services.maintenance.reaper import Reaper
 from noisefs.core.services.maintenance.scrub import Scrubber
 from noisefs.core.services.named_keys import NamedKeys
-from noisefs.core.services.namespace.buckets.access_logs import AccessLogs
+from noisefs.core.services.namespace.background.access_logs import AccessLogs
+from noisefs.core.services.namespace.background.lifecycle import Lifecycle
 from noisefs.core.services.namespace.buckets.notifications import Notifications
 from noisefs.core.services.namespace.buckets.quotas import Quotas
 from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.limits import NamespaceLimits
+from noisefs.core.services.namespace.objects.acls import ObjectAcls
 from noisefs.core.services.namespace.objects.renaming import Renames
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.objects.tagging import Tagging
 from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
-from noisefs.core.services.namespace.rights.object_acls import ObjectAcls
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.trees.properties import Properties
 from noisefs.core.services.namespace.trees.service import Trees
 from noisefs.core.services.namespace.uploads.service import Uploads
-from noisefs.core.services.namespace.versions.lifecycle import Lifecycle
 from noisefs.core.services.namespace.versions.versioning import Versions
 from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport

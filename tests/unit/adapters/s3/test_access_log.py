@@ -7,7 +7,7 @@ from noisefs.adapters.inbound.s3.target import target_of
 from noisefs.core.domain.buckets.access_log import EVENT_TIME, SIMPLE, Rule, day_of, object_name
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.rights.identity import canonical_id
-from noisefs.core.services.namespace.buckets.access_logs import Logged
+from noisefs.core.services.namespace.background.access_logs import Logged
 
 OWNER = UserId("a" * 32)
 DAY_S = 1_549_411_200  # 2019-02-06

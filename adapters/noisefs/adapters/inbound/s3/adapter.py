@@ -67,14 +67,14 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.named_keys import NamedKeys
-from noisefs.core.services.namespace.buckets.access_logs import AccessLogs
+from noisefs.core.services.namespace.background.access_logs import AccessLogs
 from noisefs.core.services.namespace.buckets.notifications import Notifications
 from noisefs.core.services.namespace.buckets.service import Buckets
+from noisefs.core.services.namespace.objects.acls import ObjectAcls
 from noisefs.core.services.namespace.objects.renaming import Renames
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.objects.tagging import Tagging
 from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
-from noisefs.core.services.namespace.rights.object_acls import ObjectAcls
 from noisefs.core.services.namespace.uploads.service import Uploads
 from noisefs.core.services.namespace.versions.versioning import Versions
 from noisefs.core.services.tokens import Tokens

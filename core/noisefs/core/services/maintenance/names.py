@@ -4,7 +4,7 @@ from noisefs.core.domain.keyspace import VERSION_TAIL_BYTES
 from noisefs.core.domain.records import Bucket, LayoutChunk, Version, decode
 from noisefs.core.ports.index import Index, Table
 from noisefs.core.services.maintenance.rows import walk
-from noisefs.core.services.namespace.versions.rows import NULL
+from noisefs.core.services.namespace.rows.versions import NULL
 
 
 def objects_of_bodies(index: Index, bodies: set[bytes]) -> list[str]:

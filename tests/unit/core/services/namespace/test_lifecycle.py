@@ -11,7 +11,7 @@ from noisefs.core.domain.buckets.object_lock import GOVERNANCE, Wish
 from noisefs.core.domain.records import LockRule
 from noisefs.core.ports.index import Table
 from noisefs.core.ports.telemetry import Counter
-from noisefs.core.services.namespace.versions.lifecycle import SLICE, Lifecycle
+from noisefs.core.services.namespace.background.lifecycle import SLICE, Lifecycle
 from tests.support.namespace import ALICE, PLAIN, World, stream
 
 DAY_S = 86_400.0

@@ -11,7 +11,7 @@ from noisefs.core.domain import keyspace
 from noisefs.core.domain.records import Usage
 from noisefs.core.domain.requests import CompletedPart
 from noisefs.core.errors import AccessDenied, BucketNotFound, InvalidArgument, QuotaExceeded, UserNotFound
-from noisefs.core.services.namespace.buckets import usage
+from noisefs.core.services.namespace.rows import usage
 from tests.support.namespace import ALICE, PLAIN, ROOT, World, stream
 
 SIZES = st.integers(0, 60)

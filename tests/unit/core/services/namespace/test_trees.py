@@ -14,9 +14,9 @@ from noisefs.core.errors import (
     PreconditionFailed,
 )
 from noisefs.core.ports.index import Table, Writing
-from noisefs.core.services.namespace.buckets import usage
 from noisefs.core.services.namespace.objects import publishing
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rows import usage
 from tests.support.namespace import ALICE, BOB, PLAIN, ROOT, World, stream
 
 P = "{http://example.com/}p"

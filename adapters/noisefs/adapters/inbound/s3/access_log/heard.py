@@ -17,7 +17,7 @@ from noisefs.adapters.inbound.s3.operations.copying import source_of
 from noisefs.adapters.inbound.s3.routing import subresource_of
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.rights.identity import user_arn
-from noisefs.core.services.namespace.buckets.access_logs import AccessLogs, Logged
+from noisefs.core.services.namespace.background.access_logs import AccessLogs, Logged
 
 _READS: Final = frozenset({"REST.GET.OBJECT", "REST.HEAD.OBJECT"})
 _WRITES: Final = frozenset({"REST.PUT.OBJECT", "REST.PUT.PART"})

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.adapters.inbound.s3.xml.text import url_text
 from noisefs.core.domain.rights.identity import canonical_id
-from noisefs.core.services.namespace.buckets.access_logs import Logged
+from noisefs.core.services.namespace.background.access_logs import Logged
 
 _UNSAFE: Final = re.compile(r'["\\\x00-\x1f\x7f-\U0010ffff]')
 _SECRET: Final = re.compile(r"(?<=[?&])(X-Amz-Signature|Signature|X-Amz-Security-Token)=[^&]*", re.IGNORECASE)

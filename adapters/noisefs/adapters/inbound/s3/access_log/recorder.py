@@ -25,7 +25,7 @@ from noisefs.core.domain.buckets.access_log import day_of
 from noisefs.core.errors import CapacityExceeded, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
-from noisefs.core.services.namespace.buckets.access_logs import AccessLogs, Logged
+from noisefs.core.services.namespace.background.access_logs import AccessLogs, Logged
 
 log = logging.getLogger(__name__)
 

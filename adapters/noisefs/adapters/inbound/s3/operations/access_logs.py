@@ -7,7 +7,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.access_logs import rule_of, status_content
-from noisefs.core.services.namespace.buckets.access_logs import AccessLogs
+from noisefs.core.services.namespace.background.access_logs import AccessLogs
 
 _ROOT: Final = "BucketLoggingStatus"
 

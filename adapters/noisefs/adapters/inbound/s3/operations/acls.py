@@ -9,8 +9,8 @@ from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.xml.acls import acl_content, acl_of
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.rights.acl import NO_ACL, AclWish
+from noisefs.core.services.namespace.objects.acls import ObjectAcls
 from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
-from noisefs.core.services.namespace.rights.object_acls import ObjectAcls
 
 
 class AclOperations:

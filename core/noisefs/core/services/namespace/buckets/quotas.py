@@ -1,4 +1,4 @@
-"""Quotas: how much a bucket, or all buckets of a user, may hold. Hard and exact; see :mod:`.usage`.
+"""Quotas: how much a bucket, or all buckets of a user, may hold. Hard and exact; see :mod:`..rows.usage`.
 
 Counted is what is visible: objects (every version of them) and their bytes, not parts of open uploads, which count in
 the commit that completes them, and which only have to fit by themselves before. A server-side copy counts in full.
@@ -12,7 +12,7 @@ from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import AccessDenied, BucketNotFound, InvalidArgument, UserNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets import usage
+from noisefs.core.services.namespace.rows import usage
 
 _MOST = 1 << 62
 

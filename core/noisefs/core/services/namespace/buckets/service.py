@@ -15,12 +15,12 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets import usage
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.rights.access import reach_bucket
 from noisefs.core.services.namespace.rights.evaluating import permit_service
+from noisefs.core.services.namespace.rows import uploads as upload_rows
+from noisefs.core.services.namespace.rows import usage
 from noisefs.core.services.namespace.trees import properties
-from noisefs.core.services.namespace.uploads import rows as upload_rows
 
 _LAST_ID: Final = b"last_bucket_id"
 """Row in ``META``: the highest bucket id ever given. Ids are never reused."""

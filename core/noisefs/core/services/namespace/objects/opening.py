@@ -18,7 +18,7 @@ from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
 from noisefs.core.services.bodies.twice import InnerReading, InnerSealer
 from noisefs.core.services.bodies.windows import Take
 from noisefs.core.services.namespace.objects import layouts
-from noisefs.core.services.namespace.versions.rows import Found
+from noisefs.core.services.namespace.rows.versions import Found
 
 Wanted = Callable[[Version], tuple[int, int]]
 """Which bytes of a version a reader will ask for, as start and end (exclusive). May raise (an impossible range)."""

@@ -10,10 +10,9 @@ from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.namespace.limits import NamespaceLimits
-from noisefs.core.services.namespace.objects import listing
+from noisefs.core.services.namespace.objects import history, listing
 from noisefs.core.services.namespace.rights.access import reach_bucket
-from noisefs.core.services.namespace.versions import history
-from noisefs.core.services.namespace.versions import rows as versions
+from noisefs.core.services.namespace.rows import versions
 
 T = TypeVar("T")
 

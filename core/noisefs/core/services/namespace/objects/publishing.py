@@ -21,11 +21,11 @@ from noisefs.core.domain.rights.belonging import belonging_of
 from noisefs.core.errors import LockNotConfigured
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.namespace.buckets import notifying
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import layouts
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.usage import Tally
+from noisefs.core.services.namespace.rows.versions import Found, Mint
 from noisefs.core.services.namespace.trees import properties
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import Found, Mint
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 """MD5 of no bytes: the ETag of an empty object."""

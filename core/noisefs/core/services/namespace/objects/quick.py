@@ -18,7 +18,7 @@ from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.namespace.objects.opening import Wanted
 from noisefs.core.services.namespace.objects.publishing import present
 from noisefs.core.services.namespace.rights.access import check_reach, reach_bucket
-from noisefs.core.services.namespace.versions.rows import shown
+from noisefs.core.services.namespace.rows.versions import shown
 
 BUCKETS_MOST: Final = 1024
 """Buckets that are remembered."""

@@ -21,12 +21,12 @@ from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.buckets import notifying
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import layouts, publishing
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.usage import Tally
 from noisefs.core.services.namespace.trees import properties
 from noisefs.core.services.namespace.versions import lookup
-from noisefs.core.services.namespace.versions import rows as versions
 
 _TOKENS = b"rename/"
 """In ``COMPLETED``, answers to renames begin with this: longer than any upload id."""

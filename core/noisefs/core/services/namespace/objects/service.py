@@ -48,8 +48,6 @@ from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.staged import StagedBody
 from noisefs.core.services.bodies.twice import InnerSealer, Sealing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets import usage
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects import layouts, publishing
 from noisefs.core.services.namespace.objects.opening import Opener, OpenObject, Wanted
@@ -57,8 +55,9 @@ from noisefs.core.services.namespace.objects.quick import QuickReads
 from noisefs.core.services.namespace.objects.raising import Ready, check_class, run_raising
 from noisefs.core.services.namespace.objects.reads import Reads
 from noisefs.core.services.namespace.rights.access import is_usual, reach_bucket
+from noisefs.core.services.namespace.rows import usage, versions
+from noisefs.core.services.namespace.rows.usage import Tally
 from noisefs.core.services.namespace.versions import lookup
-from noisefs.core.services.namespace.versions import rows as versions
 
 __all__ = ["Objects", "OpenObject", "Wanted"]
 

@@ -15,8 +15,8 @@ from noisefs.core.ports.index import Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.buckets import notifying
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rows import versions
 from noisefs.core.services.namespace.versions import lookup
-from noisefs.core.services.namespace.versions import rows as versions
 
 
 class Tagging:

@@ -25,7 +25,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.rights.access import is_plain, reach_bucket
 from noisefs.core.services.namespace.rights.evaluating import POLICY, SEALED, allows, compiled
-from noisefs.core.services.namespace.rights.object_acls import check_unchanged, checked_wish, names_of
+from noisefs.core.services.namespace.rights.wishes import check_unchanged, checked_wish, names_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from noisefs.core.domain.rights.principals import Caller
 from noisefs.core.domain.rights.public_access import block_of, is_public_policy
 from noisefs.core.errors import AccessDenied
 from noisefs.core.ports.index import Reading
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import Found
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.versions import Found
 
 POLICY: Final = "policy"
 """Where a bucket's configurations hold its policy, as it was put."""

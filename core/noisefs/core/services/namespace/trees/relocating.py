@@ -18,12 +18,12 @@ from noisefs.core.domain.requests import Cause, Principal
 from noisefs.core.errors import KeyTooLong, ObjectNotFound, PreconditionFailed
 from noisefs.core.ports.index import Table, Writing
 from noisefs.core.services.namespace.buckets import notifying
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import layouts, publishing
 from noisefs.core.services.namespace.objects.raising import Ready, check_class
+from noisefs.core.services.namespace.rows.trees import exists_below, keep_collection, remove_tree, rows_below
+from noisefs.core.services.namespace.rows.usage import Tally
+from noisefs.core.services.namespace.rows.versions import Mint
 from noisefs.core.services.namespace.trees import properties
-from noisefs.core.services.namespace.trees.rows import exists_below, keep_collection, remove_tree, rows_below
-from noisefs.core.services.namespace.versions.rows import Mint
 
 _Rows = list[tuple[bytes, bytes]]
 

@@ -12,7 +12,7 @@ from noisefs.core.errors import AccessDenied
 from noisefs.core.ports.index import Reading
 from noisefs.core.services.namespace.rights.access import is_plain
 from noisefs.core.services.namespace.rights.evaluating import allows
-from noisefs.core.services.namespace.trees.rows import rows_below
+from noisefs.core.services.namespace.rows.trees import rows_below
 
 _BASE_BYTES = 8
 """What stands before an object's key: the bucket's id."""

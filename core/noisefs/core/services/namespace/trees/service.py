@@ -16,14 +16,14 @@ from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Reading, Writing
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import publishing
 from noisefs.core.services.namespace.objects.raising import Ready, run_raising
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.trees import exists_below, keep_collection, remove_tree
+from noisefs.core.services.namespace.rows.usage import Tally
 from noisefs.core.services.namespace.trees.relocating import Place, Relocation
 from noisefs.core.services.namespace.trees.rights import permit_below, permit_keys, permit_relocation
-from noisefs.core.services.namespace.trees.rows import exists_below, keep_collection, remove_tree
-from noisefs.core.services.namespace.versions import rows as versions
 
 First = Callable[[Writing], None]
 """Runs at the beginning of a commit: looks, refuses by raising, writes what goes with it."""

@@ -19,7 +19,7 @@ from noisefs.core.errors import (
 )
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects import layouts
-from noisefs.core.services.namespace.uploads.rows import number_of
+from noisefs.core.services.namespace.rows.uploads import number_of
 
 Rows = Sequence[tuple[bytes, bytes]]
 

@@ -14,13 +14,13 @@ from noisefs.core.domain.requests import ALWAYS, Cause, CompletedPart, Principal
 from noisefs.core.domain.rights.ownership import Ownership, ownership_of
 from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.bodies import references
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects import layouts, publishing
 from noisefs.core.services.namespace.rights.access import reach_bucket
-from noisefs.core.services.namespace.uploads import rows as upload_rows
+from noisefs.core.services.namespace.rows import uploads as upload_rows
+from noisefs.core.services.namespace.rows.usage import Tally
+from noisefs.core.services.namespace.rows.versions import Mint
 from noisefs.core.services.namespace.uploads.assembling import Assembly, Rows, assemble
-from noisefs.core.services.namespace.versions.rows import Mint
 
 _PARTS_MOST = 1 << 16
 

@@ -42,17 +42,17 @@ from noisefs.core.services.bodies.ingest import BodyWriter
 from noisefs.core.services.bodies.reading import BodyReader, OpenBodies
 from noisefs.core.services.bodies.twice import InnerSealer, NewInner
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets import usage
+from noisefs.core.services.namespace.background import expiry
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects import listing, publishing
 from noisefs.core.services.namespace.objects.raising import Ready, check_class, run_raising
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rows import uploads as upload_rows
+from noisefs.core.services.namespace.rows import usage, versions
+from noisefs.core.services.namespace.rows.versions import Found
 from noisefs.core.services.namespace.uploads import part_copy
-from noisefs.core.services.namespace.uploads import rows as upload_rows
 from noisefs.core.services.namespace.uploads.completing import Completing
-from noisefs.core.services.namespace.versions import expiry, lookup
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import Found
+from noisefs.core.services.namespace.versions import lookup
 
 _TAIL_BYTES = 1 + ID_BYTES
 """NUL and upload id behind the object key in an upload's row key."""

@@ -15,8 +15,8 @@ from noisefs.core.errors import (
 )
 from noisefs.core.ports.index import Reading
 from noisefs.core.services.namespace.rights.access import reach_bucket
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import NULL, Found
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.versions import NULL, Found
 
 
 def find(tx: Reading, row: Bucket, bucket: str, key: str, raw_key: bytes, version_id: str | None) -> Found:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from noisefs.core.domain.records import Completed, Upload, decode
 from noisefs.core.ports.index import Index, Table, Writing
-from noisefs.core.services.namespace.uploads import rows as upload_rows
+from noisefs.core.services.namespace.rows import uploads as upload_rows
 
 _SLICE = 1000
 """Rows of one read transaction."""

@@ -32,11 +32,11 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import publishing
-from noisefs.core.services.namespace.uploads import rows as upload_rows
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import Found
+from noisefs.core.services.namespace.rows import uploads as upload_rows
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.usage import Tally
+from noisefs.core.services.namespace.rows.versions import Found
 
 log = logging.getLogger(__name__)
 

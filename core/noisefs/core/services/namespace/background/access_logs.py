@@ -29,7 +29,7 @@ from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.rights.access import reach_bucket
 from noisefs.core.services.namespace.rights.evaluating import POLICY, compiled, went_by_lists
-from noisefs.core.services.namespace.rights.object_acls import checked_wish, names_of
+from noisefs.core.services.namespace.rights.wishes import checked_wish, names_of
 
 _ENCRYPTION: Final = "encryption"
 _NAMED_KEYS: Final = b"aws:kms"

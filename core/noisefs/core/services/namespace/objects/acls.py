@@ -6,23 +6,24 @@ from noisefs.core.domain.buckets import naming
 from noisefs.core.domain.buckets.notification import ACL
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import u64
-from noisefs.core.domain.records import Bucket, User, Version, decode, encode
+from noisefs.core.domain.records import Bucket, Version, encode
 from noisefs.core.domain.requests import Principal
-from noisefs.core.domain.rights.acl import Acl, AclWish, check_grants, check_supported, private
+from noisefs.core.domain.rights.acl import Acl, AclWish, private
 from noisefs.core.domain.rights.belonging import check_block
 from noisefs.core.domain.rights.ownership import Ownership, ownership_of
-from noisefs.core.errors import AccessDenied, AclNotSupported
+from noisefs.core.errors import AccessDenied
 from noisefs.core.ports.clock import Clock
-from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.index import Index, Reading, Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.buckets import notifying
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rights.wishes import check_unchanged, checked_wish, names_of
+from noisefs.core.services.namespace.rows import versions
 from noisefs.core.services.namespace.versions import lookup
-from noisefs.core.services.namespace.versions import rows as versions
 
 
 class ObjectAcls:
-    """Operations on lists of objects. Task-safe. Raise as :meth:`..objects.service.Objects.head`."""
+    """Operations on lists of objects. Task-safe. Raise as :meth:`.service.Objects.head`."""
 
     def __init__(self, *, index: Index, commits: CommitQueue, clock: Clock) -> None:
         self._index = index
@@ -81,32 +82,3 @@ def _in_force(bucket: Bucket, version: Version) -> tuple[UserId, Acl]:
     if ownership_of(bucket) is Ownership.ENFORCED:
         return bucket.owner, private(bucket.owner)
     return version.owner, private(version.owner) if version.acl is None else version.acl
-
-
-def check_unchanged(bucket: Bucket, wish: AclWish) -> None:
-    """Refuse a list where lists do not count, unless it says what is so anyway.
-
-    Raises:
-        AclNotSupported: It says something else.
-    """
-    if wish.grants is None:
-        check_supported(bucket, wish)
-    elif wish.grants != private(bucket.owner):
-        raise AclNotSupported
-
-
-def checked_wish(tx: Reading, wish: AclWish) -> AclWish:
-    """The wish with its grants in order.
-
-    Raises:
-        InvalidArgument: A grantee does not exist.
-    """
-    if wish.grants is None:
-        return wish
-    return AclWish(grants=check_grants(wish.grants, lambda user_id: tx.get(Table.USERS, user_id.encode()) is not None))
-
-
-def names_of(tx: Reading, user_ids: tuple[str, ...]) -> dict[str, str]:
-    """Names of users by id. Cost: a get for each."""
-    rows = {user_id: tx.get(Table.USERS, user_id.encode()) for user_id in set(user_ids) if user_id}
-    return {user_id: decode(User, raw).name for user_id, raw in rows.items() if raw is not None}

@@ -1,6 +1,6 @@
 """Pages of a listing of all versions: current ones, older ones and delete markers, out of two ordered scans.
 
-Each scan gathers a page of its own (:mod:`..objects.listing`), and a group of keys behind a common prefix is left by a
+Each scan gathers a page of its own (:mod:`.listing`), and a group of keys behind a common prefix is left by a
 seek in both. The first entries of the two together are among the first of each.
 """
 
@@ -17,8 +17,8 @@ from noisefs.core.errors import IndexDamaged
 from noisefs.core.ports.index import Reading, Table
 from noisefs.core.services.namespace.objects import listing
 from noisefs.core.services.namespace.objects.listing import Gathered
-from noisefs.core.services.namespace.versions import rows as versions
-from noisefs.core.services.namespace.versions.rows import NULL, Found
+from noisefs.core.services.namespace.rows import versions
+from noisefs.core.services.namespace.rows.versions import NULL, Found
 
 _BASE_BYTES: Final = 8
 """What stands before an object's key: the bucket's id."""

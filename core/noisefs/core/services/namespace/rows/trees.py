@@ -8,10 +8,10 @@ from noisefs.core.domain import keyspace
 from noisefs.core.domain.records import Bucket, Version, decode
 from noisefs.core.domain.requests import Cause, Principal
 from noisefs.core.ports.index import Reading, Table, Writing
-from noisefs.core.services.namespace.buckets.usage import Tally
 from noisefs.core.services.namespace.objects import publishing
+from noisefs.core.services.namespace.rows.usage import Tally
+from noisefs.core.services.namespace.rows.versions import Mint
 from noisefs.core.services.namespace.trees import properties
-from noisefs.core.services.namespace.versions.rows import Mint
 
 _ROWS_MOST = 1 << 30
 

@@ -1,0 +1,1 @@
+"""What is done to the namespace without a request: lifecycle, expiry, access logs."""

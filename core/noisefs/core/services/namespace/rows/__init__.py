@@ -1,0 +1,1 @@
+"""Rows of the namespace in the index, and the counters that change with them."""
