@@ -340,14 +340,22 @@ async def test_a_lock_taken_while_a_body_comes_in_holds_for_it(dav: WebdavServer
     assert (await dav("GET", "/bucket/f")).body == b"old"
 
 
-async def test_a_listing_does_not_go_through_countless_locks() -> None:
-    """503 where more locks lie below than the settings allow to look at; other properties can be had."""
-    async with serve(WebdavSettings(max_locks_listed=3)) as dav:
-        for number in range(4):
-            await lock(dav, f"/bucket/f{number}")
-        assert (await dav("PROPFIND", "/bucket/", Depth="1")).status == 503
-        ask = '<propfind xmlns="DAV:"><prop><getetag/></prop></propfind>'
-        assert (await dav("PROPFIND", "/bucket/", ask, Depth="1")).status == 207
+async def test_a_listing_with_many_locks_below_shows_each_its_own(dav: WebdavServer) -> None:
+    """However many they are, here and deeper: those that cover a resource, and no others."""
+    await dav("MKCOL", "/bucket/d")
+    tokens = {number: await lock(dav, f"/bucket/f{number}") for number in range(40)}
+    deeper = [await lock(dav, f"/bucket/d/{number}") for number in range(40)]
+    await dav("PUT", "/bucket/free")
+    reply = await dav("PROPFIND", "/bucket/", Depth="1")
+    assert reply.status == 207
+    shown = {
+        response.findtext(f"{D}href"): [href.text for href in response.iterfind(f".//{D}locktoken/{D}href")]
+        for response in ET.fromstring(reply.body)
+    }
+    assert {shown[f"/bucket/f{number}"][0] for number in tokens} == set(tokens.values())
+    assert all(len(shown[f"/bucket/f{number}"]) == 1 for number in tokens)
+    assert shown["/bucket/free"] == shown["/bucket/d/"] == []
+    assert not any(token in reply.text for token in deeper)
 
 
 # ---------------------------------------------------------------- the If header

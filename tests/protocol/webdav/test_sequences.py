@@ -33,7 +33,7 @@ def token_of(headers: object) -> str:
 async def test_finder_copies_a_file_in(dav: WebdavServer) -> None:
     """It locks an empty file, sends the bytes in chunks, unlocks; and does the same for its ``._`` companion."""
     assert (await dav("OPTIONS", "/bucket/", auth=None, User_Agent=FINDER)).status == 401
-    assert (await dav("OPTIONS", "/bucket/", User_Agent=FINDER)).headers["DAV"] == "1, 2"
+    assert (await dav("OPTIONS", "/bucket/", User_Agent=FINDER)).headers["DAV"] == "1, 2, 3"
     assert (await dav("PROPFIND", "/bucket/", FINDER_ASKS, Depth="0")).status == 207
     quota = '<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/><D:quota-used-bytes/></D:prop></D:propfind>'
     assert "1000000" in (await dav("PROPFIND", "/bucket/", quota, Depth="0")).text

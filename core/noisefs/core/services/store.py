@@ -348,8 +348,8 @@ class Store:
         self.tokens = Tokens(accounts=self.accounts, wrap=keys.wrap, entropy=entropy, clock=clock)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
         self.object_acls = ObjectAcls(index=index, commits=self.commits, clock=clock)
-        self.properties = Properties(index=index, commits=self.commits, limits=limits)
-        self.locks = Locks(index=index, commits=self.commits, clock=clock, limits=limits)
+        self.properties = Properties(index=index, commits=self.commits, workers=workers, limits=limits)
+        self.locks = Locks(index=index, commits=self.commits, workers=workers, clock=clock, limits=limits)
         self.quotas = Quotas(index=index, commits=self.commits)
         self.lifecycle = Lifecycle(
             index=index,

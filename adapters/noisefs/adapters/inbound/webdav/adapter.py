@@ -1,4 +1,4 @@
-"""WebDAV class 1 and 2 over the namespace: the one entry for every request."""
+"""WebDAV classes 1, 2 and 3 over the namespace: the one entry for every request."""
 
 import asyncio
 import logging
@@ -196,5 +196,5 @@ def _log_failure(operation: str, error: NoisefsError) -> None:
 
 
 def _options() -> web.Response:
-    fields = {"DAV": "1, 2", "MS-Author-Via": "DAV", "Allow": answers.ALLOW, "Accept-Ranges": "bytes"}
+    fields = {"DAV": "1, 2, 3", "MS-Author-Via": "DAV", "Allow": answers.ALLOW, "Accept-Ranges": "bytes"}
     return answers.whole(200, "", b"", fields)

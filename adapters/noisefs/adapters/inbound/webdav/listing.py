@@ -13,6 +13,7 @@ from aiohttp import web
 from noisefs.adapters.inbound.webdav import answers, multistatus
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.locking import LockMap
 from noisefs.adapters.inbound.webdav.multistatus import Dead, Renderer, Scene
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
@@ -30,8 +31,6 @@ INLINE_NODES: Final = 24
 """Resources that are rendered on the loop: more would hold it for over a third of a millisecond."""
 INLINE_XML_BYTES: Final = 4096
 """Bodies that are parsed on the loop: clients' own have some hundred bytes."""
-DEAD_SLICE: Final = 16
-"""Resources whose dead properties are read before the loop gets a turn."""
 
 
 class Listing:
@@ -122,8 +121,6 @@ class Listing:
         locks: Sequence[Lock] = ()
         if wanted.mode is Mode.ALL or multistatus.LOCKDISCOVERY in wanted.names:
             locks = await self._locks.find(node.place.path, below=deep and node.is_collection)
-            if len(locks) > self._settings.max_locks_listed:
-                raise Refused(503, "too many locks are below this collection", headers={"Retry-After": "60"})
         used_bytes = free_bytes = None
         if node.bucket is not None and multistatus.QUOTA_USED in wanted.names:
             used_bytes = (await self._buckets.usage(who, node.place.bucket)).bytes
@@ -132,7 +129,7 @@ class Listing:
             if self._free_bytes is not None:
                 left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
             free_bytes = min((size for size in left if size is not None), default=None)
-        return Scene(locks, self._clock.now_us(), used_bytes, free_bytes)
+        return Scene(LockMap(locks), self._clock.now_us(), used_bytes, free_bytes)
 
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
         dead = await self._dead(who, wanted, nodes)
@@ -141,20 +138,17 @@ class Listing:
         return await asyncio.get_running_loop().run_in_executor(self._pool, renderer.page, nodes, dead)
 
     async def _dead(self, who: Principal, wanted: Wanted, nodes: list[Node]) -> dict[str, Dead]:
-        """Dead properties by path; asked for only where the bucket has any and the request could want them."""
+        """Dead properties by path, from one query a page, where the bucket has any and they may be wanted."""
         if wanted.mode is Mode.SOME and not _wants_dead(wanted):
             return {}
-        found: dict[str, Dead] = {}
-        looked = 0
+        keys: dict[str, list[Node]] = {}
         for node in nodes:
-            if node.bucket is None or not node.bucket.properties:
-                continue
-            properties = await self._properties.get_all(who, node.place.bucket, node.key)
-            if properties:
-                found[node.place.path] = properties
-            looked += 1
-            if looked % DEAD_SLICE == 0:
-                await asyncio.sleep(0)
+            if node.bucket is not None and node.bucket.properties:
+                keys.setdefault(node.place.bucket, []).append(node)
+        found: dict[str, Dead] = {}
+        for bucket, noted in keys.items():
+            properties = await self._properties.get_many(who, bucket, [node.key for node in noted])
+            found.update((node.place.path, properties[node.key]) for node in noted if node.key in properties)
         return found
 
 

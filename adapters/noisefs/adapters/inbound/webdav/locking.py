@@ -47,9 +47,33 @@ def is_below(path: str, above: str) -> bool:
     return path != above and (above == "/" or path.startswith(f"{above}/"))
 
 
+class LockMap:
+    """Locks by where they are. Never changes: any thread may use it."""
+
+    def __init__(self, locks: Iterable[Lock] = ()) -> None:
+        self._at: dict[str, list[Lock]] = {}
+        for lock in locks:
+            self._at.setdefault(lock.path, []).append(lock)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._at)
+
+    def covering(self, path: str) -> list[Lock]:
+        """The locks whose scope has ``path`` in it: deep ones above, and its own. Cost: a look for each level."""
+        if not self._at:
+            return []
+        found = [] if path == "/" else [lock for lock in self._at.get("/", ()) if lock.deep]
+        slash = path.find("/", 1)
+        while slash > 0:
+            found += [lock for lock in self._at.get(path[:slash], ()) if lock.deep]
+            slash = path.find("/", slash + 1)
+        return [*found, *self._at.get(path, ())]
+
+
 def covering(locks: Iterable[Lock], path: str) -> list[Lock]:
-    """The locks whose scope has ``path`` in it: its own, and deep ones above."""
-    return [lock for lock in locks if lock.path == path or (lock.deep and is_below(path, lock.path))]
+    """The locks among these whose scope has ``path`` in it."""
+    return LockMap(locks).covering(path)
 
 
 def missing(locks: Sequence[Lock], user: UserId, tokens: frozenset[str]) -> list[Lock]:
@@ -94,6 +118,7 @@ def in_the_way(
     if tree:
         paths.extend({lock.path for lock in locks if is_below(lock.path, path)})
     blocking: dict[str, Lock] = {}
+    found = LockMap(locks)
     for one in paths:
-        blocking.update((lock.token, lock) for lock in missing(covering(locks, one), user, tokens))
+        blocking.update((lock.token, lock) for lock in missing(found.covering(one), user, tokens))
     return list(blocking.values())

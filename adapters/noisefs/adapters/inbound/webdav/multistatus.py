@@ -6,13 +6,13 @@ Cost: 3 microseconds a resource of which four properties are asked for, 7 for al
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from noisefs.adapters.inbound.webdav.locking import covering, note_of
+from noisefs.adapters.inbound.webdav.locking import LockMap, note_of
 from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import http_date
@@ -42,6 +42,7 @@ _SUPPORTED_LOCKS: Final = "".join(
 Dead = Mapping[str, bytes]
 """A resource's dead properties: name in Clark notation to the whole element's XML."""
 NO_DEAD: Final[Dead] = {}
+NO_LOCKS: Final = LockMap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Scene:
     """What is known about all resources of one answer: locks on, above and below them, the time, and how many bytes
     their bucket holds and may still take."""
 
-    locks: Sequence[Lock] = ()
+    locks: LockMap = NO_LOCKS
     now_us: int = 0
     used_bytes: int | None = None
     free_bytes: int | None = None
@@ -126,7 +127,7 @@ def _supported_lock(node: Node, _scene: Scene) -> str | None:
 def _lock_discovery(node: Node, scene: Scene) -> str | None:
     if not scene.locks:
         return ""
-    return "".join(active_lock(lock, scene.now_us) for lock in covering(scene.locks, node.place.path))
+    return "".join(active_lock(lock, scene.now_us) for lock in scene.locks.covering(node.place.path))
 
 
 def _quota_used(node: Node, scene: Scene) -> str | None:
@@ -160,7 +161,8 @@ _ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_
 def active_lock(lock: Lock, now_us: int) -> str:
     """One lock as ``lockdiscovery`` shows it (RFC 4918 section 14.1)."""
     bucket, _, key = lock.path[1:].partition("/")
-    timeout = f"Second-{max(0, lock.expires_us - now_us) // _SECOND_US}" if lock.expires_us else "Infinite"
+    left_s = -(-max(0, lock.expires_us - now_us) // _SECOND_US)  # rounded up: a lock that lives is never shown as dead
+    timeout = f"Second-{left_s}" if lock.expires_us else "Infinite"
     return (
         "<D:activelock><D:locktype><D:write/></D:locktype>"
         f"<D:lockscope><D:{'exclusive' if lock.exclusive else 'shared'}/></D:lockscope>"
@@ -200,21 +202,27 @@ class Renderer:
         self._some = _plan(wanted.names)
         self._all_live = _plan(_ALLPROP)
         self._form: _Form | None = None
-        if scene.locks:
-            return  # each file may have others
+        free = replace(scene, locks=NO_LOCKS)  # a locked file's element is made for it alone
         if wanted.mode is Mode.SOME:
-            self._form = _form_of(self._some, scene, tell_missing=True)
+            self._form = _form_of(self._some, free, tell_missing=True)
         elif wanted.mode is Mode.ALL and not self._some:
-            self._form = _form_of(self._all_live, scene, tell_missing=False)
+            self._form = _form_of(self._all_live, free, tell_missing=False)
 
     def page(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> str:
         """The ``response`` elements of several resources; ``dead`` by path, only of those that have any."""
-        if dead or self._form is None:
+        if self._form is None:
             return "".join([self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes])
         text, lives = self._form
         scene = self._scene
+        noted = bool(dead) or bool(scene.locks)
         parts: list[str] = []
         for node in nodes:
+            if noted:
+                path = node.place.path
+                own = dead.get(path, NO_DEAD)
+                if own or scene.locks.covering(path):
+                    parts.append(self.response(node, own))
+                    continue
             if node.version is not None and not node.version.headers:
                 values = [live(node, scene) for live in lives]
                 if all(values):

@@ -20,7 +20,6 @@ class WebdavSettings:
             refused with ``propfind-finite-depth`` above; 0 refuses it always.
         max_lock_s: The longest time a lock is granted for before it must be refreshed.
         default_lock_s: The time a lock is granted for when the client names none.
-        max_locks_listed: Locks that are looked at for one collection; a request that meets more is answered 503.
         list_page: Members that a collection's listing takes from the index at a time.
     """
 
@@ -32,7 +31,6 @@ class WebdavSettings:
     infinity_members: int = 1000
     max_lock_s: int = 86_400
     default_lock_s: int = 3600
-    max_locks_listed: int = 1000
     list_page: int = 250
 
     def __post_init__(self) -> None:

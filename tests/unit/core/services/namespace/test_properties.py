@@ -20,6 +20,26 @@ async def test_properties_belong_to_one_resource(world: World) -> None:
     assert await world.properties.get_all(ALICE, "bucket", "ke") == {}
 
 
+@pytest.mark.parametrize("names", [1, LIMITS.max_properties])
+async def test_many_resources_are_asked_for_at_once(world: World, names: int) -> None:
+    """Each its own, however many rows lie between them; one read transaction."""
+    noted = {f"{{x}}{number}": b"%d" % number for number in range(names)}
+    members = ["a", "a/", "b", "c/", *(f"f{number}" for number in range(40)), "z"]
+    for key in ["", *members, *(f"c/{number}" for number in range(300))]:
+        await world.properties.update(
+            ALICE, "bucket", key, {name: key.encode() + value for name, value in noted.items()}
+        )
+    wanted = [*members, "b-", "a!", "zz", "c"]
+    found = await world.properties.get_many(ALICE, "bucket", wanted)
+    assert found == {key: await world.properties.get_all(ALICE, "bucket", key) for key in members}
+    assert await world.properties.get_many(ALICE, "bucket", ["", "c/7"]) == {
+        key: await world.properties.get_all(ALICE, "bucket", key) for key in ("", "c/7")
+    }
+    assert await world.properties.get_many(ALICE, "bucket", []) == {}
+    with pytest.raises(AccessDenied):
+        await world.properties.get_many(BOB, "bucket", ["a"])
+
+
 async def test_several_changes_are_one(world: World) -> None:
     await world.properties.update(ALICE, "bucket", "key", {A: b"1"})
     await world.properties.update(ALICE, "bucket", "key", {A: None, B: b"2", "{x}none": None})

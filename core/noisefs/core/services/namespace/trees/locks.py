@@ -15,6 +15,7 @@ from noisefs.core.domain.records import Bucket, Lock, decode, encode
 from noisefs.core.errors import InvalidArgument, ResourceLocked, TooMany
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.index import Index, Reading, Table, Writing
+from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.limits import NamespaceLimits
 
@@ -25,15 +26,20 @@ _PATHS = b"p"
 _TOKENS = b"t"
 """``t``, the token: the path."""
 _EXPIRY_SLICE = 1000
+_FEW = 100
+"""Of so many locks those below a path are looked for on the event loop."""
 _ROWS_MAX = 1 << 20
 
 
 class Locks:
     """Locks by path and by token. Task-safe. A lock past its time is never returned and never in the way."""
 
-    def __init__(self, *, index: Index, commits: CommitQueue, clock: Clock, limits: NamespaceLimits) -> None:
+    def __init__(
+        self, *, index: Index, commits: CommitQueue, workers: Workers, clock: Clock, limits: NamespaceLimits
+    ) -> None:
         self._index = index
         self._commits = commits
+        self._workers = workers
         self._clock = clock
         self._limits = limits
 
@@ -80,11 +86,17 @@ class Locks:
     async def find(self, path: str, *, above: bool = True, below: bool = False) -> list[Lock]:
         """Locks on ``path``, on the paths ``above`` it (deep or not: the caller judges) and ``below`` it, by path.
 
-        Cost: a seek for each level above, one for the path, one for all below.
+        Cost: a seek for each level above, one for the path, one for all below; one get where there are no locks.
         """
         _path_bytes(path)
         now_us = self._clock.now_us()
-        return self._index.read(lambda tx: self._around(tx, path, now_us, above=above, below=below))
+
+        def look(tx: Reading) -> list[Lock]:
+            return self._around(tx, path, now_us, above=above, below=below) if _count(tx) else []
+
+        if below and self._index.read(_count) > _FEW:
+            return await self._workers.run(Lane.DISK, self._index.read, look)
+        return self._index.read(look)
 
     def around(self, tx: Reading, path: str, *, below: bool = False) -> list[Lock]:
         """Locks on ``path``, above and ``below`` it, as :meth:`find`, inside a commit: none comes between it and what
