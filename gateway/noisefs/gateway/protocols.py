@@ -133,6 +133,7 @@ def s3_settings(config: Config) -> S3Settings:
         max_put_bytes=config.s3.max_put_bytes,
         ownership=config.s3.ownership,
         sosapi=config.s3.sosapi,
+        signature_v2=config.s3.signature_v2,
         log_flush_s=config.s3.log_flush_s,
         body_timeout_s=config.limits.body_timeout_s,
     )

@@ -9,11 +9,13 @@ import pytest
 from tests.support.clients import BUCKET, NAMES, REGION, aws_environment, content, make_tree, run
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer
 
+OLD_SIGNATURES = {"NOISEFS_S3__SIGNATURE_V2": "true"}
+
 
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[str]:
     """URL of S3 of a fresh store."""
-    with RunningServer(tmp_path / "data") as running:
+    with RunningServer(tmp_path / "data", environment=OLD_SIGNATURES) as running:
         yield running.s3
 
 
@@ -44,7 +46,8 @@ def test_aws_cli_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.needs("s3cmd")
-def test_s3cmd_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--signature-v2",)], ids=["version 4", "version 2"])
+def test_s3cmd_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     config = tmp_path / "s3cfg"
     host = endpoint.removeprefix("http://")
     config.write_text(
@@ -53,7 +56,7 @@ def test_s3cmd_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> Non
     )
 
     def s3cmd(*words: str | Path) -> str:
-        return run("s3cmd", "-c", config, *words)
+        return run("s3cmd", "-c", config, *more, *words)
 
     s3cmd("mb", f"s3://{BUCKET}")
     s3cmd("sync", f"{tree}/", f"s3://{BUCKET}/there/")
@@ -71,11 +74,12 @@ def test_s3cmd_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.needs("rclone")
-def test_rclone_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "v2_auth = true\n"], ids=["version 4", "version 2"])
+def test_rclone_syncs_both_ways(endpoint: str, tree: Path, tmp_path: Path, more: str) -> None:
     config = tmp_path / "rclone.conf"
     config.write_text(
         f"[s3]\ntype = s3\nprovider = Other\naccess_key_id = {ACCESS_KEY}\nsecret_access_key = {SECRET_KEY}\n"
-        f"endpoint = {endpoint}\nregion = {REGION}\nupload_cutoff = 5Mi\nchunk_size = 5Mi\n"
+        f"endpoint = {endpoint}\nregion = {REGION}\nupload_cutoff = 5Mi\nchunk_size = 5Mi\n{more}"
     )
 
     def rclone(*words: str | Path) -> str:

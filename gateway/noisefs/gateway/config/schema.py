@@ -61,6 +61,10 @@ class S3Config(Table):
     sosapi: bool = Field(
         default=True, description="Every bucket shows Veeam's `system.xml` and `capacity.xml`, in no listing."
     )
+    signature_v2: bool = Field(
+        default=False,
+        description="Requests and URLs signed with AWS Signature Version 2 are accepted too. It covers no bodies: TLS.",
+    )
 
 
 class WebdavConfig(Table):

@@ -3,7 +3,7 @@
 import pytest
 
 from noisefs.adapters.inbound.s3.failure import S3Error
-from noisefs.adapters.inbound.s3.routing import subresource_of
+from noisefs.adapters.inbound.s3.subresources import subresource_of
 from noisefs.adapters.inbound.s3.target import target_of
 
 

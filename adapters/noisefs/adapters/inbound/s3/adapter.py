@@ -46,9 +46,10 @@ from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
 from noisefs.adapters.inbound.s3.operations.xml_body import XmlBodies
 from noisefs.adapters.inbound.s3.prompt import Prompt, PromptReads
-from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes, subresource_of
+from noisefs.adapters.inbound.s3.routing import UNKNOWN, Operation, Operations, Routes
 from noisefs.adapters.inbound.s3.settings import S3Settings
 from noisefs.adapters.inbound.s3.small_writes import MOST_BYTES, Done, SmallWrites
+from noisefs.adapters.inbound.s3.subresources import subresource_of
 from noisefs.adapters.inbound.s3.target import Target, decode, target_of
 from noisefs.adapters.inbound.s3.website.configuration import WebsiteOperations
 from noisefs.core.domain.requests import Asking

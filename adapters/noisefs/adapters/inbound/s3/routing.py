@@ -26,78 +26,13 @@ from noisefs.adapters.inbound.s3.operations.settings import ABSENT, LISTS, PRESE
 from noisefs.adapters.inbound.s3.operations.tagging import TaggingOperations
 from noisefs.adapters.inbound.s3.operations.versioning import VersionOperations
 from noisefs.adapters.inbound.s3.operations.writing import Writing
+from noisefs.adapters.inbound.s3.subresources import subresource_of
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.adapters.inbound.s3.website.configuration import WebsiteOperations
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
 METHODS: Final = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
-SUBRESOURCES: Final = frozenset(
-    {
-        *ABSENT,
-        *PRESENT,
-        *LISTS,
-        "encryption",
-        "acl",
-        "ownershipControls",
-        "policy",
-        "policyStatus",
-        "publicAccessBlock",
-        "abac",
-        "append",
-        "attributes",
-        "cors",
-        "tagging",
-        "delete",
-        "legal-hold",
-        "logging",
-        "lifecycle",
-        "location",
-        "object-lock",
-        "metadataConfiguration",
-        "metadataInventoryTable",
-        "metadataJournalTable",
-        "metadataTable",
-        "notification",
-        "renameObject",
-        "restore",
-        "retention",
-        "select",
-        "session",
-        "torrent",
-        "uploadId",
-        "uploads",
-        "versioning",
-        "versions",
-        "website",
-    }
-)
-"""Query parameters that make another operation of a request."""
-_PARAMETERS: Final = frozenset(
-    {
-        "continuation-token",
-        "delimiter",
-        "encoding-type",
-        "fetch-owner",
-        "id",
-        "key-marker",
-        "list-type",
-        "marker",
-        "max-keys",
-        "max-uploads",
-        "max-parts",
-        "part-number-marker",
-        "partNumber",
-        "prefix",
-        "start-after",
-        "upload-id-marker",
-        "version-id-marker",
-        "versionId",
-        "x-id",
-    }
-)
-"""Query parameters that may come without a value and are no sub-resource."""
-
 UNKNOWN: Final = "Unknown"
 """Operation label of what is refused before it is known."""
 
@@ -169,26 +104,6 @@ class Routes:
         if not sub and level == "object" and method == "POST":
             raise S3Error("MethodNotAllowed", Method=method, ResourceType="OBJECT")
         raise not_implemented(f"{method} of {sub.strip() or f'a {level}'}")
-
-
-def subresource_of(target: Target) -> str:
-    """The sub-resource a query names; empty for none.
-
-    Raises:
-        S3Error: ``InvalidArgument``: it names several; ``NotImplemented``: one that S3 does not know.
-    """
-    named = SUBRESOURCES.intersection(target.params)
-    if len(named) > 1:
-        names = sorted(named)
-        raise invalid_argument(
-            "ResourceType", ",".join(names), f"Conflicting query string parameters: {', '.join(names)}"
-        )
-    if named:
-        return next(iter(named))
-    for name in target.flags:
-        if name not in _PARAMETERS:
-            raise not_implemented(f"Sub-resource {name[:60]!r}")
-    return ""
 
 
 def _table(all_: Operations) -> dict[tuple[str, str, str], Operation]:

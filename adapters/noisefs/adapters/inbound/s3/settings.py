@@ -20,6 +20,7 @@ class S3Settings:
         log_flush_s: Lines of access logs wait so long at most before they are put into their bucket.
         ownership: S3's object ownership of new buckets that are made without one.
         sosapi: Whether every bucket has Veeam's two files.
+        signature_v2: Whether requests may be signed with Signature Version 2 too.
     """
 
     region: str = "us-east-1"
@@ -31,6 +32,7 @@ class S3Settings:
     log_flush_s: float = 300.0
     ownership: str = Ownership.ENFORCED.value
     sosapi: bool = True
+    signature_v2: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""

@@ -59,7 +59,7 @@ def target_of(raw: str, host: str, domain: str | None) -> Target:
     raw_path, _, raw_query = raw.partition("?")
     raw_path = raw_path.partition("#")[0]
     control = raw_path.startswith(CONTROL_TAGS)
-    virtual = _virtual_bucket(host, domain)
+    virtual = virtual_bucket(host, domain)
     if control:
         bucket, key = _bucket_of_arn(decode(raw_path.removeprefix(CONTROL_TAGS[:-3]))), ""
     elif virtual:
@@ -119,7 +119,8 @@ def _path_of_absolute(raw: str) -> str:
     return rest[slash:] if slash >= 0 else "/"
 
 
-def _virtual_bucket(host: str, domain: str | None) -> str:
+def virtual_bucket(host: str, domain: str | None) -> str:
+    """The bucket that a ``Host`` header names; empty: none."""
     if domain is None:
         return ""
     name = host.lower()

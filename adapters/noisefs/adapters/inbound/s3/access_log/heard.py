@@ -14,7 +14,7 @@ from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.call import Call
 from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.operations.copying import source_of
-from noisefs.adapters.inbound.s3.routing import subresource_of
+from noisefs.adapters.inbound.s3.subresources import subresource_of
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.rights.identity import user_arn
 from noisefs.core.services.namespace.background.access_logs import AccessLogs, Logged

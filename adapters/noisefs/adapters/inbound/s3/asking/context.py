@@ -112,11 +112,11 @@ class Context:
             case "s3:max-keys":
                 return self._target.params.get("max-keys")
             case "s3:signatureversion":
-                return "AWS4-HMAC-SHA256" if who.user_id else None
+                return ("AWS" if self._session.version2 else "AWS4-HMAC-SHA256") if who.user_id else None
             case "s3:authtype":
                 return ("REST-QUERY-STRING" if self._session.presigned else "REST-HEADER") if who.user_id else None
             case "s3:signatureage":
-                return self._age_ms() if self._session.presigned else None
+                return self._age_ms() if self._session.presigned and not self._session.version2 else None
             case "s3:object-lock-remaining-retention-days":
                 return self._remaining_days()
         return None

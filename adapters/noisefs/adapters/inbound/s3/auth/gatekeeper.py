@@ -16,10 +16,11 @@ import msgspec
 from noisefs.adapters.inbound.s3.auth import signature
 from noisefs.adapters.inbound.s3.auth.credentials import Claim, claim_of
 from noisefs.adapters.inbound.s3.auth.signature import ChunkSigner, same
+from noisefs.adapters.inbound.s3.auth.version2 import OlderClaim, older_claim_of, stamp_of
 from noisefs.adapters.inbound.s3.failure import S3Error, invalid_argument, not_implemented
 from noisefs.adapters.inbound.s3.forms.signed import FormClaim, form_claim_of
 from noisefs.adapters.inbound.s3.settings import S3Settings
-from noisefs.adapters.inbound.s3.target import Target
+from noisefs.adapters.inbound.s3.target import Target, virtual_bucket
 from noisefs.core.domain.requests import ANONYMOUS, Principal
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
@@ -61,6 +62,7 @@ class Session(msgspec.Struct, frozen=True):
         presigned: Whether the query carries the signature.
         chunks: Verifies signed chunks, where the body is sent in such.
         credential: The key that signed; ``None``: nobody did.
+        version2: Whether it was signed with Signature Version 2.
     """
 
     principal: Principal
@@ -68,6 +70,7 @@ class Session(msgspec.Struct, frozen=True):
     presigned: bool
     chunks: ChunkSigner | None
     credential: Credential | None = None
+    version2: bool = False
 
     @property
     def streaming(self) -> bool:
@@ -96,6 +99,7 @@ class Gatekeeper:
         self._telemetry = telemetry
         self._clock = clock
         self._settings = settings
+        self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._signing_key = lru_cache(maxsize=1024)(signature.signing_key)
 
     def admit(self, method: str, target: Target, headers: Mapping[str, str], client: str) -> Session:
@@ -109,8 +113,11 @@ class Gatekeeper:
         """
         if not headers.get("authorization") and _SIGNED_BY.isdisjoint(target.params):
             return self._nobody(headers)
-        claim: Claim | None = None
+        claim: Claim | OlderClaim | None = None
         try:
+            claim = older_claim_of(headers, target.params) if self._settings.signature_v2 else None
+            if claim is not None:
+                return self._verified_older(claim, method, target, headers)
             claim = claim_of(headers, target.params, self._settings.region)
             return self._verified(claim, method, target, headers)
         except S3Error as exc:
@@ -194,32 +201,54 @@ class Gatekeeper:
             raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credential.access_key_id)
         return _session(credential, claim, key, stamp, payload)
 
+    def _verified_older(self, claim: OlderClaim, method: str, target: Target, headers: Mapping[str, str]) -> Session:
+        ends_s = claim.ends_s()
+        if ends_s is None:
+            self._check_skew(stamp_of(headers))
+        elif self._clock.now_us() / 1e6 >= ends_s:
+            raise self._expired(ends_s)
+        payload = headers.get("x-amz-content-sha256") or UNSIGNED
+        if payload in _STREAMING:
+            raise S3Error("InvalidRequest", f"{payload} needs {signature.ALGORITHM}.")
+        credential = self._credential(claim.access_key_id, claim.token)
+        virtual = virtual_bucket(headers.get("host", ""), self._domain)
+        if not claim.is_by(credential.secret, method, target, headers, virtual):
+            raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=credential.access_key_id)
+        return Session(credential.principal, _checked_payload(payload), ends_s is not None, None, credential, True)
+
     def _check_time(self, claim: Claim, stamp: str) -> None:
-        signed_s = _seconds_of(stamp)
-        if signed_s is None:
-            raise S3Error("AccessDenied", _DATE_NEEDED)
-        now_s = self._clock.now_us() / 1e6
-        skew_s = self._settings.clock_skew_s
         if claim.expires_s is None:
-            if abs(now_s - signed_s) > skew_s:
-                raise S3Error(
-                    "RequestTimeTooSkewed",
-                    RequestTime=stamp,
-                    ServerTime=_iso(now_s),
-                    MaxAllowedSkewMilliseconds=str(int(skew_s * 1000)),
-                )
+            self._check_skew(stamp)
             return
-        if signed_s - now_s > skew_s:
+        signed_s, now_s = self._seconds(stamp), self._clock.now_us() / 1e6
+        if signed_s - now_s > self._settings.clock_skew_s:
             raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=_iso(now_s))
         if now_s >= signed_s + claim.expires_s:
-            fields = {
-                "X-Amz-Expires": str(claim.expires_s),
-                "Expires": _iso(signed_s + claim.expires_s),
-                "ServerTime": _iso(now_s),
-            }
-            error = S3Error("AccessDenied", "Request has expired")
-            error.fields |= fields
+            error = self._expired(signed_s + claim.expires_s)
+            error.fields["X-Amz-Expires"] = str(claim.expires_s)
             raise error
+
+    def _check_skew(self, stamp: str) -> None:
+        now_s, skew_s = self._clock.now_us() / 1e6, self._settings.clock_skew_s
+        if abs(now_s - self._seconds(stamp)) > skew_s:
+            raise S3Error(
+                "RequestTimeTooSkewed",
+                RequestTime=stamp,
+                ServerTime=_iso(now_s),
+                MaxAllowedSkewMilliseconds=str(int(skew_s * 1000)),
+            )
+
+    @staticmethod
+    def _seconds(stamp: str) -> int:
+        found = _seconds_of(stamp)
+        if found is None:
+            raise S3Error("AccessDenied", _DATE_NEEDED)
+        return found
+
+    def _expired(self, ended_s: int) -> S3Error:
+        error = S3Error("AccessDenied", "Request has expired")
+        error.fields |= {"Expires": _iso(ended_s), "ServerTime": _iso(self._clock.now_us() / 1e6)}
+        return error
 
 
 def _session(credential: Credential, claim: Claim, key: bytes, stamp: str, payload: str) -> Session:
