@@ -371,6 +371,8 @@ class Part(Record, frozen=True, array_like=True):
     checksums: dict[str, str] = {}
     stream: bytes = b""
     """As in :class:`PartInfo`."""
+    name: str = ""
+    """What a client calls it that does not number its parts (:mod:`..services.namespace.uploads.chunked`)."""
 
 
 class Completed(Record, frozen=True, array_like=True):

@@ -61,6 +61,7 @@ from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.trees.properties import Properties
 from noisefs.core.services.namespace.trees.service import Trees
+from noisefs.core.services.namespace.uploads.chunked import ChunkedUploads
 from noisefs.core.services.namespace.uploads.service import Uploads
 from noisefs.core.services.namespace.versions.versioning import Versions
 from noisefs.core.services.packs.manifests import ManifestReader
@@ -334,6 +335,16 @@ class Store:
             body_writer=self.body_writer,
             body_reader=self.body_reader,
             sealer=sealer,
+            limits=limits,
+        )
+        self.chunked = ChunkedUploads(
+            index=index,
+            commits=self.commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            body_writer=self.body_writer,
+            body_reader=self.body_reader,
             limits=limits,
         )
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
