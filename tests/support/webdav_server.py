@@ -1,10 +1,11 @@
 """A WebDAV server in this process, over services in memory, on a free port of the loopback."""
 
 import base64
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import aiohttp
 import yarl
@@ -17,7 +18,7 @@ from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.gateway.config.schema import LimitsConfig
 from noisefs.gateway.requests import Proxies, ShortWay, front, front_shortly
 from noisefs.gateway.server import BoundedServer, plainly
-from tests.support.namespace import World
+from tests.support.namespace import ACCOUNT, World
 
 USER = "alice"
 PASSWORD = "open sesame"
@@ -29,6 +30,9 @@ BUCKET = "bucket"
 def basic(user: str, password: str) -> str:
     """An ``Authorization`` header."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+BOB = basic(OTHER, OTHER_PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,19 @@ class _Server(BoundedServer):
         connection = super().__call__()
         connection._lingering_time = 1.0
         return connection
+
+
+async def allow(dav: WebdavServer, *statements: dict[str, Any]) -> None:  # Any: JSON
+    """Put a policy, as alice. Statements are about bob, the bucket and all in it unless they say something else."""
+    arn = f"arn:aws:s3:::{BUCKET}"
+    about = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{OTHER}"},
+        "Resource": [arn, f"{arn}/*"],
+    }
+    document = {"Version": "2012-10-17", "Statement": [{**about, **one} for one in statements]}
+    owner = await dav.world.accounts.principal_of_name("alice")
+    await dav.world.store.bucket_rights.put_policy(owner, BUCKET, json.dumps(document).encode())
 
 
 @asynccontextmanager

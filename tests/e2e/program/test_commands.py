@@ -46,6 +46,10 @@ def test_users_keys_and_buckets(data: Path) -> None:
     assert isinstance(buckets, list)
     told = [(row["bucket"], row["owner"], row["objects"], row["versioning"]) for row in buckets]
     assert told == [("photos", "alice", 0, "off")]
+    ask(data, "bucket", "create", "album", "--owner", "admin")
+    assert ask(data, "user", "root", "alice", "album/2026/") == {"user": "alice", "root": "album/2026"}
+    assert noisefs("user", "root", "alice", "none", "--data", str(data)).returncode == 3
+    assert ask(data, "user", "root", "alice", "--remove") == {"user": "alice", "root": None}
     ask(data, "key", "revoke", "IMPORTED")
     keys = ask(data, "key", "list", "alice")
     assert isinstance(keys, list)

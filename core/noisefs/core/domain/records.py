@@ -329,6 +329,8 @@ class User(Record, frozen=True, array_like=True):
     """Changes with every change of the row; caches of verified credentials are keyed by it."""
     policies: int = 0
     """How many policies the user has: only then they are looked at. Every change of one changes ``revision`` too."""
+    root: str = ""
+    """What ``/`` is for this user over WebDAV: a bucket, perhaps with a key behind a slash; empty: all buckets."""
 
 
 class AccessKey(Record, frozen=True, array_like=True):

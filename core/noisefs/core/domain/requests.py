@@ -58,6 +58,7 @@ class Principal:
         asking: What for. Without it only what needs no policy or list to be looked at is allowed: the owner's plain use
             of a bucket.
         trusted: Administration by whoever runs the server: owners and administrators, whatever policies say.
+        root: Where WebDAV paths begin for this user: a bucket, perhaps with a key behind a slash; empty: above all.
     """
 
     user_id: UserId
@@ -69,6 +70,7 @@ class Principal:
     token_us: int = 0
     asking: Asking | None = None
     trusted: bool = False
+    root: str = ""
 
     def who_asks(self, asking: Asking) -> "Principal":
         """The same, saying what for. Cost: a microsecond; ``dataclasses.replace`` takes five."""
@@ -82,6 +84,7 @@ class Principal:
             self.token_us,
             asking,
             self.trusted,
+            self.root,
         )
 
 

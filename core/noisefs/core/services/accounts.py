@@ -163,6 +163,14 @@ class Accounts:
         """Refuse (or accept again) every login of this user within a second. Raises ``UserNotFound``."""
         await self._change(name, lambda user: msgspec.structs.replace(user, disabled=disabled))
 
+    async def set_root(self, name: str, bucket: str, prefix: str = "") -> None:
+        """Let WebDAV paths of this user begin in a bucket, at a key prefix; no bucket: above all of theirs.
+
+        It gives no rights. Raises ``UserNotFound``.
+        """
+        root = f"{bucket}/{prefix.rstrip('/')}".rstrip("/")
+        await self._change(name, lambda user: msgspec.structs.replace(user, root=root))
+
     async def list_users(self) -> list[tuple[UserId, User]]:
         """All users by name."""
 
@@ -359,7 +367,7 @@ class Accounts:
     def _principal(self, tx: Reading, user_id: UserId, user: User) -> Principal:
         """The user with their policies."""
         policies = user_policies.policies_of(tx, user_id) if user.policies else ()
-        return Principal(user_id, user.name, user.admin, self.account, policies)
+        return Principal(user_id, user.name, user.admin, self.account, policies, root=user.root)
 
     async def _envelope(self, password: str | None) -> bytes:
         if password is None:

@@ -90,6 +90,31 @@ def set_password(
     answer(data, config, "user.password", {"name": name, "password": password}, as_json=as_json)
 
 
+@users.command("root")
+def user_root(
+    name: Name,
+    place: Annotated[
+        str | None, typer.Argument(metavar="[BUCKET[/PATH]]", help="The collection that `/` is; made if missing.")
+    ] = None,
+    *,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="`/` lists all buckets again that the user may list.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let a user's WebDAV paths begin at a bucket, or at a collection in one.
+
+    It gives no rights, and S3 knows nothing of it: in a bucket of somebody else's the user needs a policy.
+
+        noisefs user root alice photos/2026
+    """
+    if (place is None) != remove:
+        raise InvalidArgument("BUCKET", place, "a bucket, perhaps with a path, or --remove")
+    answer(data, config, "user.root", {"name": name, "root": place}, as_json=as_json)
+
+
 @users.command("quota")
 def user_quota(
     name: Name,

@@ -19,13 +19,14 @@ from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.listing import Listing
 from noisefs.adapters.inbound.webdav.nodes import Nodes
-from noisefs.adapters.inbound.webdav.place import place_of, plain_host
+from noisefs.adapters.inbound.webdav.place import Place, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
 from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.short.heads import Prompt
 from noisefs.adapters.inbound.webdav.short.reads import PromptReads
 from noisefs.adapters.inbound.webdav.short.writes import Done, SmallWrites
+from noisefs.adapters.inbound.webdav.view import view_of
 from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.clock import Clock
@@ -157,11 +158,21 @@ class WebdavAdapter:
             return _options(), 0
         if method not in answers.METHODS:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
-        place = place_of(request.raw_path)
-        caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))})
+        view = view_of(who.root)
+        place = view.place_of(request.raw_path)
+        caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))}, view)
         target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)
+        try:
+            return await self._dispatched(request, caller, place, incoming)
+        except Refused as exc:
+            raise exc.seen(view.shown) if exc.hrefs else exc  # noqa: B904  # the same, in other words
+
+    async def _dispatched(
+        self, request: web.BaseRequest, caller: Caller, place: Place, incoming: Incoming
+    ) -> tuple[web.StreamResponse, int]:
+        method = request.method
         if method in ("GET", "HEAD"):
             return await self._reading.answer(request, caller, place)
         if method == "PUT":

@@ -90,7 +90,8 @@ class _Context:
             case "s3:prefix":
                 return self._place.prefix if self._place.key else ""
             case "s3:delimiter":
-                return "/"
+                deep = request.method == "PROPFIND" and request.headers.get("Depth", "infinity").lower() == "infinity"
+                return None if deep else "/"
             case "aws:resourceaccount" | "s3:resourceaccount":
                 return self._who.account or None
         return of_caller(key, self._who)

@@ -68,6 +68,8 @@ class Bridge:
         method = request.method
         if place.is_root and method != "UNLOCK":
             raise Refused(405 if method == "MKCOL" else 403, "the root is always there, and holds buckets only")
+        if method in ("DELETE", "MOVE") and caller.view.is_top(place):
+            raise Refused(403, "the root of this share stays where it is")
         body = await incoming.whole(self._services.settings.max_xml_bytes)
         if method == "MKCOL":
             if body:
@@ -81,6 +83,7 @@ class Bridge:
             target=_destination(caller, place) if method in ("COPY", "MOVE") else None,
             overwrite=caller.headers.get("Overwrite", "T").strip().upper() != "F",
             ghost=method == "UNLOCK",
+            view=caller.view,
         )
         environ = _environ(errand, caller, method, body if method in _XML else b"")
         environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
@@ -146,7 +149,7 @@ def _destination(caller: Caller, source: Place) -> Place:
     place = caller.place_of(url.strip())
     if place is None:
         raise Refused(502, "the Destination is on another server")
-    if not source.key or not place.key:
+    if not source.key or not place.key or caller.view.is_top(place):
         raise Refused(403, "a bucket can be neither moved, copied nor replaced: only what is in it")
     return Place(place.bucket, place.key)
 

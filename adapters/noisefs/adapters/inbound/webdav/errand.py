@@ -12,6 +12,7 @@ from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place, place_of
 from noisefs.adapters.inbound.webdav.refusal import NO_CONFLICT, Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
+from noisefs.adapters.inbound.webdav.view import WHOLE, View
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import NoisefsError, ResourceLocked
 from noisefs.core.ports.clock import Clock
@@ -47,6 +48,7 @@ class Errand:
         services: The services.
         who: Who asks.
         place: The Request-URI.
+        view: What paths mean to whoever asks.
         target: The ``Destination`` of a COPY or MOVE.
         overwrite: Whether a COPY or MOVE may replace something.
         found: What is at the places that matter, by path; ``None`` for nothing.
@@ -65,6 +67,7 @@ class Errand:
     first: Callable[[Writing], None] = lambda _tx: None
     ghost: bool = False
     created: bool = False
+    view: View = WHOLE
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:  # Any: a coroutine's other two types are never used
         """Run a service's coroutine on the loop and wait for it, from the errand's thread. Cost: two thread switches.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from noisefs.adapters.inbound.webdav.if_header import Condition, IfHeader, parse_if
 from noisefs.adapters.inbound.webdav.locking import covering, in_the_way
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
-from noisefs.adapters.inbound.webdav.place import Place, host_of, place_of
+from noisefs.adapters.inbound.webdav.place import Place, host_of
 from noisefs.adapters.inbound.webdav.preconditions import write_condition
 from noisefs.adapters.inbound.webdav.refusal import TOKEN_SUBMITTED, Refused
+from noisefs.adapters.inbound.webdav.view import WHOLE, View
 from noisefs.core.domain.objects.conditions import check_write
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal
@@ -19,11 +20,12 @@ from noisefs.core.services.namespace.trees.locks import Locks
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request, with which headers, and which hosts are this server."""
+    """Who sends a request, with which headers, which hosts are this server, and what paths mean to them."""
 
     who: Principal
     headers: Mapping[str, str]
     hosts: frozenset[str]
+    view: View = WHOLE
 
     @property
     def condition(self) -> IfHeader:
@@ -42,7 +44,7 @@ class Caller:
             InvalidArgument: It is no URL.
         """
         host = host_of(url)
-        return place_of(url) if host is None or host in self.hosts else None
+        return self.view.place_of(url) if host is None or host in self.hosts else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ It runs on the loop and hands only the rendering of long pages to a thread, so a
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -21,7 +22,8 @@ from noisefs.adapters.inbound.webdav.refusal import FINITE_DEPTH, Refused
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted, parse_propfind
 from noisefs.core.domain.records import Lock
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import Need, Principal
+from noisefs.core.errors import AccessDenied
 from noisefs.core.ports.clock import Clock
 from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.trees.locks import Locks
@@ -71,11 +73,11 @@ class Listing:
         if depth not in ("0", "1", "infinity"):
             raise Refused(400, f"Depth is {depth[:20]!r}: 0, 1 or infinity")
         wanted = await self._wanted(await incoming.whole(self._settings.max_xml_bytes))
-        node = await self._nodes.find(caller.who, place)
+        caller, node = await self._found(caller, place, depth)
         if node is None:
             raise Refused(404, f"{place.path!r} does not exist")
         await self._guard.check_if(caller, place, node)
-        renderer = Renderer(wanted, await self._scene(caller.who, wanted, node, deep=depth != "0"))
+        renderer = Renderer(wanted, await self._scene(caller, wanted, node, deep=depth != "0"))
         pages = self._pages(caller.who, node, depth)
         first = await anext(pages)
         body = await self._rendered(caller.who, renderer, wanted, first)
@@ -94,6 +96,18 @@ class Listing:
             yield multistatus.TAIL.encode()
 
         return response, await answers.stream(request, response, pieces(), self._settings.body_timeout_s)
+
+    async def _found(self, caller: Caller, place: Place, depth: str) -> tuple[Caller, Node | None]:
+        """What is there. Who may read a file may know its properties too, and need not be allowed to list."""
+        try:
+            return caller, await self._nodes.find(caller.who, place)
+        except AccessDenied:
+            asking = caller.who.asking
+            if depth != "0" or not place.key or place.slash or asking is None:
+                raise
+            needs = (Need("s3:GetObject", place.bucket, place.key),)
+            caller = replace(caller, who=caller.who.who_asks(asking._replace(needs=needs)))
+            return caller, await self._nodes.find(caller.who, place)
 
     async def _wanted(self, body: bytes) -> Wanted:
         if len(body) <= INLINE_XML_BYTES:
@@ -117,7 +131,8 @@ class Listing:
                 raise Refused(403, "Depth: infinity is refused here: ask for Depth: 1", condition=FINITE_DEPTH)
             yield [node, *below]
 
-    async def _scene(self, who: Principal, wanted: Wanted, node: Node, *, deep: bool) -> Scene:
+    async def _scene(self, caller: Caller, wanted: Wanted, node: Node, *, deep: bool) -> Scene:
+        who = caller.who
         locks: Sequence[Lock] = ()
         if wanted.mode is Mode.ALL or multistatus.LOCKDISCOVERY in wanted.names:
             locks = await self._locks.find(node.place.path, below=deep and node.is_collection)
@@ -129,7 +144,7 @@ class Listing:
             if self._free_bytes is not None:
                 left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
             free_bytes = min((size for size in left if size is not None), default=None)
-        return Scene(LockMap(locks), self._clock.now_us(), used_bytes, free_bytes)
+        return Scene(LockMap(locks), self._clock.now_us(), used_bytes, free_bytes, caller.view)
 
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
         dead = await self._dead(who, wanted, nodes)

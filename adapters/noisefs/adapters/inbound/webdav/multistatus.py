@@ -16,6 +16,7 @@ from noisefs.adapters.inbound.webdav.locking import LockMap, note_of
 from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import http_date
+from noisefs.adapters.inbound.webdav.view import WHOLE, View
 from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Lock, Version
@@ -47,13 +48,14 @@ NO_LOCKS: Final = LockMap()
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is known about all resources of one answer: locks on, above and below them, the time, and how many bytes
-    their bucket holds and may still take."""
+    """What is known about all resources of one answer: locks on, above and below them, the time, how many bytes
+    their bucket holds and may still take, and where paths begin."""
 
     locks: LockMap = NO_LOCKS
     now_us: int = 0
     used_bytes: int | None = None
     free_bytes: int | None = None
+    view: View = WHOLE
 
 
 _Live = Callable[[Node, Scene], str | None]
@@ -127,7 +129,8 @@ def _supported_lock(node: Node, _scene: Scene) -> str | None:
 def _lock_discovery(node: Node, scene: Scene) -> str | None:
     if not scene.locks:
         return ""
-    return "".join(active_lock(lock, scene.now_us) for lock in scene.locks.covering(node.place.path))
+    covering = scene.locks.covering(node.place.path)
+    return "".join(active_lock(lock, scene.now_us, scene.view) for lock in covering)
 
 
 def _quota_used(node: Node, scene: Scene) -> str | None:
@@ -158,7 +161,7 @@ _DIFFERING: Final = frozenset((_creationdate, _displayname, _length, _content_ty
 _ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE))
 
 
-def active_lock(lock: Lock, now_us: int) -> str:
+def active_lock(lock: Lock, now_us: int, view: View = WHOLE) -> str:
     """One lock as ``lockdiscovery`` shows it (RFC 4918 section 14.1)."""
     bucket, _, key = lock.path[1:].partition("/")
     left_s = -(-max(0, lock.expires_us - now_us) // _SECOND_US)  # rounded up: a lock that lives is never shown as dead
@@ -170,7 +173,7 @@ def active_lock(lock: Lock, now_us: int) -> str:
         f"{note_of(lock).owner_xml.decode()}"
         f"<D:timeout>{timeout}</D:timeout>"
         f"<D:locktoken><D:href>{escape(lock.token)}</D:href></D:locktoken>"
-        f"<D:lockroot><D:href>{escape(Place(bucket, key).href(collection=False))}</D:href></D:lockroot>"
+        f"<D:lockroot><D:href>{escape(view.shown(Place(bucket, key).href(collection=False)))}</D:href></D:lockroot>"
         "</D:activelock>"
     )
 
@@ -215,6 +218,7 @@ class Renderer:
         text, lives = self._form
         scene = self._scene
         noted = bool(dead) or bool(scene.locks)
+        shown = scene.view.shown
         parts: list[str] = []
         for node in nodes:
             if noted:
@@ -226,7 +230,7 @@ class Renderer:
             if node.version is not None and not node.version.headers:
                 values = [live(node, scene) for live in lives]
                 if all(values):
-                    parts.append(text % (node.href, *values))
+                    parts.append(text % (shown(node.href), *values))
                     continue
             parts.append(self.response(node, NO_DEAD))
         return "".join(parts)
@@ -237,7 +241,7 @@ class Renderer:
             found, missing = self._values(node, dead, self._some)
         else:
             found, missing = self._all(node, dead)
-        return _response(node.href, found, missing)
+        return _response(self._scene.view.shown(node.href), found, missing)
 
     def _all(self, node: Node, dead: Dead) -> tuple[str, str]:
         others = [name for name in dead if name not in LIVE]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from noisefs.adapters.inbound.webdav.place import ROOT, Place, is_expressible
 from noisefs.core.domain.records import Bucket, Version
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import BucketNotFound, ObjectNotFound
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.namespace.buckets.service import Buckets
@@ -141,13 +141,10 @@ class Nodes:
         return shown
 
     async def _bucket_pages(self, who: Principal) -> AsyncIterator[list[Node]]:
-        after = ""
-        while True:
-            found = await self._buckets.list(who, after=after, limit=self._page)
+        after: str | None = ""
+        while after is not None:
+            found, after = await self._buckets.listable(who, after=after, limit=self._page)
             yield [Node(Place(name, ""), bucket=row) for name, row in found]
-            if len(found) < self._page:
-                return
-            after = found[-1][0]
 
     async def descendants(self, who: Principal, node: Node, limit: int) -> list[Node] | None:
         """Everything below a collection, or ``None`` where that is more than ``limit``. Memory: ``limit`` nodes."""
@@ -156,7 +153,7 @@ class Nodes:
         found: list[Node] = []
         async for page in self._bucket_pages(who):
             for bucket in page:
-                below = await self._below(who, bucket, limit - len(found) - 1)
+                below = await self._below(listing_as(who, bucket.place), bucket, limit - len(found) - 1)
                 if below is None:
                     return None
                 found += [bucket, *below]
@@ -194,6 +191,12 @@ class Nodes:
                 if path not in collections
             ),
         ]
+
+
+def listing_as(who: Principal, bucket: Place) -> Principal:
+    """Who asks, to list the objects of a bucket that they were shown."""
+    asking = who.asking
+    return who if asking is None else who.who_asks(asking._replace(needs=(Need("s3:ListBucket", bucket.bucket),)))
 
 
 def _expressible_part(names: Sequence[str]) -> list[str]:

@@ -90,7 +90,7 @@ class _Resource:
 
     def get_href(self) -> str:
         """The path as clients see it."""
-        return self.place.href(collection=self.node is not None and self.node.is_collection)
+        return self.errand.view.shown(self.place.href(collection=self.node is not None and self.node.is_collection))
 
     def prevent_locking(self) -> bool:
         """The root cannot be locked: it holds what several users own."""
@@ -152,7 +152,7 @@ class _Resource:
         errand = self.errand
         locks = covering(errand.call(errand.services.locks.find(self.place.path)), self.place.path)
         now_us = errand.services.clock.now_us()
-        shown = "".join(multistatus.active_lock(lock, now_us) for lock in locks)
+        shown = "".join(multistatus.active_lock(lock, now_us, errand.view) for lock in locks)
         return etree.fromstring(f'<D:lockdiscovery xmlns:D="DAV:">{shown}</D:lockdiscovery>')
 
     def set_property_value(self, name: str, value: "etree._Element | None", *, dry_run: bool = False) -> None:

@@ -1,6 +1,6 @@
 """A request that WebDAV's own rules refuse, as one exception and one answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -31,6 +31,11 @@ class Refused(Exception):
         self.condition = condition
         self.hrefs = tuple(hrefs)
         self.headers = dict(headers or {})
+
+    def seen(self, shown: Callable[[str], str]) -> "Refused":
+        """The same, with URL paths as whoever asks has them."""
+        hrefs = [shown(href) for href in self.hrefs]
+        return Refused(self.status, self.text, condition=self.condition, hrefs=hrefs, headers=self.headers)
 
     def __str__(self) -> str:
         """Status and text, for logs."""

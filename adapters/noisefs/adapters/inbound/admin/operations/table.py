@@ -8,6 +8,7 @@ from noisefs.adapters.inbound.admin.operations.ipfs import IPFS_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.moving import MOVING_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.operation import Operation
 from noisefs.adapters.inbound.admin.operations.quotas import QUOTA_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.roots import ROOT_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.sse_keys import SSE_KEY_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.upkeep import UPKEEP_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.users import USER_OPERATIONS
@@ -21,4 +22,5 @@ OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has para
     **IPFS_OPERATIONS,
     **CONFIGURATION_OPERATIONS,
     **SSE_KEY_OPERATIONS,
+    **ROOT_OPERATIONS,
 }

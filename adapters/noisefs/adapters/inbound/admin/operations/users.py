@@ -102,6 +102,7 @@ async def list_users(target: Administered, _: NoParameters) -> object:
             "disabled": user.disabled,
             "password": bool(user.password),
             "policies": user.policies,
+            "root": user.root or None,
             "keys": keys.count(user_id),
             "created": timestamp(user.created_us),
         }

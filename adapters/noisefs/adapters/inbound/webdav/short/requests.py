@@ -6,7 +6,8 @@ from typing import Final
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav.basic import Doorman
-from noisefs.adapters.inbound.webdav.place import Place, place_of
+from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.view import view_of
 from noisefs.core.domain.requests import Principal
 
 _UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range")
@@ -25,7 +26,7 @@ def plain_request(message: RawRequestMessage, doorman: Doorman) -> tuple[Princip
     who = doorman.at_hand(headers.get("Authorization"))
     if who is None:
         return None
-    place = place_of(message.path)
+    place = view_of(who.root).place_of(message.path)
     if not place.key or place.slash:
         return None
     return who, place, headers

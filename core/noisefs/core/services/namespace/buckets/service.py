@@ -16,7 +16,7 @@ from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.limits import NamespaceLimits
-from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.rights.access import may_list, reach_bucket
 from noisefs.core.services.namespace.rights.evaluating import permit_service
 from noisefs.core.services.namespace.rows import uploads as upload_rows
 from noisefs.core.services.namespace.rows import usage
@@ -147,6 +147,28 @@ class Buckets:
             tx.delete(Table.BUCKETS, name.encode())
 
         await self._commits.run(remove)
+
+    async def listable(
+        self, who: Principal, *, after: str = "", limit: int = 1000
+    ) -> tuple[list[tuple[str, Bucket]], str | None]:
+        """A page of the buckets whose objects the user may list, whoever owns them, by name, and where the next page
+        begins (``None``: there is none). ``limit`` buckets are looked at: there may be fewer that they may list.
+
+        Cost: two microseconds a bucket, some 30 where a policy has to be looked at.
+
+        Raises:
+            AccessDenied: A policy of the user's forbids to list buckets, or nobody knows who asks.
+        """
+        permit_service(who, "s3:ListAllMyBuckets")
+        raw_after = naming.text_bytes("after", after)
+
+        def look(tx: Reading) -> tuple[list[tuple[str, Bucket]], str | None]:
+            rows = tx.scan(Table.BUCKETS, raw_after + b"\0" if raw_after else b"", b"\xff", limit)
+            buckets = [(name.decode(), decode(Bucket, raw)) for name, raw in rows]
+            found = [(name, bucket) for name, bucket in buckets if may_list(tx, bucket, who, name)]
+            return found, buckets[-1][0] if len(rows) == limit else None
+
+        return await self._workers.run(Lane.DISK, self._index.read, look)
 
     async def list(
         self, who: Principal, *, prefix: str = "", after: str = "", limit: int = 10000

@@ -5,7 +5,7 @@ from typing import Final
 from noisefs.core.domain.buckets import access_log, lifecycle, notification
 from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.records import Bucket, decode
-from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.domain.rights.ownership import ENFORCED
 from noisefs.core.errors import AccessDenied, BucketNotFound
 from noisefs.core.ports.index import Reading, Table, Writing
@@ -49,6 +49,13 @@ def is_plain(bucket: Bucket, who: Principal) -> bool:
     if config and (rights.POLICY in config or config.get(rights.OWNERSHIP, ENFORCED) != ENFORCED):
         return False
     return not who.policies and not who.session
+
+
+def may_list(tx: Reading, bucket: Bucket, who: Principal, name: str) -> bool:
+    """Whether ``who`` may list the bucket's objects. Cost: as :func:`reach_bucket`."""
+    if is_plain(bucket, who):
+        return True
+    return who.asking is not None and rights.allows(tx, bucket, who, Need("s3:ListBucket", name), who.asking)
 
 
 def is_usual(bucket: Bucket) -> bool:
