@@ -16,6 +16,7 @@ from bench.cold import measure_cold
 from bench.disk import sync_ms
 from bench.durability import measure_durability
 from bench.failures import BenchError
+from bench.folders import measure_folders
 from bench.listing import measure_listing
 from bench.memory import measure_memory
 from bench.network import measure_network
@@ -87,10 +88,13 @@ def main(
     listing: Annotated[
         bool, typer.Option("--listing", help="Instead: pages of 1000 keys out of 10 k, 100 k and 1 M.")
     ] = False,
+    folders: Annotated[
+        bool, typer.Option("--folders", help="Instead: WebDAV folders of 1 k, 10 k and 100 k members.")
+    ] = False,
     ipfs: Annotated[
         bool, typer.Option("--ipfs", help="Instead: a Kubo node behind the store, alone, and as the original used it.")
     ] = False,
-    scale: Annotated[float, typer.Option(min=0.001, help="Size of those six, as a share of the full one.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of those seven, as a share of the full one.")] = 1.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Instead: profile this server under each cell chosen by --only.")
     ] = False,
@@ -105,6 +109,7 @@ def main(
         measure_space: space,
         measure_churn: churn,
         measure_listing: listing,
+        measure_folders: folders,
         measure_network: ipfs,
         measure_cold: ipfs,
         measure_durability: ipfs,

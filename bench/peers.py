@@ -6,6 +6,7 @@ syncs a PUT to disk, and none encrypts.
 
 import base64
 import hashlib
+import importlib.util
 import json
 import shutil
 import sys
@@ -230,6 +231,30 @@ class Apache(Peer):
         return Launch([program, "-D", "FOREGROUND", "-f", str(conf)], webdav=ports[0])
 
 
+class WsgiDav(Peer):
+    """WsgiDAV with its own filesystem provider, behind the server that it is to be run with."""
+
+    name = program = "wsgidav"
+    protocols = frozenset({"webdav"})
+
+    def find(self) -> str | None:
+        return find_program(self.program) if importlib.util.find_spec("cheroot") else None
+
+    def launch(self, program: str, place: Path, ports: Sequence[int]) -> Launch:
+        (place / "data").mkdir(exist_ok=True)
+        config = {
+            "host": "127.0.0.1",
+            "port": ports[0],
+            "server": "cheroot",
+            "provider_mapping": {"/": str(place / "data")},
+            "simple_dc": {"user_mapping": {"*": {ACCESS_KEY: {"password": SECRET_KEY}}}},
+            "http_authenticator": {"accept_basic": True, "accept_digest": False, "default_to_digest": False},
+            "logging": {"enable": False},
+        }
+        (place / "wsgidav.json").write_text(json.dumps(config))
+        return Launch([program, "--config", str(place / "wsgidav.json")], webdav=ports[0])
+
+
 def all_peers() -> list[Peer]:
     """Every server this benchmark knows, ours first."""
-    return [NoiseFS(), Versitygw(), Minio(), SeaweedFS(), RcloneS3(), RcloneWebdav(), Apache()]
+    return [NoiseFS(), Versitygw(), Minio(), SeaweedFS(), RcloneS3(), RcloneWebdav(), Apache(), WsgiDav()]

@@ -43,6 +43,7 @@ class Measure:
     client_share: float  # of one core
     errors: float
     note: str = ""
+    first_ms: float = 0.0  # until an answer begins, median
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ def measure(
         deferred = server.usage().cpu_s - after.cpu_s
     wrong = check(cell, stage, site)
     latencies = sorted(outcome.latencies_s)
+    firsts = sorted(outcome.firsts_s)
     count, moved = outcome.count, 0 if cell.kind == "delete" else cell.size_bytes * outcome.count
     spent = after.cpu_s - before
     return Measure(
@@ -134,6 +136,7 @@ def measure(
         client_share=outcome.client_cpu_s / outcome.elapsed_s,
         errors=outcome.errors + bool(wrong),
         note=wrong or outcome.first_error,
+        first_ms=percentile(firsts, 0.5) * 1e3 if firsts else 0.0,
     )
 
 

@@ -63,6 +63,14 @@ class Site(ABC):
         """The first 1000 entries below a folder."""
 
     @abstractmethod
+    def move(self, folder: str, target: str) -> Request:
+        """Rename a folder with all that is in it.
+
+        Raises:
+            BenchError: The protocol has no such request.
+        """
+
+    @abstractmethod
     def make_folders(self, names: list[str]) -> None:
         """Make the bucket or collection, and folders where the protocol needs them."""
 
@@ -159,6 +167,9 @@ class S3Site(Site):
         """ListObjectsV2 of 1000, with these parameters."""
         return self._request("GET", "", query=encode_query({"list-type": "2", "max-keys": "1000"} | asked))
 
+    def move(self, folder: str, target: str) -> Request:
+        raise BenchError(f"S3 cannot rename {folder} to {target} in one request")
+
     def make_folders(self, names: list[str]) -> None:
         del names  # S3 has none
         self.expect(self._request("PUT", "", body_bytes=0), 200, 409)
@@ -197,6 +208,10 @@ class DavSite(Site):
 
     def listing(self, folder: str) -> Request:
         return self._request("PROPFIND", f"{folder}/", b"207", depth="1", content_length="0")
+
+    def move(self, folder: str, target: str) -> Request:
+        destination = f"http://{self.host}/{BUCKET}/{quote(target)}/"
+        return self._request("MOVE", f"{folder}/", b"201", b"204", destination=destination, content_length="0")
 
     def make_folders(self, names: list[str]) -> None:
         for name in ["", *(f"{name}/" for name in names)]:

@@ -76,4 +76,4 @@ def run_sync(site: Site, source: Path, serial: int, connections: int) -> Outcome
     if done.returncode:
         raise BenchError(f"rclone sync failed: {done.stderr[-400:]}")
     client = after.children_user + after.children_system - before.children_user - before.children_system
-    return Outcome([elapsed / FILES] * FILES, elapsed, client)
+    return Outcome([elapsed / FILES] * FILES, elapsed_s=elapsed, client_cpu_s=client)

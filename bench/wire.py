@@ -36,9 +36,10 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one timed stretch gave. ``latencies_s`` holds answered requests only."""
+    """What one timed stretch gave. ``latencies_s`` holds answered requests only; ``firsts_s``: until each began."""
 
     latencies_s: list[float] = field(default_factory=list)
+    firsts_s: list[float] = field(default_factory=list)
     elapsed_s: float = 0.0
     client_cpu_s: float = 0.0
     errors: int = 0
@@ -53,7 +54,7 @@ class Outcome:
 class _Connection:
     """One socket and the request under way on it. Not thread-safe."""
 
-    __slots__ = ("_address", "_poll", "_sent", "_waits_for_room", "left", "request", "sock", "started", "tail")
+    __slots__ = ("_address", "_poll", "_sent", "_waits_for_room", "first", "left", "request", "sock", "started", "tail")
 
     def __init__(self, address: tuple[str, int], poll: select.epoll) -> None:
         self._address = address
@@ -64,6 +65,7 @@ class _Connection:
         self.left = -1  # bytes of the answer's body still to come; -1: in the head; -2: chunked
         self.tail = b""
         self.started = 0.0
+        self.first = 0.0  # when the answer began
         self.sock = self._connect()
 
     def _connect(self) -> socket.socket:
@@ -187,6 +189,7 @@ class Driver:
                 now = perf_counter()
                 if done:
                     outcome.latencies_s.append(now - connection.started)
+                    outcome.firsts_s.append(connection.first - connection.started)
                     if answered is not None and connection.request is not None:
                         answered(connection.request)
                 connection.request = None
@@ -259,6 +262,7 @@ class Driver:
     def _headed(self, connection: _Connection, data: bytes, end: int, outcome: Outcome) -> bool | None:
         request = connection.request
         assert request is not None
+        connection.first = perf_counter()
         head = data[: end + 2]
         length = _length_of(head)
         if data[9:12] not in request.statuses or request.answer_bytes not in (None, length):

@@ -1,5 +1,6 @@
 """Medians, targets and tables."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -55,6 +56,24 @@ def test_targets_are_judged_against_the_best_peer_minio_and_versitygw() -> None:
     assert not judged["put4k", "versitygw"].reached
     assert judged["put4k", "minio"].reached
     assert judged["put64m", "versitygw"].reached
+
+
+def test_webdav_has_targets_of_its_own() -> None:
+    found = [
+        measure("dav-put1m", "noisefs", 85),
+        measure("dav-put1m", "apache-dav", 100),
+        measure("dav-put1m", "rclone-webdav", 90),
+        dataclasses.replace(measure("dav-list20k", "noisefs", 5), first_ms=50.0),
+        dataclasses.replace(measure("dav-list20k", "apache-dav", 4), first_ms=1.0),
+        dataclasses.replace(measure("dav-list20k", "wsgidav", 50), first_ms=1.0),
+    ]
+    judged = {(one.cell, one.against): (one.ratio, one.wanted, one.reached) for one in report.verdicts(found)}
+    assert judged == {
+        ("dav-put1m", "rclone-webdav"): (85 / 90, 1.0, False),
+        ("dav-put1m", "apache-dav"): (0.85, 0.8, True),
+        ("dav-list20k", "apache-dav"): (1.25, 1.0, True),
+        ("dav-list20k", "first byte in 100 ms"): (2.0, 1.0, True),
+    }
 
 
 def test_a_peer_that_answered_wrongly_is_no_target() -> None:
