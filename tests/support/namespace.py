@@ -115,6 +115,7 @@ class World:
         self.identities = Identities(
             index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again
         )
+        self.app_passwords = self.accounts.app_passwords
         self.tokens = Tokens(accounts=self.accounts, wrap=KEYS.wrap, entropy=entropy, clock=self.clock)
 
     async def start(self) -> "World":

@@ -301,6 +301,7 @@ def rows() -> Vectors:
     examples["Part, sealed twice"] = example(records.Part)
     examples["Copies, damaged"] = example(records.Copies)
     examples["Usage, with quotas"] = example(records.Usage)
+    examples["User, with a root"] = example(records.User)
     examples["Version, tagged"] = example(records.Version)
     return {name: {"fields": plain_fields(row), "row": records.encode(row).hex()} for name, row in examples.items()}
 

@@ -49,6 +49,15 @@ def test_users_keys_and_buckets(data: Path) -> None:
     ask(data, "bucket", "create", "album", "--owner", "admin")
     assert ask(data, "user", "root", "alice", "album/2026/") == {"user": "alice", "root": "album/2026"}
     assert noisefs("user", "root", "alice", "none", "--data", str(data)).returncode == 3
+    device = ask(data, "app-password", "add", "alice", "phone", "--read-only", "--only", "album/2026")
+    assert isinstance(device, dict)
+    assert len(device["password"]) == 29
+    listed = ask(data, "app-password", "list", "alice")
+    assert isinstance(listed, list)
+    assert [(row["name"], row["only"], row["last_used"]) for row in listed] == [("phone", "album/2026", None)]
+    assert "password" not in listed[0]
+    assert ask(data, "app-password", "revoke", "alice", "phone") == {"user": "alice", "name": "phone", "revoked": True}
+    assert ask(data, "app-password", "list") == []
     assert ask(data, "user", "root", "alice", "--remove") == {"user": "alice", "root": None}
     ask(data, "key", "revoke", "IMPORTED")
     keys = ask(data, "key", "list", "alice")

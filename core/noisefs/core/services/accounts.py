@@ -12,7 +12,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -22,12 +22,21 @@ from noisefs.core.domain.ids import ID_BYTES, UserId
 from noisefs.core.domain.records import AccessKey, User, decode, encode
 from noisefs.core.domain.requests import Principal
 from noisefs.core.domain.sealing.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
-from noisefs.core.errors import AccessKeyExists, AccessKeyNotFound, InvalidArgument, SlowDown, UserExists, UserNotFound
+from noisefs.core.errors import (
+    AccessKeyExists,
+    AccessKeyNotFound,
+    InvalidArgument,
+    SlowDown,
+    Unavailable,
+    UserExists,
+    UserNotFound,
+)
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
-from noisefs.core.services import user_policies
+from noisefs.core.services import app_passwords, user_policies
+from noisefs.core.services.app_passwords import AppPasswords
 from noisefs.core.services.commits import CommitQueue
 
 K = TypeVar("K")
@@ -87,12 +96,17 @@ class _KnownKey:
 
 @dataclass(slots=True)
 class _KnownPassword:
-    """Whose password it is, at which revision of the row, and when that was looked at."""
+    """Whose password it is, at which revision of the row, and when that was looked at.
+
+    ``app_key``: the row of a device's password; ``used_us``: when its use was last noted.
+    """
 
     checked_s: float
     user_id: UserId
     revision: int
     principal: Principal
+    app_key: bytes = b""
+    used_us: int = 0
 
 
 class Accounts:
@@ -128,6 +142,16 @@ class Accounts:
         self._hashing = asyncio.Lock()
         self._changed_s = -math.inf
         self._waiting = 0
+        self.app_passwords = AppPasswords(
+            index=index,
+            commits=commits,
+            workers=workers,
+            clock=clock,
+            entropy=entropy,
+            changed=self.look_again,
+            cost=cost,
+        )
+        """Passwords of devices."""
 
     # ------------------------------------------------------------------ users
 
@@ -273,7 +297,8 @@ class Accounts:
         return credential
 
     async def principal_of_password(self, login: str, password: str) -> Principal | None:
-        """Who this is, by access key and secret or by user name and password. Verified pairs are remembered (keyed by
+        """Who this is, by access key and secret or by user name and password, or a
+        device's password. Verified pairs are remembered (keyed by
         the user row's revision, checked at least once a second), so that the slow hash is paid once.
 
         An unknown or disabled user costs as much time as a wrong password.
@@ -333,23 +358,50 @@ class Accounts:
                 del self._passwords[tag]
                 return None
             known.checked_s = now_s
+        if known.app_key:
+            self._note_use(known)
         return known.principal
+
+    def _note_use(self, known: _KnownPassword) -> None:
+        """Keep, now and then, that a device's password is used. Nobody waits for it, and a failure changes nothing."""
+        now_us = self._clock.now_us()
+        if known.used_us and now_us - known.used_us < app_passwords.USED_EVERY_US:
+            return
+        known.used_us = now_us
+        try:
+            noted = self._commits.begin(lambda tx: app_passwords.note_use(tx, known.app_key, now_us))
+        except Unavailable:
+            return  # the server is about to end
+        noted.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _verify(self, tag: bytes, login: str, password: str) -> Principal | None:
         try:
             user_id, user = self._index.read(lambda tx: user_policies.named(tx, login))
         except UserNotFound:
             user_id, user = UserId(""), None
-        usable = user is not None and bool(user.password) and not user.disabled
-        envelope = user.password if user is not None and usable else await self._decoy_envelope()
-        right = await self._workers.run(Lane.CPU, verify_password, password, envelope)
+        app = None
+        if user is not None and not user.disabled:
+            app = self._index.read(lambda tx: app_passwords.find(tx, user_id, password))
+        usable = user is not None and (app is not None or bool(user.password)) and not user.disabled
+        if app is not None:
+            secret, envelope = app[2], app[1].envelope
+        else:
+            secret = password
+            envelope = user.password if user is not None and usable else await self._decoy_envelope()
+        right = await self._workers.run(Lane.CPU, verify_password, secret, envelope)
         if user is None or not usable or not right:
             return None
         principal = self._index.read(lambda tx: self._principal(tx, user_id, user))
         now_s = self._clock.monotonic_s()
         known = _KnownPassword(now_s, user_id, user.revision, principal)
+        if app is not None:
+            key, row, _ = app
+            session = app_passwords.narrowed_by(row)
+            known.principal = replace(principal, session=session, root=row.root or principal.root)
+            known.app_key, known.used_us = key, row.used_us
+            self._note_use(known)
         _remember(self._passwords, tag, known, self._limits.remembered)
-        return principal
+        return known.principal
 
     async def _decoy_envelope(self) -> bytes:
         if not self._decoy:

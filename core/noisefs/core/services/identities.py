@@ -12,6 +12,7 @@ from noisefs.core.domain.rights.identity import canonical_id, user_of_canonical
 from noisefs.core.errors import AccessKeyNotFound, Conflict, UserNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
+from noisefs.core.services import app_passwords
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.rights.evaluating import POLICY, compiled
 from noisefs.core.services.user_policies import named
@@ -53,6 +54,7 @@ class Identities:
             if row.policies or any(key.user_id == user_id for _, key in _keys(tx)):
                 raise Conflict(f"user {row.name!r} still has access keys or policies: delete them first")
             tx.demand(HIGHEST)
+            app_passwords.forget(tx, user_id)
             tx.delete(Table.USER_NAMES, row.name.encode())
             tx.delete(Table.USERS, user_id.encode())
 

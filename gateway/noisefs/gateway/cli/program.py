@@ -9,6 +9,7 @@ import typer
 from noisefs.core.errors import NoisefsError
 from noisefs.gateway.cli import exit_codes, output
 from noisefs.gateway.cli.accounts import keys, users
+from noisefs.gateway.cli.app_passwords import app_passwords
 from noisefs.gateway.cli.buckets import buckets
 from noisefs.gateway.cli.configuration import configuration
 from noisefs.gateway.cli.ipfs import ipfs
@@ -55,6 +56,7 @@ def program() -> typer.Typer:
     app.command()(serve)
     app.add_typer(users, name="user")
     app.add_typer(keys, name="key")
+    app.add_typer(app_passwords, name="app-password")
     app.add_typer(buckets, name="bucket")
     app.add_typer(sse_keys, name="sse-key")
     app.command("mv")(move)

@@ -84,6 +84,9 @@ class WebdavConfig(Table):
     max_lock_s: Count = Field(
         default=86_400, description="Longest time a lock is granted for before it must be refreshed."
     )
+    wrong_logins_a_minute: int = Field(
+        default=30, ge=0, description="Wrong logins of one address after which further ones wait (429); 0: never."
+    )
 
 
 class WebsiteConfig(Table):

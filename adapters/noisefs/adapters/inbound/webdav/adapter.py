@@ -70,7 +70,7 @@ class WebdavAdapter:
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="webdav")
         nodes = Nodes(buckets, objects, telemetry, settings.list_page)
         guard = Guard(nodes, locks)
-        self._doorman = Doorman(accounts, telemetry)
+        self._doorman = Doorman(accounts, telemetry, clock, settings.wrong_logins_a_minute)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._listing = Listing(

@@ -3,10 +3,14 @@
 import base64
 import binascii
 import logging
+import math
 from dataclasses import dataclass
 from typing import Final
 
+from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.tries import Tries
 from noisefs.core.domain.requests import Principal
+from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.accounts import Accounts
 
@@ -49,15 +53,20 @@ def parse_basic(header: str) -> Login | None:
 class Doorman:
     """Lets requests in. Task-safe."""
 
-    def __init__(self, accounts: Accounts, telemetry: Telemetry) -> None:
+    def __init__(self, accounts: Accounts, telemetry: Telemetry, clock: Clock, tries_a_minute: int) -> None:
         self._accounts = accounts
         self._telemetry = telemetry
+        self._clock = clock
+        self._tries = Tries(tries_a_minute)
 
     async def principal(self, authorization: str | None, client: str) -> Principal | None:
         """Who it is, or ``None``: answer 401.
 
         A request without credentials is how most clients begin, so it is no failed login. A failed one is counted and
         logged as one ``auth.failed`` line that never changes its shape, for tools that ban addresses.
+
+        Raises:
+            Refused: 429; too many wrong logins came from there, or for this name. Nothing is hashed then.
         """
         if authorization is None:
             return None
@@ -65,8 +74,16 @@ class Doorman:
         if login is None:
             self._failed("malformed", client, "")
             return None
+        known = self._accounts.principal_at_hand(login.name, login.password)
+        if known is not None:
+            return known
+        wait_s = self._tries.wait_s(client, login.name, self._clock.monotonic_s())
+        if wait_s:
+            self._failed("held up", client, login.name)
+            raise Refused(429, "too many wrong logins", headers={"Retry-After": str(math.ceil(wait_s))})
         principal = await self._accounts.principal_of_password(login.name, login.password)
         if principal is None:
+            self._tries.failed(client, login.name, self._clock.monotonic_s())
             self._failed("refused", client, login.name)
         return principal
 

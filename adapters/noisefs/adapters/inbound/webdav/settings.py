@@ -20,6 +20,7 @@ class WebdavSettings:
             refused with ``propfind-finite-depth`` above; 0 refuses it always.
         max_lock_s: The longest time a lock is granted for before it must be refreshed.
         default_lock_s: The time a lock is granted for when the client names none.
+        wrong_logins_a_minute: Wrong logins of one address after which further ones have to wait; 0: they never do.
         list_page: Members that a collection's listing takes from the index at a time.
     """
 
@@ -32,12 +33,15 @@ class WebdavSettings:
     max_lock_s: int = 86_400
     default_lock_s: int = 3600
     list_page: int = 250
+    wrong_logins_a_minute: int = 30
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""
         for name in ("max_xml_bytes", "body_timeout_s", "threads", "max_lock_s", "default_lock_s", "list_page"):
             if getattr(self, name) <= 0:
                 raise InvalidArgument(f"webdav.{name}", getattr(self, name), "more than 0")
+        if self.wrong_logins_a_minute < 0:
+            raise InvalidArgument("webdav.wrong_logins_a_minute", self.wrong_logins_a_minute, "0 or more")
         if self.infinity_members < 0:
             raise InvalidArgument("webdav.infinity_members", self.infinity_members, "0 or more")
         if '"' in self.realm or "\\" in self.realm or not self.realm.isprintable() or not self.realm.isascii():

@@ -14,18 +14,27 @@ class SetRoot(Parameters, frozen=True):
     root: str | None
 
 
-async def set_root(target: Administered, asked: SetRoot) -> object:
-    """Let a user's WebDAV paths begin at a collection, which is made if it is not there."""
-    store = target.store
-    bucket, _, prefix = (asked.root or "").partition("/")
+async def checked_root(target: Administered, root: str) -> tuple[str, str]:
+    """Bucket and key of a collection, which is made if it is not there.
+
+    Raises:
+        InvalidArgument: It can be none.
+        BucketNotFound: There is no such bucket.
+    """
+    bucket, _, prefix = root.partition("/")
     prefix = prefix.strip("/")
-    if asked.root is not None:
-        if not bucket or not all(part and part not in (".", "..") for part in prefix.split("/") if prefix):
-            raise InvalidArgument("root", asked.root, "a bucket, perhaps with the path of a collection behind a slash")
-        await store.buckets.get(OPERATOR, bucket)
-        if prefix:
-            await store.trees.make(OPERATOR, bucket, f"{prefix}/")
-    await store.accounts.set_root(asked.name, bucket, prefix)
+    if not bucket or not all(part and part not in (".", "..") for part in prefix.split("/") if prefix):
+        raise InvalidArgument("root", root, "a bucket, perhaps with the path of a collection behind a slash")
+    await target.store.buckets.get(OPERATOR, bucket)
+    if prefix:
+        await target.store.trees.make(OPERATOR, bucket, f"{prefix}/")
+    return bucket, prefix
+
+
+async def set_root(target: Administered, asked: SetRoot) -> object:
+    """Let a user's WebDAV paths begin at a collection."""
+    bucket, prefix = ("", "") if asked.root is None else await checked_root(target, asked.root)
+    await target.store.accounts.set_root(asked.name, bucket, prefix)
     return {"user": asked.name, "root": f"{bucket}/{prefix}".rstrip("/") or None}
 
 
