@@ -27,6 +27,7 @@ from noisefs.core.services.accounts import Accounts, LoginLimits
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.rows.versions import order_of
+from noisefs.core.services.roles import Roles
 from noisefs.core.services.store import Store, StoreSettings
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
@@ -113,10 +114,28 @@ class World:
             index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again
         )
         self.identities = Identities(
-            index=self.index, commits=self.store.commits, workers=self.workers, changed=self.accounts.look_again
+            index=self.index,
+            commits=self.store.commits,
+            workers=self.workers,
+            changed=self.accounts.look_again,
+            account=ACCOUNT,
         )
+        self.roles = Roles(
+            index=self.index,
+            commits=self.store.commits,
+            workers=self.workers,
+            clock=self.clock,
+            entropy=entropy,
+            account=ACCOUNT,
+        )
+        self.tokens = Tokens(
+            accounts=self.accounts, roles=self.roles, wrap=KEYS.wrap, entropy=entropy, clock=self.clock
+        )
+<<<<<<< ours
         self.app_passwords = self.accounts.app_passwords
         self.tokens = Tokens(accounts=self.accounts, wrap=KEYS.wrap, entropy=entropy, clock=self.clock)
+=======
+>>>>>>> theirs
 
     async def start(self) -> "World":
         """Make ALICE's bucket."""

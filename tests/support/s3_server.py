@@ -134,6 +134,7 @@ def serve(
             object_acls=world.store.object_acls,
             identities=world.identities,
             user_policies=world.user_policies,
+            roles=world.roles,
             tokens=world.tokens,
             named_keys=world.store.named_keys,
             tagging=world.store.tagging,

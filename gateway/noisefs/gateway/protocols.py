@@ -66,6 +66,7 @@ async def protocols_over(
         object_acls=store.object_acls,
         identities=store.identities,
         user_policies=store.user_policies,
+        roles=store.roles,
         tokens=store.tokens,
         named_keys=store.named_keys,
         versions=store.versions,

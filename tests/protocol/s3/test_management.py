@@ -186,7 +186,7 @@ def test_a_session_has_its_users_rights(root: S3Server, sts: Any, bucket: str) -
 
 def test_a_session_policy_narrows_them(root: S3Server, sts: Any, s3: Any, bucket: str) -> None:
     narrow = policy({"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/in/*"})
-    made = sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/any", RoleSessionName="job", Policy=narrow)
+    made = sts.assume_role(RoleArn="arn:aws:iam::999999999999:role/any", RoleSessionName="job", Policy=narrow)
     assert made["AssumedRoleUser"]["Arn"].endswith(":assumed-role/alice/job")
     session = temporary(root, made)
     s3.put_object(Bucket=bucket, Key="in/k", Body=b"x")
@@ -239,6 +239,6 @@ def test_a_token_ends_with_its_time_and_with_its_key(root: S3Server, iam: Any, b
     ],
 )
 def test_sessions_that_are_refused(root: S3Server, named: dict[str, Any]) -> None:
-    asked = {"RoleArn": "arn:aws:iam::123456789012:role/any", "RoleSessionName": "job", **named}
+    asked = {"RoleArn": "arn:aws:iam::999999999999:role/any", "RoleSessionName": "job", **named}
     status, _ = code(client_of(root, "sts", ACCESS_KEY, SECRET_KEY).assume_role, **asked)
     assert status == 400

@@ -21,6 +21,9 @@ from noisefs.core.errors.absent import Overtaken as Overtaken
 from noisefs.core.errors.absent import PackNotFound as PackNotFound
 from noisefs.core.errors.absent import PreconditionFailed as PreconditionFailed
 from noisefs.core.errors.absent import ResourceLocked as ResourceLocked
+from noisefs.core.errors.absent import RoleExists as RoleExists
+from noisefs.core.errors.absent import RoleNotFound as RoleNotFound
+from noisefs.core.errors.absent import RolePolicyNotFound as RolePolicyNotFound
 from noisefs.core.errors.absent import SnapshotNotFound as SnapshotNotFound
 from noisefs.core.errors.absent import StoreBusy as StoreBusy
 from noisefs.core.errors.absent import StoreNotFound as StoreNotFound

@@ -77,6 +77,23 @@ class UserPolicyNotFound(NotFound):
         self.policy = policy
 
 
+class RoleNotFound(NotFound):
+    """No role of this name."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"The role with name {role} cannot be found.")
+        self.role = role
+
+
+class RolePolicyNotFound(NotFound):
+    """The role has no policy of this name."""
+
+    def __init__(self, role: str, policy: str) -> None:
+        super().__init__(f"role {role!r} has no policy {policy!r}")
+        self.role = role
+        self.policy = policy
+
+
 class PackNotFound(NotFound):
     """The pack store holds no such pack."""
 
@@ -146,6 +163,14 @@ class UserExists(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"user {name!r} exists already")
+        self.name = name
+
+
+class RoleExists(Conflict):
+    """The role name is taken."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Role with name {name} already exists.")
         self.name = name
 
 

@@ -66,6 +66,8 @@ class Credential:
     principal: Principal
     access_key_id: str
     secret: str
+    lasting: str = ""
+    """Of temporary credentials: the key that they come from in the end."""
 
     def __repr__(self) -> str:
         """Without the secret."""

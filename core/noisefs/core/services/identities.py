@@ -7,14 +7,14 @@ import msgspec
 from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import bucket_owner_key
-from noisefs.core.domain.records import AccessKey, Bucket, User, decode, encode
-from noisefs.core.domain.rights.identity import canonical_id, user_of_canonical
+from noisefs.core.domain.records import AccessKey, User, decode, encode
+from noisefs.core.domain.rights.identity import user_of_canonical
 from noisefs.core.errors import AccessKeyNotFound, Conflict, UserNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services import app_passwords
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.namespace.rights.evaluating import POLICY, compiled
+from noisefs.core.services.namespace.rights.named import who_names
 from noisefs.core.services.user_policies import named
 
 _ROWS_MOST = 1 << 20
@@ -24,9 +24,18 @@ _END = b"\xff"
 class Identities:
     """Operations on users and keys. Task-safe. All raise ``UserNotFound``."""
 
-    def __init__(self, *, index: Index, commits: CommitQueue, workers: Workers, changed: Callable[[], None]) -> None:
-        """``changed`` is called after every change, so that logins here follow at once."""
+    def __init__(
+        self,
+        *,
+        index: Index,
+        commits: CommitQueue,
+        workers: Workers,
+        changed: Callable[[], None],
+        account: str,
+    ) -> None:
+        """``changed`` is called after every change, so that logins here follow at once; ``account``: the store's."""
         self._changed = changed
+        self._account = account
         self._index = index
         self._commits = commits
         self._workers = workers
@@ -39,12 +48,11 @@ class Identities:
         """Remove a user for good: its name is free again.
 
         Raises:
-            Conflict: It still owns a bucket, has a key or a policy, or a bucket's policy names it: whoever gets the
-                name later would get the rights.
+            Conflict: It still owns a bucket, has a key or a policy, or a bucket's or role's policy names it.
         """
-        naming = await self._workers.run(Lane.DISK, self._index.read, lambda tx: _naming(tx, user))
+        naming = await self._workers.run(Lane.DISK, self._index.read, lambda tx: self._naming(tx, user))
         if naming:
-            raise Conflict(f"the policy of bucket {naming!r} names user {user!r}: change it first")
+            raise Conflict(f"{naming} names user {user!r}: change it first")
 
         def remove(tx: Writing) -> None:
             user_id, row = _found(tx, user)
@@ -60,6 +68,10 @@ class Identities:
 
         await self._commits.run(remove)
         self._changed()
+
+    def _naming(self, tx: Reading, user: str) -> str:
+        user_id, row = _found(tx, user)
+        return who_names(tx, self._account, user_id=user_id, user=row.name)
 
     async def keys(self, user: str) -> list[tuple[str, AccessKey]]:
         """The user's keys that were not revoked, by id."""
@@ -102,21 +114,6 @@ def _found(tx: Reading, user: str) -> tuple[UserId, User]:
         if user_id is None or raw is None:
             raise
         return user_id, decode(User, raw)
-
-
-def _naming(tx: Reading, user: str) -> str:
-    """A bucket whose policy names the user; empty: there is none. Cost: all buckets are looked at."""
-    user_id, row = _found(tx, user)
-    canonical = canonical_id(user_id)
-    for raw_name, raw in tx.scan(Table.BUCKETS, b"", _END, _ROWS_MOST):
-        kept = decode(Bucket, raw).config.get(POLICY)
-        for statement in compiled(kept, raw_name.decode()).policy.statements if kept else ():
-            principals = statement.principals
-            if principals is None:
-                continue
-            if canonical in principals.ids or any(arn.endswith(f":user/{row.name}") for arn in principals.arns):
-                return raw_name.decode()
-    return ""
 
 
 def _keys(tx: Reading) -> list[tuple[str, AccessKey]]:

@@ -68,6 +68,7 @@ from noisefs.core.services.packs.manifests import ManifestReader
 from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool
 from noisefs.core.services.packs.writer import PackWriter
+from noisefs.core.services.roles import Roles
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
 
@@ -353,10 +354,14 @@ class Store:
         self.user_policies = UserPolicies(
             index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
         )
+        account = self.accounts.account
         self.identities = Identities(
-            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
+            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again, account=account
         )
-        self.tokens = Tokens(accounts=self.accounts, wrap=keys.wrap, entropy=entropy, clock=clock)
+        self.roles = Roles(
+            index=index, commits=self.commits, workers=workers, clock=clock, entropy=entropy, account=account
+        )
+        self.tokens = Tokens(accounts=self.accounts, roles=self.roles, wrap=keys.wrap, entropy=entropy, clock=clock)
         self.bucket_rights = BucketRights(index=index, commits=self.commits, workers=workers)
         self.object_acls = ObjectAcls(index=index, commits=self.commits, clock=clock)
         self.properties = Properties(index=index, commits=self.commits, workers=workers, limits=limits)

@@ -14,6 +14,7 @@ from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import user_policy_key
 from noisefs.core.domain.records import User, decode, encode
+from noisefs.core.domain.rights.managed import MANAGED
 from noisefs.core.domain.rights.policy import Policy, parse_policy
 from noisefs.core.errors import InvalidArgument, TooMany, UserNotFound, UserPolicyNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
@@ -46,7 +47,15 @@ class UserPolicies:
         if _NAME.fullmatch(name) is None:
             raise InvalidArgument("PolicyName", name[:200], "1 to 128 characters of A-Z a-z 0-9 _ + = , . @ -")
         await self._workers.run(Lane.CPU, parse_policy, raw)
+        await self._put(user, name, raw)
 
+    async def attach(self, user: str, arn: str) -> None:
+        """Give a managed policy to a user. Raises ``UserPolicyNotFound``: there is none; ``TooMany``."""
+        if arn not in MANAGED:
+            raise UserPolicyNotFound(user, arn)
+        await self._put(user, arn, MANAGED[arn])
+
+    async def _put(self, user: str, name: str, raw: bytes) -> None:
         def put(tx: Writing) -> None:
             user_id, row = named(tx, user)
             key = user_policy_key(user_id, name)
@@ -71,7 +80,14 @@ class UserPolicies:
         return found
 
     async def names(self, user: str) -> list[str]:
-        """Names of the user's policies, ascending."""
+        """Names of the policies that were put, ascending."""
+        return [name for name in self._all_names(user) if ":" not in name]
+
+    async def attached(self, user: str) -> list[str]:
+        """ARNs of the managed policies that the user was given, ascending; they are kept under these as names."""
+        return [name for name in self._all_names(user) if ":" in name]
+
+    def _all_names(self, user: str) -> list[str]:
 
         def look(tx: Reading) -> list[str]:
             start, end = _range(named(tx, user)[0])

@@ -23,6 +23,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import check_built
 from noisefs.adapters.inbound.s3.management.desk import Desk
 from noisefs.adapters.inbound.s3.management.iam import Iam
+from noisefs.adapters.inbound.s3.management.roles import RoleActions
 from noisefs.adapters.inbound.s3.management.sts import Sts
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
@@ -78,6 +79,7 @@ from noisefs.core.services.namespace.objects.tagging import Tagging
 from noisefs.core.services.namespace.rights.bucket_rights import BucketRights
 from noisefs.core.services.namespace.uploads.service import Uploads
 from noisefs.core.services.namespace.versions.versioning import Versions
+from noisefs.core.services.roles import Roles
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
 
@@ -107,6 +109,7 @@ class S3Adapter:
         object_acls: ObjectAcls,
         identities: Identities,
         user_policies: UserPolicies,
+        roles: Roles,
         tokens: Tokens,
         named_keys: NamedKeys,
         tagging: Tagging,
@@ -126,7 +129,9 @@ class S3Adapter:
         self._settings = settings
         self._gatekeeper = Gatekeeper(accounts, tokens, telemetry, clock, settings)
         iam = Iam(accounts=accounts, identities=identities, policies=user_policies)
-        self._desk = Desk(gatekeeper=self._gatekeeper, iam=iam, sts=Sts(tokens=tokens))
+        self._desk = Desk(
+            gatekeeper=self._gatekeeper, iam=iam, roles=RoleActions(roles=roles), sts=Sts(tokens=tokens, roles=roles)
+        )
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()
         self._open = 0
@@ -185,7 +190,6 @@ class S3Adapter:
                         call.request,
                         call.target,
                         call.headers,
-                        _client_of(call.request),
                         call.ids["x-amz-request-id"],
                     ),
                     encryptions=encryptions,
@@ -248,8 +252,9 @@ class S3Adapter:
             target = target_of(request.raw_path, headers.get("host", ""), self._domain)
             heard = self.access_log.hears(request, target, headers)
             if self._desk.takes(request.method, target, headers):
-                client = str(request.get("client") or request.remote or "")
-                operation, response = await self._desk.answer(target, headers, incoming, ids, client)
+                operation, response = await self._desk.answer(
+                    target, headers, incoming, ids, _client_of(request), self._keys_of(request, target, headers)
+                )
             elif request.method == "OPTIONS":
                 operation = "Preflight"
                 response = self.cors.preflight(target, headers, ids)
@@ -306,7 +311,7 @@ class S3Adapter:
         session = self._gatekeeper.admit(request.method, target, headers, client)
         if session.presigned:
             hoist(headers, target.params)
-        session = self._asking(session, request, target, headers, client, ids["x-amz-request-id"])
+        session = self._asking(session, request, target, headers, ids["x-amz-request-id"])
         try:
             check_built(headers)
         except S3Error:
@@ -322,22 +327,27 @@ class S3Adapter:
         request: web.BaseRequest,
         target: Target,
         headers: Mapping[str, str],
-        client: str,
         request_id: str,
     ) -> Session:
         """The session of somebody who says what for."""
-        context = Context(
+        context = self._keys_of(request, target, headers)(session)
+        sub = subresource_of(target) if target.params else ""
+        asking = Asking(needs_of(request.method, target, sub, headers), context, request_id=request_id)
+        return msgspec.structs.replace(session, principal=session.principal.who_asks(asking))
+
+    def _keys_of(
+        self, request: web.BaseRequest, target: Target, headers: Mapping[str, str]
+    ) -> Callable[[Session], Context]:
+        """Gives the condition keys of a request, once it is known who asks."""
+        return lambda session: Context(
             target,
             headers,
             session,
-            client=client,
+            client=_client_of(request),
             secure=(request.get("scheme") or request.scheme) == "https",
             region=self._settings.region,
             now_us=self._clock.now_us(),
         )
-        sub = subresource_of(target) if target.params else ""
-        asking = Asking(needs_of(request.method, target, sub, headers), context, request_id=request_id)
-        return msgspec.structs.replace(session, principal=session.principal.who_asks(asking))
 
     def _denied(self, call: Call | None) -> S3Error | None:
         """The answer to a malformed request of somebody who may not do it anyway: that comes first, as on S3."""

@@ -194,6 +194,8 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.UserNotFound: "InvalidAccessKeyId",
     core.AccessKeyNotFound: "InvalidAccessKeyId",
     core.UserPolicyNotFound: "InternalError",  # only the IAM surface names policies of users
+    core.RoleNotFound: "InternalError",  # as above, roles
+    core.RolePolicyNotFound: "InternalError",
     core.PackNotFound: "InternalError",  # the name exists, its bytes do not: 404 would make a sync delete its copy
     core.SnapshotNotFound: "InternalError",
     core.StoreNotFound: "InternalError",
@@ -205,6 +207,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.BucketNotEmpty: "BucketNotEmpty",
     core.BucketStateConflict: "InvalidBucketState",
     core.UserExists: "InternalError",
+    core.RoleExists: "InternalError",
     core.AccessKeyExists: "InternalError",
     core.PreconditionFailed: "PreconditionFailed",
     core.NotModified: "NotModified",

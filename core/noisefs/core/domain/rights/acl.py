@@ -143,7 +143,7 @@ def permits(acl: Acl, caller: Caller, permission: str, *, ignore_public: bool) -
         elif grantee == AUTHENTICATED:
             named = not ignore_public and not caller.anonymous
         else:
-            named = not caller.anonymous and grantee == caller.user_id
+            named = not caller.anonymous and not caller.role and grantee == caller.user_id
         if named:
             return True
     return False

@@ -36,8 +36,12 @@ _OF_BUCKETS: Final = (
 _OF_SERVICE: Final = ["GetAccountPublicAccessBlock", "ListAllMyBuckets", "PutAccountPublicAccessBlock"]
 _TAGGED: Final = ["ListTagsForResource", "TagResource", "UntagResource"]
 _IAM: Final = (
-    "CreateAccessKey", "CreateUser", "DeleteAccessKey", "DeleteUser", "DeleteUserPolicy", "GetUser",
-    "GetUserPolicy", "ListAccessKeys", "ListUserPolicies", "ListUsers", "PutUserPolicy", "UpdateAccessKey",
+    "AttachRolePolicy", "AttachUserPolicy", "CreateAccessKey", "CreateRole", "CreateUser", "DeleteAccessKey",
+    "DeleteRole", "DeleteRolePolicy", "DeleteUser", "DeleteUserPolicy", "DetachRolePolicy", "DetachUserPolicy",
+    "GetRole", "GetRolePolicy", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedRolePolicies",
+    "ListAttachedUserPolicies", "ListGroupsForUser", "ListInstanceProfilesForRole", "ListRolePolicies",
+    "ListRoleTags", "ListRoles", "ListUserPolicies", "ListUsers", "PutRolePolicy", "PutUserPolicy", "TagRole",
+    "UntagRole", "UpdateAccessKey", "UpdateAssumeRolePolicy", "UpdateRole",
 )  # fmt: skip
 _STS: Final = ["AssumeRole", "GetCallerIdentity", "GetSessionToken"]
 
@@ -46,6 +50,8 @@ BUCKET_ACTIONS: Final = frozenset(f"s3:{name}" for name in (*_OF_BUCKETS, *_TAGG
 S3_ACTIONS: Final = OBJECT_ACTIONS | BUCKET_ACTIONS | {f"s3:{name}" for name in _OF_SERVICE}
 IDENTITY_ACTIONS: Final = S3_ACTIONS | {f"iam:{name}" for name in _IAM} | {f"sts:{name}" for name in _STS}
 """What a user's policy can name; a bucket's can name those of S3."""
+TRUST_ACTIONS: Final = frozenset({"sts:AssumeRole"})
+"""What a role's trust policy can name."""
 
 POLICY_ACTIONS: Final = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
 """A bucket's owner keeps these whatever its policy says: else a mistake could never be undone."""

@@ -29,7 +29,7 @@ _TEXTS: Final = (
     "s3:x-amz-grant-write-acp", "s3:x-amz-metadata-directive", "s3:x-amz-object-ownership",
     "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id",
     "s3:x-amz-server-side-encryption-customer-algorithm", "s3:x-amz-storage-class",
-    "s3:x-amz-website-redirect-location",
+    "s3:x-amz-website-redirect-location", "sts:ExternalId", "sts:RoleSessionName",
 )  # fmt: skip
 KINDS: Final = {
     **{name.lower(): Kind.TEXT for name in _TEXTS},

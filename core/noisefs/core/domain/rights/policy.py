@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from noisefs.core.domain.rights.actions import IDENTITY_ACTIONS, S3_ACTIONS, expand
+from noisefs.core.domain.rights.actions import IDENTITY_ACTIONS, S3_ACTIONS, TRUST_ACTIONS, expand
 from noisefs.core.domain.rights.conditions import Condition, Lookup, check_variables, compile_condition, variable_of
 from noisefs.core.domain.rights.keys import canonical
 from noisefs.core.domain.rights.patterns import Pattern, Text
@@ -21,10 +21,14 @@ from noisefs.core.errors import InvalidPolicy
 BUCKET_POLICY_BYTES: Final = 20 * 1024
 """Most bytes of a bucket's policy (S3 user guide, *Bucket policies*)."""
 IDENTITY_POLICY_BYTES: Final = 10 * 1024
-"""Most bytes of one policy of a user."""
+"""Most bytes of one policy of a user or role."""
+TRUST: Final = "a role's trust"
+"""In place of a bucket's name, which this is none: the policy says who may take on a role."""
 ARN: Final = "arn:aws:s3:::"
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _TOP: Final = frozenset({"Version", "Id", "Statement"})
+_KNOWN: Final[dict[str | None, frozenset[str]]] = {None: IDENTITY_ACTIONS, TRUST: TRUST_ACTIONS}
+"""Actions that policies which are no bucket's can name."""
 _FIELDS: Final = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 )
@@ -105,12 +109,12 @@ class Policy:
 
 
 def parse_policy(raw: bytes, *, bucket: str | None = None) -> Policy:
-    """A policy as it was put. ``bucket``: whose it is; ``None``: a user's or a session's.
+    """A policy as it was put. ``bucket``: whose it is; ``None``: a user's or a session's; :data:`TRUST`: a role's.
 
     Raises:
         InvalidPolicy: Which field, which value, what is allowed.
     """
-    limit = IDENTITY_POLICY_BYTES if bucket is None else BUCKET_POLICY_BYTES
+    limit = IDENTITY_POLICY_BYTES if bucket in (None, TRUST) else BUCKET_POLICY_BYTES
     if len(raw) > limit:
         raise InvalidPolicy("policy", f"{len(raw)} bytes", f"at most {limit} bytes")
     try:
@@ -156,7 +160,7 @@ def _statement(one: object, bucket: str | None, *, variables: bool) -> Statement
         allows=effect == "Allow",
         principals=principals,
         but_principals="NotPrincipal" in one,
-        actions=_actions(one, S3_ACTIONS if bucket is not None else IDENTITY_ACTIONS),
+        actions=_actions(one, _KNOWN.get(bucket, S3_ACTIONS)),
         resources=_resources(one, bucket, variables=variables),
         but_resources="NotResource" in one,
         conditions=_conditions(one.get("Condition", {}), variables=variables),
@@ -191,6 +195,10 @@ def _actions(one: Mapping[str, object], known: frozenset[str]) -> frozenset[str]
 
 
 def _resources(one: Mapping[str, object], bucket: str | None, *, variables: bool) -> tuple[Text, ...]:
+    if bucket == TRUST:
+        if "Resource" in one or "NotResource" in one:
+            raise InvalidPolicy("Resource", None, "Has prohibited field Resource: a trust policy is about its role")
+        return (Text("*", wild=True, variables=False),)
     name, texts = _one_of(one, "Resource", "NotResource")
     found = []
     for text in texts:

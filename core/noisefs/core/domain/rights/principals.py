@@ -1,14 +1,14 @@
 """The ``Principal`` of a statement: whom it is about.
 
-Honoured: everybody (``*``, anonymous callers included); users by ARN or canonical id; accounts by id or root ARN; the
-services of :data:`SERVICES`. An account stands for its administrators in an ``Allow`` (as on AWS it hands the decision
-to them, and theirs is in users' policies), and for all of its users in a ``Deny``. Nothing but its name lets a service
-do anything; ``*`` in a ``Deny`` is about services too.
+Honoured: everybody (``*``, anonymous callers included); users by ARN or canonical id; roles and their sessions by ARN;
+accounts by id or root ARN; the services of :data:`SERVICES`. An account stands for its administrators in an ``Allow``
+(as on AWS it hands the decision to them, and theirs is in users' policies), and for all of its users in a ``Deny``.
+Nothing but its name lets a service do anything; ``*`` in a ``Deny`` is about services too.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.rights.identity import ACCOUNT, ROOT_ARN, USER_ARN, canonical_id, user_arn, user_of_canonical
@@ -19,23 +19,32 @@ SERVICES: Final = frozenset({"logging.s3.amazonaws.com"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as policies see them. Without a ``user_id``: anonymous, or a ``service``."""
+    """Who asks, as policies see them. Without a ``user_id``: anonymous, or a ``service``. With a ``role``: a session of
+    it, of the name ``session``; the user then does not count.
+    """
 
     user_id: UserId
     name: str
     account: str
     admin: bool
     service: str = ""
+    role: str = ""
+    session: str = ""
 
     @property
     def anonymous(self) -> bool:
         """Whether nobody signed the request."""
         return not self.user_id
 
-    @property
-    def arn(self) -> str:
-        """The user's; empty for an anonymous caller."""
-        return user_arn(self.account, self.name) if self.user_id else ""
+    def arns(self) -> tuple[str, ...]:
+        """What it may be named by: with the account's id, or as some tools write it without."""
+        if self.role:
+            whole = f"assumed-role/{self.role}/{self.session}"
+            both = (self.account, "")
+            return tuple(
+                f"arn:aws:{name}" for one in both for name in (f"iam::{one}:role/{self.role}", f"sts::{one}:{whole}")
+            )
+        return (user_arn(self.account, self.name), user_arn("", self.name)) if self.user_id else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +65,9 @@ class Principals:
             return True
         if caller.anonymous:
             return False
-        if self.arns and (caller.arn in self.arns or user_arn("", caller.name) in self.arns):
+        if self.arns and not self.arns.isdisjoint(caller.arns()):
             return True
-        if self.ids and canonical_id(caller.user_id) in self.ids:
+        if self.ids and not caller.role and canonical_id(caller.user_id) in self.ids:
             return True
         return caller.account in self.accounts and (denying or caller.admin)
 
@@ -102,27 +111,47 @@ def compile_principals(value: object) -> Principals:
             elif ACCOUNT.fullmatch(text):
                 accounts.add(text)
             elif USER_ARN.fullmatch(text) and "*" not in text and "?" not in text:
-                arns.add(text)
+                arns.add(_without_path(text))
             else:
                 raise ValueError(f"AWS principal {text!r} is no account, user or root ARN, nor *")
     return Principals(everybody, frozenset(arns), frozenset(accounts), frozenset(ids), frozenset(services))
 
 
-def users_named(principals: Principals, account: str) -> list[tuple[str, str, bool]]:
-    """The users that it names: as it says them, the name (or id), and whether that is an id.
+class Named(NamedTuple):
+    """Somebody that a policy names: ``text`` as it says it, and a user's id, a user's name or a role's name."""
+
+    text: str
+    user_id: str = ""
+    user: str = ""
+    role: str = ""
+
+
+def named_by(principals: Principals, account: str) -> list[Named]:
+    """The users and roles that it names.
 
     Raises:
-        ValueError: A user of another account: there is no other here; or something that is no user.
+        ValueError: One of another account: there is no other here; or something that is neither.
     """
     found = []
     for arn in sorted(principals.arns):
         named = USER_ARN.fullmatch(arn)
-        if named is None or named[2] != "user" or named[1] not in ("", account):
-            raise ValueError(f"{arn!r} is no user of account {account}")
-        found.append((arn, named[3].rpartition("/")[2], False))
+        if named is None or named[2] == "federated-user" or named[1] not in ("", account):
+            raise ValueError(f"{arn!r} is no user or role of account {account}")
+        if named[2] == "user":
+            found.append(Named(arn, user=named[3]))
+        else:
+            found.append(Named(arn, role=named[3].partition("/")[0]))
     for text in sorted(principals.ids):
         user_id = user_of_canonical(text)
         if user_id is None:
             raise ValueError(f"{text!r} is no canonical id")
-        found.append((text, user_id, True))
+        found.append(Named(text, user_id=user_id))
     return found
+
+
+def _without_path(arn: str) -> str:
+    """A user's or role's ARN without its path, which says nothing: names are unique without."""
+    named = USER_ARN.fullmatch(arn)
+    if named is None or named[2] not in ("user", "role"):
+        return arn
+    return f"arn:aws:iam::{named[1]}:{named[2]}/{named[3].rpartition('/')[2]}"

@@ -16,7 +16,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.operations.copying import source_of
 from noisefs.adapters.inbound.s3.subresources import subresource_of
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.core.domain.rights.identity import user_arn
+from noisefs.core.domain.rights.caller_keys import arn_of
 from noisefs.core.services.namespace.background.access_logs import AccessLogs, Logged
 
 _READS: Final = frozenset({"REST.GET.OBJECT", "REST.HEAD.OBJECT"})
@@ -87,7 +87,7 @@ def lines_of(
         logged=heard.logged or _source_of(heard).logged,
         at_us=heard.at_us,
         client=str(request.get("client") or request.remote or ""),
-        requester="" if who is None else user_arn(who.account, who.name),
+        requester="" if who is None else arn_of(who),
         request_id=ids["x-amz-request-id"],
         operation=operation,
         key=target.key,

@@ -1,12 +1,12 @@
 """Where forms are taken: read, verified, answered."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
-from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper
+from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.incoming import Incoming
 from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.management.forms import (
@@ -20,8 +20,10 @@ from noisefs.adapters.inbound.s3.management.forms import (
     refusal_of,
 )
 from noisefs.adapters.inbound.s3.management.iam import Iam
+from noisefs.adapters.inbound.s3.management.roles import RoleActions
 from noisefs.adapters.inbound.s3.management.sts import Sts
 from noisefs.adapters.inbound.s3.target import Target
+from noisefs.core.domain.rights.conditions import Lookup
 from noisefs.core.errors import EntityTooLarge, NoisefsError
 
 log = logging.getLogger(__name__)
@@ -34,10 +36,10 @@ _TYPE: Final = "text/xml"
 class Desk:
     """Answers forms. Task-safe."""
 
-    def __init__(self, *, gatekeeper: Gatekeeper, iam: Iam, sts: Sts) -> None:
+    def __init__(self, *, gatekeeper: Gatekeeper, iam: Iam, roles: RoleActions, sts: Sts) -> None:
         self._gatekeeper = gatekeeper
-        self._iam = iam
-        self._sts = sts
+        self._sts = sts.actions
+        self._all = iam.actions | roles.actions | sts.actions
 
     @staticmethod
     def takes(method: str, target: Target, headers: Mapping[str, str]) -> bool:
@@ -49,9 +51,15 @@ class Desk:
         )
 
     async def answer(
-        self, target: Target, headers: Mapping[str, str], incoming: Incoming, ids: Mapping[str, str], client: str
+        self,
+        target: Target,
+        headers: Mapping[str, str],
+        incoming: Incoming,
+        ids: Mapping[str, str],
+        client: str,
+        lookup: Callable[[Session], Lookup],
     ) -> tuple[str, Answer]:
-        """The action that is asked for, and its answer.
+        """The action that is asked for, and its answer. ``lookup``: gives the condition keys of a session.
 
         Raises:
             NoisefsError: The body did not come, or is too large.
@@ -61,15 +69,15 @@ class Desk:
         action, namespace = UNKNOWN, IAM
         try:
             fields = fields_of(body)
-            namespace = STS if fields.get("Action") in self._sts.actions else IAM
+            namespace = STS if fields.get("Action") in self._sts else IAM
             session = self._gatekeeper.admit_posted(target, headers, client, body)
-            found = (self._sts.actions | self._iam.actions).get(fields.get("Action", ""))
+            found = self._all.get(fields.get("Action", ""))
             if found is None:
                 raise S3Error("NotImplemented", f"The action {fields.get('Action', '')[:60]!r} is not implemented.")
             action = fields["Action"]
             if session.credential is None:
                 raise S3Error("AccessDenied")
-            result = await found(Form(fields, session.credential))
+            result = await found(Form(fields, session.credential, lookup(session)))
             status, told = 200, answer_of(namespace, action, result, request_id)
         except NoisefsError as exc:
             status, told = refusal_of(namespace, exc, request_id)

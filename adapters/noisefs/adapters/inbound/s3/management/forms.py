@@ -11,20 +11,23 @@ from urllib.parse import parse_qsl
 from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.xml.text import xml_text
 from noisefs.core import errors as core
+from noisefs.core.domain.rights.conditions import Lookup
 from noisefs.core.services.accounts import Credential
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES_MOST: Final = 64 << 10
+_MEMBERS_MOST: Final = 200
 IAM: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
 STS: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A verified form. ``by``: the key that signed it, with its user."""
+    """A verified form. ``by``: the key that signed it, with its user; ``lookup``: values of condition keys."""
 
     fields: Mapping[str, str]
     by: Credential
+    lookup: Lookup
 
     def get(self, name: str, default: str = "") -> str:
         """A field."""
@@ -54,13 +57,40 @@ class Form:
             raise core.InvalidArgument(name, text[:100], "a number")
         return int(text)
 
+    def document(self, name: str) -> bytes:
+        """A field that must be there and is a policy. Raises ``InvalidArgument``."""
+        return self.need(name).encode("utf-8", "replace")
+
+    def members(self, name: str) -> dict[str, str]:
+        """A list of pairs (``Tags.member.1.Key`` and ``.Value``), in the order of their numbers; also a list of names,
+        each with an empty value (``TagKeys.member.1``).
+
+        Raises:
+            InvalidArgument: A key comes twice, or an entry has none.
+        """
+        found: dict[str, str] = {}
+        for number in range(1, _MEMBERS_MOST + 1):
+            begin = f"{name}.member.{number}"
+            key = self.fields.get(begin, self.fields.get(f"{begin}.Key"))
+            if key is None:
+                if f"{begin}.Value" in self.fields:
+                    raise core.InvalidArgument(f"{begin}.Key", None, "it is needed")
+                break
+            if key in found:
+                raise core.InvalidArgument(name, key[:128], "each key once")
+            found[key] = self.fields.get(f"{begin}.Value", "")
+        return found
+
     def only(self, *names: str) -> None:
-        """Refuse fields that nobody would honour.
+        """Refuse fields that nobody would honour. A name that ends with ``.member.`` stands for a list.
 
         Raises:
             InvalidArgument: Which.
         """
+        lists = tuple(name for name in names if name.endswith("."))
         for name in self.fields.keys() - {"Action", "Version", *names}:
+            if lists and name.startswith(lists):
+                continue
             raise core.InvalidArgument(name, self.fields[name][:100], "this server does not know the parameter")
 
 
@@ -92,6 +122,9 @@ _CODES: Final[Mapping[type[core.NoisefsError], tuple[int, str]]] = {
     core.UserNotFound: (404, "NoSuchEntity"),
     core.AccessKeyNotFound: (404, "NoSuchEntity"),
     core.UserPolicyNotFound: (404, "NoSuchEntity"),
+    core.RoleNotFound: (404, "NoSuchEntity"),
+    core.RolePolicyNotFound: (404, "NoSuchEntity"),
+    core.RoleExists: (409, "EntityAlreadyExists"),
     core.UserExists: (409, "EntityAlreadyExists"),
     core.AccessKeyExists: (409, "EntityAlreadyExists"),
     core.InvalidPolicy: (400, "MalformedPolicyDocument"),

@@ -1,23 +1,20 @@
 """IAM: users, their access keys and their policies. Administrators may; others where a policy of theirs lets them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import quote
 
 from noisefs.adapters.inbound.s3.management.forms import Form
+from noisefs.adapters.inbound.s3.management.permits import permit
 from noisefs.adapters.inbound.s3.xml.documents import element, flag, optional
 from noisefs.adapters.inbound.s3.xml.text import iso_time
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import User
-from noisefs.core.domain.requests import Principal
-from noisefs.core.domain.rights.caller_keys import of_caller
-from noisefs.core.domain.rights.evaluation import Sources, by_policies
 from noisefs.core.domain.rights.identity import canonical_id, user_arn
-from noisefs.core.domain.rights.policy import Request, Verdict
-from noisefs.core.errors import AccessDenied, InvalidArgument
+from noisefs.core.domain.rights.managed import name_of
+from noisefs.core.errors import InvalidArgument
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
-from noisefs.core.services.namespace.rights.evaluating import caller_of
 from noisefs.core.services.user_policies import UserPolicies
 
 _PAGE_MOST: Final = 1000
@@ -44,6 +41,10 @@ class Iam:
             "GetUserPolicy": self.get_policy,
             "ListUserPolicies": self.list_policies,
             "DeleteUserPolicy": self.delete_policy,
+            "AttachUserPolicy": self.attach_policy,
+            "DetachUserPolicy": self.detach_policy,
+            "ListAttachedUserPolicies": self.list_attached,
+            "ListGroupsForUser": self.list_groups,
         }
         """By name: each gives the XML of its result, or nothing."""
 
@@ -53,7 +54,7 @@ class Iam:
         name = form.need("UserName")
         if form.get("Path", "/") != "/":
             raise InvalidArgument("Path", form.get("Path")[:200], "users have no paths here: /")
-        self._permit(form.by.principal, "iam:CreateUser", name)
+        self._permit(form, "iam:CreateUser", name)
         await self._accounts.add_user(name)
         return element_of(*self._identities.find(name), self._accounts.account)
 
@@ -66,7 +67,7 @@ class Iam:
     async def list_users(self, form: Form) -> str | None:
         """All users, page by page, by name."""
         form.only("PathPrefix", "Marker", "MaxItems")
-        self._permit(form.by.principal, "iam:ListUsers", "")
+        permit(form, "iam:ListUsers")
         most = min(max(form.number("MaxItems", 100), 1), _PAGE_MOST)
         users = await self._accounts.list_users() if form.get("PathPrefix", "/") == "/" else []
         rest = [(user_id, user) for user_id, user in users if user.name > form.get("Marker")]
@@ -129,8 +130,7 @@ class Iam:
         form.only("UserName", "PolicyName", "PolicyDocument")
         form.need("UserName")
         _, user = self._about(form, "iam:PutUserPolicy")
-        document = form.need("PolicyDocument").encode("utf-8", "replace")
-        await self._policies.put(user.name, form.need("PolicyName"), document)
+        await self._policies.put(user.name, form.need("PolicyName"), form.document("PolicyDocument"))
         return None
 
     async def get_policy(self, form: Form) -> str | None:
@@ -159,37 +159,62 @@ class Iam:
         await self._policies.delete(user.name, form.need("PolicyName"))
         return None
 
+    async def attach_policy(self, form: Form) -> str | None:
+        """Give a managed policy to a user."""
+        await self._policies.attach(*self._attached(form, "iam:AttachUserPolicy"))
+        return None
+
+    async def detach_policy(self, form: Form) -> str | None:
+        """Take a managed policy from a user."""
+        await self._policies.delete(*self._attached(form, "iam:DetachUserPolicy"))
+        return None
+
+    async def list_attached(self, form: Form) -> str | None:
+        """Managed policies of a user."""
+        form.only("UserName", "PathPrefix", "MaxItems")
+        _, user = self._about(form, "iam:ListAttachedUserPolicies")
+        return attached_xml(await self._policies.attached(user.name))
+
+    async def list_groups(self, form: Form) -> str | None:
+        """There are no groups: tools ask before they remove a user."""
+        form.only("UserName", "MaxItems")
+        self._about(form, "iam:ListGroupsForUser")
+        return "<Groups/><IsTruncated>false</IsTruncated>"
+
+    def _attached(self, form: Form, action: str) -> tuple[str, str]:
+        form.only("UserName", "PolicyArn")
+        form.need("UserName")
+        _, user = self._about(form, action)
+        arn = form.need("PolicyArn")
+        if ":" not in arn:
+            raise InvalidArgument("PolicyArn", arn[:200], "an ARN")
+        return user.name, arn
+
     def _about(self, form: Form, action: str) -> tuple[UserId, User]:
         """The user that a form is about, if its sender may do this to it."""
         who = form.by.principal
+        if who.role is not None and not form.get("UserName"):
+            raise InvalidArgument("UserName", None, "Must specify userName when calling with non-User credentials")
         asked = form.get("UserName") or who.name
         try:
             user_id, user = self._identities.find(asked)
         finally:
-            self._permit(who, action, asked)
+            self._permit(form, action, asked)
         if user.name != asked:
-            self._permit(who, action, user.name, canonical_id(user_id))
+            self._permit(form, action, user.name, canonical_id(user_id))
         return user_id, user
 
-    def _permit(self, who: Principal, action: str, *names: str) -> None:
-        """Refuse whoever may not do this to a user, under any of the names it has.
+    def _permit(self, form: Form, action: str, *names: str) -> None:
+        """Refuse whoever may not do this to a user, under any of the names it has. Raises ``AccessDenied``."""
+        permit(form, action, {user_arn(account, name) for account in (self._accounts.account, "") for name in names})
 
-        Raises:
-            AccessDenied: It may not.
-        """
-        caller, sources = caller_of(who), Sources(who.policies, who.session)
 
-        def lookup(key: str) -> tuple[str, ...] | None:
-            value = of_caller(key, who)
-            return None if value is None else (value,)
-
-        verdicts = {
-            by_policies(Request(caller, action, user_arn(account, name) if name else "*", lookup), sources)
-            for account in (who.account, "")
-            for name in names
-        }
-        if Verdict.DENY in verdicts or (Verdict.ALLOW not in verdicts and not who.admin):
-            raise AccessDenied(f"User: {user_arn(who.account, who.name)} is not authorized to perform: {action}")
+def attached_xml(arns: Iterable[str]) -> str:
+    """Managed policies as IAM lists them."""
+    members = "".join(
+        f"<member>{element('PolicyName', name_of(arn))}{element('PolicyArn', arn)}</member>" for arn in arns
+    )
+    return f"<AttachedPolicies>{members}</AttachedPolicies><IsTruncated>false</IsTruncated>"
 
 
 def element_of(user_id: UserId, user: User, account: str, *, name: str = "User") -> str:

@@ -16,8 +16,7 @@ from noisefs.core.domain.rights import ownership, public_access
 from noisefs.core.domain.rights.acl import Acl, AclWish, acl_of_bucket, encode_acl, is_public, private
 from noisefs.core.domain.rights.belonging import check_block
 from noisefs.core.domain.rights.ownership import Ownership, declared_of, ownership_of
-from noisefs.core.domain.rights.policy import BUCKET_POLICY_BYTES, Policy
-from noisefs.core.domain.rights.principals import users_named
+from noisefs.core.domain.rights.policy import BUCKET_POLICY_BYTES
 from noisefs.core.domain.rights.public_access import PublicAccessBlock, block_of, encode_block
 from noisefs.core.errors import AccessDenied, AclInTheWay, BucketNotFound, InvalidPolicy
 from noisefs.core.ports.index import Index, Reading, Table, Writing
@@ -25,6 +24,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.rights.access import is_plain, reach_bucket
 from noisefs.core.services.namespace.rights.evaluating import POLICY, SEALED, allows, compiled
+from noisefs.core.services.namespace.rights.named import check_principals
 from noisefs.core.services.namespace.rights.wishes import check_unchanged, checked_wish, names_of
 
 
@@ -68,7 +68,7 @@ class BucketRights:
         known = await self._workers.run(Lane.CPU, compiled, raw, name)
 
         def change(tx: Writing, bucket: Bucket) -> dict[str, bytes | None]:
-            _check_principals(tx, who.account, known.policy)
+            check_principals(tx, who.account, known.policy)
             if block_of(bucket).block_policy and known.public:
                 raise AccessDenied("the bucket's public access block refuses public policies")
             return {POLICY: raw, SEALED: b"1" if sealed else None}
@@ -217,21 +217,3 @@ class BucketRights:
                 tx.put(Table.BUCKETS, name.encode(), encode(msgspec.structs.replace(bucket, config=kept)))
 
         await self._commits.run(commit)
-
-
-def _check_principals(tx: Reading, account: str, policy: Policy) -> None:
-    """Refuse users that do not exist: whoever gets such a name later would get the rights.
-
-    Raises:
-        InvalidPolicy: Which one.
-    """
-    for statement in policy.statements:
-        if statement.principals is None:
-            continue
-        try:
-            named = users_named(statement.principals, account)
-        except ValueError as exc:
-            raise InvalidPolicy("Principal", str(exc), "Invalid principal in policy: users of this store") from exc
-        for text, name, is_id in named:
-            if tx.get(Table.USERS if is_id else Table.USER_NAMES, name.encode("utf-8", "replace")) is None:
-                raise InvalidPolicy("Principal", text, "Invalid principal in policy: there is no such user")

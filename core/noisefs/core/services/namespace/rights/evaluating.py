@@ -54,7 +54,10 @@ def compiled(raw: bytes, bucket: str) -> Compiled:
 
 def caller_of(who: Principal) -> Caller:
     """Who asks, as policies see them."""
-    return Caller(who.user_id, who.name, who.account, who.admin)
+    role = who.role
+    if role is None:
+        return Caller(who.user_id, who.name, who.account, who.admin)
+    return Caller(who.user_id, "", who.account, admin=False, role=role.role, session=role.session)
 
 
 def permit(tx: Reading, bucket: Bucket, who: Principal, name: str) -> None:
@@ -74,7 +77,8 @@ def permit(tx: Reading, bucket: Bucket, who: Principal, name: str) -> None:
 
 
 def permit_service(who: Principal, action: str, bucket: str = "") -> None:
-    """Let pass whoever may do something that is about no bucket there is. Any user may, whom no policy stops.
+    """Let pass whoever may do something that is about no bucket there is. Any user may, whom no policy stops; a role
+    only what its policies let it.
 
     Raises:
         AccessDenied: A policy forbids it, or nobody knows who asks.
@@ -83,12 +87,13 @@ def permit_service(who: Principal, action: str, bucket: str = "") -> None:
         return
     if not who.user_id:
         raise AccessDenied(f"{action} is not for those who do not say who they are")
-    if not who.policies and not who.session:
+    if not who.policies and not who.session and who.role is None:
         return
     if who.asking is None:
         raise AccessDenied(f"user {who.name!r} has policies that have to be looked at")
     request = Request(caller_of(who), action, ARN + (bucket or "*"), who.asking.lookup)
-    if by_policies(request, Sources(who.policies, who.session)) is Verdict.DENY:
+    verdict = by_policies(request, Sources(who.policies, who.session))
+    if verdict is Verdict.DENY or (who.role is not None and verdict is not Verdict.ALLOW):
         raise AccessDenied(f"a policy forbids {action} to {who.name!r}")
 
 
@@ -102,7 +107,7 @@ def allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Aski
 def _allows(tx: Reading, bucket: Bucket, who: Principal, need: Need, asking: Asking) -> bool:
     found = _row(tx, bucket, need) if _needs_row(bucket, who, need) else None
     lookup = asking.lookup if found is None else _with_tags(asking.lookup, found)
-    mine = who.admin or (bool(who.user_id) and bucket.owner == who.user_id)
+    mine = who.admin or who.owns(bucket.owner)
     verdict = _verdict(bucket, who, need, lookup, mine=mine)
     if verdict is Verdict.DENY:
         return False
@@ -118,7 +123,7 @@ def went_by_lists(bucket: Bucket, who: Principal, name: str) -> bool:
     """Whether somebody who was let do something in this bucket was let by a list: no policy and no ownership of the
     bucket lets them.
     """
-    if ownership_of(bucket) is Ownership.ENFORCED or who.asking is None or who.admin or bucket.owner == who.user_id:
+    if ownership_of(bucket) is Ownership.ENFORCED or who.asking is None or who.admin or who.owns(bucket.owner):
         return False
     needs = [need for need in who.asking.needs if need.bucket == name and not need.optional]
     lookup = who.asking.lookup
@@ -146,7 +151,7 @@ def _by_lists(bucket: Bucket, who: Principal, need: Need, found: Found | None, *
         if found is None:
             return mine
         version = found.version
-        if who.user_id and version.owner == who.user_id:
+        if who.owns(version.owner):
             return True
         grants = acl.private(version.owner) if version.acl is None else version.acl
         return acl.permits(grants, caller_of(who), permission, ignore_public=ignore_public)
