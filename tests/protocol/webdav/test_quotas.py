@@ -29,3 +29,20 @@ async def test_what_a_quota_leaves_is_told(dav: WebdavServer) -> None:
         await dav.world.store.quotas.set_bucket(ROOT, "bucket", max_bytes=size)
         told = (await dav("PROPFIND", "/bucket/", ask, Depth="0")).text
         assert f"quota-available-bytes>{left}<" in told
+
+
+async def test_the_root_has_what_all_of_a_users_buckets_have(dav: WebdavServer) -> None:
+    """Used and free bytes of a share that is mounted as a whole; its members are asked one by one."""
+    ask = '<propfind xmlns="DAV:"><prop><quota-available-bytes/><quota-used-bytes/></prop></propfind>'
+    assert (await dav("MKCOL", "/second/")).status == 201
+    for path in ("/bucket/k", "/second/k"):
+        assert (await dav("PUT", path, b"x" * 30)).status == 201
+    told = (await dav("PROPFIND", "/", ask, Depth="0")).text
+    assert "quota-used-bytes>60<" in told
+    assert "quota-available-bytes>1000000<" in told
+    await dav.world.store.quotas.set_user(ROOT, "alice", max_bytes=100)
+    told = (await dav("PROPFIND", "/", ask, Depth="1")).text
+    assert told.count("quota-available-bytes>40<") == told.count("quota-used-bytes>60<") == 1
+    told = (await dav("PROPFIND", "/second/", ask, Depth="1")).text
+    assert "quota-available-bytes>40<" in told
+    assert "quota-used-bytes>30<" in told

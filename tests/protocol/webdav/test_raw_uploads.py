@@ -108,6 +108,19 @@ async def test_a_chunked_put_without_its_end(old: WebdavServer, body: str) -> No
     assert await kept(old) == b"old"
 
 
+@pytest.mark.parametrize(("expected", "status"), [("4", 400), ("6", 400), ("5", 204), ("five", 204), ("9" * 5000, 204)])
+async def test_chunks_that_are_not_as_many_bytes_as_the_client_said(
+    old: WebdavServer, expected: str, status: int
+) -> None:
+    """Finder tells the length beside the chunks: a proxy that ends them too early makes no short file."""
+    wire = await connect(old)
+    await wire.send(f"PUT /bucket/f HTTP/1.1\r\nHost: x\r\n{AUTH}Transfer-Encoding: chunked\r\n")
+    await wire.send(f"X-Expected-Entity-Length: {expected}\r\n\r\n5\r\nnewer\r\n0\r\n\r\n")
+    assert await wire.status() == status
+    await wire.close()
+    assert await kept(old) == (b"newer" if status == 204 else b"old")
+
+
 @pytest.mark.parametrize(
     "body", ["x\r\nnewer\r\n0\r\n\r\n", "-1\r\nn\r\n0\r\n\r\n", "5\r\nnewerX0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\nn"]
 )

@@ -1,6 +1,7 @@
 """The body of a request, on its way in: bounded, with a time limit, and never short without an error."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -11,6 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.errors import IncompleteBody, RequestTimeout
 
+_EXPECTED: Final = "X-Expected-Entity-Length"
+_NUMBER: Final = re.compile("[0-9]{1,19}")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CUT: Final = (
     *(OSError, ClientError, HttpProcessingError, web.RequestPayloadError, web.PayloadAccessError),
@@ -37,6 +40,16 @@ class Incoming:
         return self._request.content_length or 0
 
     @property
+    def expected_bytes(self) -> int | None:
+        """How many bytes a body must have that is to be kept: ``Content-Length``, or what Finder says beside chunks.
+
+        ``None``: the end of the chunks says it all.
+        """
+        declared = self.declared_bytes
+        told = _NUMBER.fullmatch(self._request.headers.get(_EXPECTED, ""))
+        return int(told[0]) if declared is None and told is not None else declared
+
+    @property
     def waits_for_invitation(self) -> bool:
         """Whether the client waits for a ``100 Continue`` that it did not get."""
         return not self._invited and self._request.headers.get("Expect", "").lower() == "100-continue"
@@ -54,10 +67,10 @@ class Incoming:
 
         Raises:
             IncompleteBody: The connection was cut, the chunked framing is broken or unfinished, or the number of bytes
-                is not ``Content-Length``.
+                is not :attr:`expected_bytes`.
             RequestTimeout: Nothing came for ``timeout_s``.
         """
-        declared = self.declared_bytes
+        expected = self.expected_bytes
         await self._invite()
         content = self._request.content
         while True:
@@ -71,11 +84,11 @@ class Incoming:
             if not piece:
                 break
             self.received_bytes += len(piece)
-            if declared is not None and self.received_bytes > declared:
-                raise IncompleteBody(f"more than the {declared} bytes declared were received")
+            if expected is not None and self.received_bytes > expected:
+                raise IncompleteBody(f"more than the {expected} bytes declared were received")
             yield piece
-        if not content.is_eof() or (declared is not None and self.received_bytes != declared):
-            raise IncompleteBody(f"{self.received_bytes} bytes were received, {declared} declared")
+        if not content.is_eof() or (expected is not None and self.received_bytes != expected):
+            raise IncompleteBody(f"{self.received_bytes} bytes were received, {expected} declared")
 
     async def whole(self, limit_bytes: int) -> bytes:
         """The body in one piece.

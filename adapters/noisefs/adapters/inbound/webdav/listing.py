@@ -137,14 +137,26 @@ class Listing:
         if wanted.mode is Mode.ALL or multistatus.LOCKDISCOVERY in wanted.names:
             locks = await self._locks.find(node.place.path, below=deep and node.is_collection)
         used_bytes = free_bytes = None
-        if node.bucket is not None and multistatus.QUOTA_USED in wanted.names:
-            used_bytes = (await self._buckets.usage(who, node.place.bucket)).bytes
-        if multistatus.QUOTA_FREE in wanted.names:
-            left = [] if node.bucket is None else [await self._buckets.room(who, node.place.bucket)]
-            if self._free_bytes is not None:
-                left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
-            free_bytes = min((size for size in left if size is not None), default=None)
-        return Scene(LockMap(locks), self._clock.now_us(), used_bytes, free_bytes, caller.view)
+        if multistatus.QUOTA_USED in wanted.names or multistatus.QUOTA_FREE in wanted.names:
+            used_bytes, free_bytes = await self._quota(who, node)
+        return Scene(
+            LockMap(locks), self._clock.now_us(), used_bytes, free_bytes, caller.view, of_root=node.place.is_root
+        )
+
+    async def _quota(self, who: Principal, node: Node) -> tuple[int, int | None]:
+        """How many bytes are there and may still come, by the limits of the bucket (of the root: of the user's own
+        ones) and of the disk.
+        """
+        if node.bucket is None:
+            usage = await self._buckets.usage_of_owner(who)
+            room = max(0, usage.max_bytes - usage.bytes) if usage.max_bytes else None
+        else:
+            usage = await self._buckets.usage(who, node.place.bucket)
+            room = await self._buckets.room(who, node.place.bucket)
+        left = [] if room is None else [room]
+        if self._free_bytes is not None:
+            left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
+        return usage.bytes, min(left, default=None)
 
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
         dead = await self._dead(who, wanted, nodes)

@@ -49,13 +49,14 @@ NO_LOCKS: Final = LockMap()
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What is known about all resources of one answer: locks on, above and below them, the time, how many bytes
-    their bucket holds and may still take, and where paths begin."""
+    their bucket (``of_root``: all of the user's) holds and may still take, and where paths begin."""
 
     locks: LockMap = NO_LOCKS
     now_us: int = 0
     used_bytes: int | None = None
     free_bytes: int | None = None
     view: View = WHOLE
+    of_root: bool = False
 
 
 _Live = Callable[[Node, Scene], str | None]
@@ -133,12 +134,17 @@ def _lock_discovery(node: Node, scene: Scene) -> str | None:
     return "".join(active_lock(lock, scene.now_us, scene.view) for lock in covering)
 
 
+def _has_quota(node: Node, scene: Scene) -> bool:
+    """Not the buckets in a listing of the root: each has counters of its own, which were not asked for."""
+    return node.is_collection and node.place.is_root == scene.of_root
+
+
 def _quota_used(node: Node, scene: Scene) -> str | None:
-    return None if scene.used_bytes is None or not node.is_collection else str(scene.used_bytes)
+    return str(scene.used_bytes) if scene.used_bytes is not None and _has_quota(node, scene) else None
 
 
 def _quota_free(node: Node, scene: Scene) -> str | None:
-    return None if scene.free_bytes is None or not node.is_collection else str(max(0, scene.free_bytes))
+    return str(scene.free_bytes) if scene.free_bytes is not None and _has_quota(node, scene) else None
 
 
 LIVE: Final[Mapping[str, _Live]] = {

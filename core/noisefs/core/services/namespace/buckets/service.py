@@ -120,6 +120,10 @@ class Buckets:
         """Bytes and objects of the bucket, exact; parts of open uploads are not counted. Raises as :meth:`get`."""
         return self._index.read(lambda tx: usage.of_bucket(tx, reach_bucket(tx, who, name).bucket_id))
 
+    async def usage_of_owner(self, who: Principal) -> Usage:
+        """Bytes and objects of all buckets that ``who`` owns, and how many they may be. Cost: a get."""
+        return self._index.read(lambda tx: usage.of_user(tx, who.user_id))
+
     async def room(self, who: Principal, name: str) -> int | None:
         """Bytes that quotas of the bucket and of its owner leave; ``None``: there is none. Raises as :meth:`get`."""
         return self._index.read(lambda tx: usage.room(tx, reach_bucket(tx, who, name)))
