@@ -131,11 +131,7 @@ class World:
         self.tokens = Tokens(
             accounts=self.accounts, roles=self.roles, wrap=KEYS.wrap, entropy=entropy, clock=self.clock
         )
-<<<<<<< ours
         self.app_passwords = self.accounts.app_passwords
-        self.tokens = Tokens(accounts=self.accounts, wrap=KEYS.wrap, entropy=entropy, clock=self.clock)
-=======
->>>>>>> theirs
 
     async def start(self) -> "World":
         """Make ALICE's bucket."""

@@ -59,12 +59,9 @@ class Principal:
         asking: What for. Without it only what needs no policy or list to be looked at is allowed: the owner's plain use
             of a bucket.
         trusted: Administration by whoever runs the server: owners and administrators, whatever policies say.
-<<<<<<< ours
         root: Where WebDAV paths begin for this user: a bucket, perhaps with a key behind a slash; empty: above all.
-=======
         role: The role that the user took on. Its rights are those of its policies; what it makes belongs to the user,
             whose own rights it does not have.
->>>>>>> theirs
     """
 
     user_id: UserId
@@ -76,15 +73,12 @@ class Principal:
     token_us: int = 0
     asking: Asking | None = None
     trusted: bool = False
-<<<<<<< ours
     root: str = ""
-=======
     role: RoleSession | None = None
 
     def owns(self, owner: str) -> bool:
         """Whether what belongs to ``owner`` is theirs to use."""
         return self.user_id == owner and bool(owner) and self.role is None
->>>>>>> theirs
 
     def who_asks(self, asking: Asking) -> "Principal":
         """The same, saying what for. Cost: a microsecond; ``dataclasses.replace`` takes five."""
@@ -98,11 +92,8 @@ class Principal:
             self.token_us,
             asking,
             self.trusted,
-<<<<<<< ours
             self.root,
-=======
             self.role,
->>>>>>> theirs
         )
 
 
