@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from noisefs.core.domain import records
+from noisefs.core.domain.app_password import AppPassword
 from noisefs.core.domain.buckets import event_rows
 from noisefs.core.domain.files.log_file import Record
 from noisefs.core.domain.files.log_records import seal_records
@@ -307,9 +308,9 @@ def rows() -> Vectors:
 
 
 def record_classes() -> list[type[records.Record]]:
-    """Every class of row, those of events included."""
+    """Every class of row, those of events and of devices' passwords included."""
     found = records.Record.__subclasses__()
-    assert {event_rows.EventQueue, event_rows.WaitingEvent} <= set(found)
+    assert {event_rows.EventQueue, event_rows.WaitingEvent, AppPassword} <= set(found)
     return found
 
 

@@ -158,5 +158,6 @@ def webdav_settings(config: Config) -> WebdavSettings:
         threads=config.webdav.threads,
         infinity_members=config.webdav.infinity_members,
         max_lock_s=config.webdav.max_lock_s,
+        digest=config.webdav.digest,
         wrong_logins_a_minute=config.webdav.wrong_logins_a_minute,
     )

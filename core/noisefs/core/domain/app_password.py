@@ -7,11 +7,29 @@ costs one slow hash however many devices there are. The other 16 are the secret:
 import json
 from typing import Final
 
+from noisefs.core.domain.records import Record
+
 _ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 ID_CHARACTERS: Final = 8
 CHARACTERS: Final = 24
 _GROUP: Final = 4
 _ARN: Final = "arn:aws:s3:::"
+
+
+class AppPassword(Record, frozen=True, array_like=True):
+    """A device's password (Row in ``META``; key: ``app-password/``, user id, ``/`` and the password's id)."""
+
+    name: str
+    envelope: bytes
+    """Of a slow hash of its secret."""
+    created_us: int
+    used_us: int = 0
+    """To the hour; 0: never."""
+    policy: bytes = b""
+    """What must allow all that is done with it; empty: everything that the user may do."""
+    root: str = ""
+    """What ``/`` is with it, and all that it reaches; empty: the user's own root."""
+    read_only: bool = False
 
 
 def spelled(letters: str) -> str:

@@ -333,22 +333,6 @@ class User(Record, frozen=True, array_like=True):
     """What ``/`` is for this user over WebDAV: a bucket, perhaps with a key behind a slash; empty: all buckets."""
 
 
-class AppPassword(Record, frozen=True, array_like=True):
-    """A device's password (``META``, key: ``app-password/``, user id, ``/`` and the password's id)."""
-
-    name: str
-    envelope: bytes
-    """Of a slow hash of its secret."""
-    created_us: int
-    used_us: int = 0
-    """To the hour; 0: never."""
-    policy: bytes = b""
-    """What must allow all that is done with it; empty: everything that the user may do."""
-    root: str = ""
-    """What ``/`` is with it, and all that it reaches; empty: the user's own root."""
-    read_only: bool = False
-
-
 class AccessKey(Record, frozen=True, array_like=True):
     """An access key (key: access key id). SigV4 needs the secret itself, so it is kept wrapped."""
 

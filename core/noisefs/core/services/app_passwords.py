@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from noisefs.core.domain import app_password
-from noisefs.core.domain.app_password import ID_CHARACTERS, letters_of, narrowing_policy
+from noisefs.core.domain.app_password import ID_CHARACTERS, AppPassword, letters_of, narrowing_policy
 from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import prefix_end
-from noisefs.core.domain.records import AppPassword, User, decode, encode
+from noisefs.core.domain.records import User, decode, encode
 from noisefs.core.domain.rights.policy import Policy, parse_policy
 from noisefs.core.domain.sealing.keys import LOGIN_COST, SALT_BYTES, SlowHash, hash_password
 from noisefs.core.errors import Conflict, InvalidArgument, NotFound, TooMany

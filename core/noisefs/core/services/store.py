@@ -351,12 +351,10 @@ class Store:
         self.trees = Trees(commits=self.commits, clock=clock, entropy=entropy)
         self.versions = Versions(commits=self.commits, clock=clock)
         self.renames = Renames(commits=self.commits, clock=clock, entropy=entropy)
-        self.user_policies = UserPolicies(
-            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again
-        )
-        account = self.accounts.account
+        changed, account = self.accounts.look_again, self.accounts.account
+        self.user_policies = UserPolicies(index=index, commits=self.commits, workers=workers, changed=changed)
         self.identities = Identities(
-            index=index, commits=self.commits, workers=workers, changed=self.accounts.look_again, account=account
+            index=index, commits=self.commits, workers=workers, changed=changed, account=account
         )
         self.roles = Roles(
             index=index, commits=self.commits, workers=workers, clock=clock, entropy=entropy, account=account

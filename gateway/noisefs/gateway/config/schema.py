@@ -84,6 +84,11 @@ class WebdavConfig(Table):
     max_lock_s: Count = Field(
         default=86_400, description="Longest time a lock is granted for before it must be refreshed."
     )
+    digest: bool = Field(
+        default=False,
+        description="Offer Digest authentication too, with access keys only: clients that prefer it then fail with "
+        "passwords. For clients that refuse Basic without TLS.",
+    )
     wrong_logins_a_minute: int = Field(
         default=30, ge=0, description="Wrong logins of one address after which further ones wait (429); 0: never."
     )

@@ -12,8 +12,8 @@ from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.asking import TWOFOLD, asking_for
-from noisefs.adapters.inbound.webdav.basic import Doorman
 from noisefs.adapters.inbound.webdav.bridge import Bridge
+from noisefs.adapters.inbound.webdav.doorman import Doorman
 from noisefs.adapters.inbound.webdav.errand import Services
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
@@ -70,7 +70,7 @@ class WebdavAdapter:
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="webdav")
         nodes = Nodes(buckets, objects, telemetry, settings.list_page)
         guard = Guard(nodes, locks)
-        self._doorman = Doorman(accounts, telemetry, clock, settings.wrong_logins_a_minute)
+        self._doorman = Doorman(accounts, telemetry, clock, settings)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._listing = Listing(
@@ -96,7 +96,6 @@ class WebdavAdapter:
             count_open=self._count_open,
         )
         self._hosts = frozenset(map(plain_host, settings.public_hosts))
-        self._challenge = {"WWW-Authenticate": f'Basic realm="{settings.realm}", charset="UTF-8"'}
 
     @property
     def open_requests(self) -> int:
@@ -150,10 +149,8 @@ class WebdavAdapter:
 
     async def _answer(self, request: web.BaseRequest, incoming: Incoming) -> tuple[web.StreamResponse, int]:
         client = str(request.get("client") or request.remote or "")
-        who = await self._doorman.principal(request.headers.get("Authorization"), client)
-        if who is None:
-            raise Refused(401, "a name and a password are needed", headers=self._challenge)
         method = request.method
+        who = await self._doorman.principal(request.headers.get("Authorization"), client, method, request.raw_path)
         if method == "OPTIONS":
             return _options(), 0
         if method not in answers.METHODS:

@@ -30,7 +30,10 @@ def refusal(refused: Refused) -> web.Response:
     headers = dict(refused.headers)
     if refused.status == 405:
         headers["Allow"] = ALLOW
-    return whole(refused.status, content_type, body, headers)
+    response = whole(refused.status, content_type, body, headers)
+    for challenge in refused.challenges:
+        response.headers.add("WWW-Authenticate", challenge)
+    return response
 
 
 async def stream(

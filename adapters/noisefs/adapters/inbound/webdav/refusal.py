@@ -24,6 +24,7 @@ class Refused(Exception):
         condition: str = "",
         hrefs: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
+        challenges: Sequence[str] = (),
     ) -> None:
         super().__init__(status, text)
         self.status = status
@@ -31,6 +32,7 @@ class Refused(Exception):
         self.condition = condition
         self.hrefs = tuple(hrefs)
         self.headers = dict(headers or {})
+        self.challenges = tuple(challenges)
 
     def seen(self, shown: Callable[[str], str]) -> "Refused":
         """The same, with URL paths as whoever asks has them."""

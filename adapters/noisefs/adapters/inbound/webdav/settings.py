@@ -21,6 +21,7 @@ class WebdavSettings:
         max_lock_s: The longest time a lock is granted for before it must be refreshed.
         default_lock_s: The time a lock is granted for when the client names none.
         wrong_logins_a_minute: Wrong logins of one address after which further ones have to wait; 0: they never do.
+        digest: Take Digest authentication with access keys too (:mod:`.digest`).
         list_page: Members that a collection's listing takes from the index at a time.
     """
 
@@ -34,6 +35,7 @@ class WebdavSettings:
     default_lock_s: int = 3600
     list_page: int = 250
     wrong_logins_a_minute: int = 30
+    digest: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""

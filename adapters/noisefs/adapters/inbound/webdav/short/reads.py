@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.basic import Doorman
+from noisefs.adapters.inbound.webdav.doorman import Doorman
 from noisefs.adapters.inbound.webdav.preconditions import byte_range
 from noisefs.adapters.inbound.webdav.reading import WHOLE_BYTES, described
 from noisefs.adapters.inbound.webdav.short.heads import Prompt, head

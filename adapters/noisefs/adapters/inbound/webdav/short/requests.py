@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.basic import Doorman
+from noisefs.adapters.inbound.webdav.doorman import Doorman
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.view import view_of
 from noisefs.core.domain.requests import Principal

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.basic import Doorman
+from noisefs.adapters.inbound.webdav.doorman import Doorman
 from noisefs.adapters.inbound.webdav.preconditions import write_condition
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.replacing import Replacement
