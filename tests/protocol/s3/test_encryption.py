@@ -107,7 +107,7 @@ def test_bad_keys_are_refused(s3: Any, bucket: str, fields: Fields) -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"ServerSideEncryption": "ROT13"}, "InvalidEncryptionAlgorithmError"),
+        ({"ServerSideEncryption": "ROT13"}, "InvalidArgument"),
         ({"ServerSideEncryption": "ROT13", "SSEKMSKeyId": "x"}, "InvalidArgument"),
         ({"ServerSideEncryption": "aws:kms:dsse"}, "NotImplemented"),
         ({"SSECustomerAlgorithm": "DES", "SSECustomerKey": KEY}, "InvalidEncryptionAlgorithmError"),

@@ -73,7 +73,10 @@ def customer_key_of(call: Call, prefix: str = SSE) -> bytes | None:
     if not algorithm:
         raise S3Error("InvalidArgument", f"{about} provide a valid encryption algorithm.")
     if algorithm != PLAIN:
-        raise S3Error("InvalidEncryptionAlgorithmError", "The encryption method specified is not supported")
+        raise S3Error(
+            "InvalidEncryptionAlgorithmError",
+            f"The Encryption request you specified is not valid. Supported value: {PLAIN}.",
+        )
     if not _is_private(call):
         raise S3Error("InvalidRequest", f"{about} be made over a secure connection.")
     if not key:
@@ -139,7 +142,7 @@ class Encryptions:
         """What the headers ask for, or else the bucket's default.
 
         Raises:
-            S3Error: ``InvalidArgument``, ``NotImplemented``, ``InvalidEncryptionAlgorithmError``.
+            S3Error: ``InvalidArgument``, ``NotImplemented``.
             NamedKeyNotFound: There is no such key.
             AccessDenied: A policy forbids it, before anybody looks whether it has a meaning.
         """
@@ -172,7 +175,7 @@ class Encryptions:
         if sse != KMS:
             if key_id is not None:
                 raise invalid_argument(SSE, sse, f"{KEY_ID} goes with {SSE}: {KMS}")
-            raise S3Error("InvalidEncryptionAlgorithmError", "The encryption method specified is not supported")
+            raise invalid_argument(SSE, sse, "The encryption method specified is not supported")
         return await self._by_name(_name_of(key_id))
 
     async def _by_name(self, name: str) -> Wanted:

@@ -9,7 +9,7 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -24,6 +24,8 @@ _BEGIN: Final = "AWS "
 _QUERY_FIELDS: Final = ("AWSAccessKeyId", "Signature", "Expires")
 _ISO: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _EXPIRES: Final = re.compile(r"\d{1,11}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE_NEEDED: Final = "AWS authentication requires a valid Date or x-amz-date header"
 _SESSION_PARAM: Final = "x-amz-security-token"
 _UNSEEN_BY_SDKS: Final = frozenset(
     {"abac", "append", "attributes", "encryption", "legal-hold", "ownershipControls", "policyStatus"}
@@ -77,13 +79,16 @@ def stamp_of(headers: Mapping[str, str]) -> str:
     Raises:
         S3Error: ``AccessDenied``: they do not say.
     """
-    text = headers.get("x-amz-date") or headers.get("date", "")
+    text = headers.get("x-amz-date", headers.get("date", ""))
     if _ISO.fullmatch(text):
         return text
     try:
-        return parsedate_to_datetime(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        moment = parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, OverflowError) as exc:
-        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header") from exc
+        raise S3Error("AccessDenied", _DATE_NEEDED) from exc
+    if moment < _EPOCH:
+        raise S3Error("AccessDenied", _DATE_NEEDED)
+    return moment.strftime("%Y%m%dT%H%M%SZ")
 
 
 def older_claim_of(headers: Mapping[str, str], params: Mapping[str, str]) -> OlderClaim | None:

@@ -32,10 +32,10 @@ class Condition:
     value: str
 
     def holds(self, fields: Mapping[str, str]) -> bool:
-        """Whether the field is there and as it has to be."""
+        """Whether the field is as it has to be. One that may begin with anything may be left out."""
         given = fields.get(self.field)
         if given is None:
-            return False
+            return self.operator == "starts-with" and not self.value
         if self.operator == "eq":
             return given == self.value
         if self.field == "content-type":
