@@ -159,5 +159,6 @@ def webdav_settings(config: Config) -> WebdavSettings:
         infinity_members=config.webdav.infinity_members,
         max_lock_s=config.webdav.max_lock_s,
         digest=config.webdav.digest,
+        cors_origins=tuple(config.webdav.cors_origins),
         wrong_logins_a_minute=config.webdav.wrong_logins_a_minute,
     )

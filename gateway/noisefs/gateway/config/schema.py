@@ -89,6 +89,11 @@ class WebdavConfig(Table):
         description="Offer Digest authentication too, with access keys only: clients that prefer it then fail with "
         "passwords. For clients that refuse Basic without TLS.",
     )
+    cors_origins: list[Annotated[str, Field(pattern=r"^[!-~]+$")]] = Field(
+        default=[],
+        description="Origins, such as `https://app.example` or `https://*.example`, whose scripts may use the share "
+        "with their user's login; buckets' CORS rules count besides.",
+    )
     wrong_logins_a_minute: int = Field(
         default=30, ge=0, description="Wrong logins of one address after which further ones wait (429); 0: never."
     )

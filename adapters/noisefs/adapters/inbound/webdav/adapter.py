@@ -13,6 +13,7 @@ from aiohttp.http import RawRequestMessage
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.asking import TWOFOLD, asking_for
 from noisefs.adapters.inbound.webdav.bridge import Bridge
+from noisefs.adapters.inbound.webdav.browsers import Browsers, own_hosts
 from noisefs.adapters.inbound.webdav.doorman import Doorman
 from noisefs.adapters.inbound.webdav.errand import Services
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
@@ -86,6 +87,7 @@ class WebdavAdapter:
         )
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
         self._bridge = Bridge(nodes=nodes, guard=guard, services=services, pool=self._pool)
+        self._browsers = Browsers(buckets, settings.cors_origins)
         self._prompt = PromptReads(doorman=self._doorman, objects=objects, telemetry=telemetry, clock=clock)
         self._small_writes = SmallWrites(
             doorman=self._doorman,
@@ -138,6 +140,8 @@ class WebdavAdapter:
             response = answers.refusal(Refused(503, "the request met a fault of the server; its log says more"))
         finally:
             self._count_open(-1)
+        if not response.prepared:
+            answers.add_own(request, response)
         self._settle_body(request, incoming, response)
         if isinstance(response, web.Response):
             sent = response.content_length or 0
@@ -150,6 +154,13 @@ class WebdavAdapter:
     async def _answer(self, request: web.BaseRequest, incoming: Incoming) -> tuple[web.StreamResponse, int]:
         client = str(request.get("client") or request.remote or "")
         method = request.method
+        preflight = self._browsers.preflight(request)
+        if preflight is not None:
+            return preflight, 0
+        hosts = own_hosts(request, self._hosts)
+        if "Origin" in request.headers:
+            request["own_headers"] = self._browsers.headers_for(request)
+        self._browsers.check_site(request, hosts)
         who = await self._doorman.principal(request.headers.get("Authorization"), client, method, request.raw_path)
         if method == "OPTIONS":
             return _options(), 0
@@ -157,7 +168,9 @@ class WebdavAdapter:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
         view = view_of(who.root)
         place = view.place_of(request.raw_path)
-        caller = Caller(who, request.headers, self._hosts | {plain_host(request.headers.get("Host", ""))}, view)
+        caller = Caller(who, request.headers, hosts, view)
+        if "Origin" in request.headers and not view.root.is_root:
+            request["own_headers"] = self._browsers.headers_for(request, place.bucket)
         target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)

@@ -24,6 +24,11 @@ def whole(status: int, content_type: str, body: bytes, headers: Mapping[str, str
     return response
 
 
+def add_own(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add what belongs to every answer of this request, whatever it is (``request["own_headers"]``)."""
+    response.headers.update(request.get("own_headers", {}))
+
+
 def refusal(refused: Refused) -> web.Response:
     """The response to a request that was refused."""
     content_type, body = refused.body
@@ -47,6 +52,7 @@ async def stream(
     Raises:
         Whatever ``pieces`` raises. ``ConnectionError``: the client is gone, or was cut off.
     """
+    add_own(request, response)
     await response.prepare(request)
     if request.method == "HEAD":
         return 0

@@ -93,6 +93,7 @@ class Reading:
                 body = b"".join([bytes(piece) async for piece in opened.chunks()]) if size else b""
                 return web.Response(status=status, headers=fields, body=body), 0
             sent = Outgoing(status=status, headers=fields)
+            answers.add_own(request, sent)
             await sent.pour(request, lambda take: opened.chunks(take=take), size, self._settings.body_timeout_s)
             return sent, sent.body_length
 

@@ -22,6 +22,8 @@ class WebdavSettings:
         default_lock_s: The time a lock is granted for when the client names none.
         wrong_logins_a_minute: Wrong logins of one address after which further ones have to wait; 0: they never do.
         digest: Take Digest authentication with access keys too (:mod:`.digest`).
+        cors_origins: Origins whose scripts may use the share; ``*`` in one stands for anything. Buckets' own rules
+            count besides.
         list_page: Members that a collection's listing takes from the index at a time.
     """
 
@@ -36,6 +38,7 @@ class WebdavSettings:
     list_page: int = 250
     wrong_logins_a_minute: int = 30
     digest: bool = False
+    cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that would make no server."""

@@ -6,22 +6,19 @@ that does not exist and one without rules look alike.
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 from lxml import etree
 
+from noisefs.adapters.inbound.cross_origin.rule import KIND, Rule, kept_rules
 from noisefs.adapters.inbound.s3 import answers
 from noisefs.adapters.inbound.s3.answers import Answer
 from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.operations.kept import KeptConfiguration
 from noisefs.adapters.inbound.s3.target import Target
-from noisefs.adapters.inbound.s3.xml.cors import Rule, rules_of
+from noisefs.adapters.inbound.s3.xml.cors import rules_of
 from noisefs.adapters.inbound.s3.xml.kept import content_of
-from noisefs.adapters.inbound.s3.xml.reading import parse
 
-KIND: Final = "cors"
-"""Of the configuration in a bucket's row."""
 _ROOT: Final = "CORSConfiguration"
 _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 """What an answer may repeat."""
@@ -80,17 +77,12 @@ class Cors(KeptConfiguration):
 
     def _rules(self, bucket: str) -> Sequence[Rule] | None:
         kept = self._buckets.peek(bucket, KIND)
-        return None if kept is None else _rules_kept(kept)
+        return None if kept is None else kept_rules(kept)
 
 
 def _forbidden(target: Target, method: str, message: str = "") -> S3Error:
     kind = "OBJECT" if target.key else "BUCKET"
     return S3Error("AccessForbidden", message, Method=method[:40], ResourceType=kind)
-
-
-@lru_cache(maxsize=256)
-def _rules_kept(kept: bytes) -> tuple[Rule, ...]:
-    return tuple(rules_of(parse(b"<%s>%s</%s>" % (_ROOT.encode(), kept, _ROOT.encode()), _ROOT)))
 
 
 def _fitting(rules: Sequence[Rule], origin: str, method: str, wanted: Sequence[str]) -> Rule | None:

@@ -1,16 +1,14 @@
-"""CORS rules of a bucket: read from XML, and asked whether they allow a request.
+"""CORS rules of a bucket: read from XML, and checked.
 
-Source: S3 API Reference, *PutBucketCors* and *OPTIONS object*. The first rule that fits counts.
+Source: S3 API Reference, *PutBucketCors*.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from lxml import etree
 
+from noisefs.adapters.inbound.cross_origin.rule import Rule
 from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.xml.reading import name_of
 
@@ -20,33 +18,6 @@ _METHODS: Final = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD"})
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _VALUE: Final = re.compile(r"[\x21-\x7e]+")
 """What a header can carry: origins and names are echoed in answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One ``CORSRule``. ``max_age_s``: empty where it says nothing."""
-
-    origins: tuple[str, ...]
-    methods: tuple[str, ...]
-    allowed_headers: tuple[str, ...]
-    exposed_headers: tuple[str, ...]
-    max_age_s: str
-
-    def fits(self, origin: str, method: str, wanted_headers: Sequence[str]) -> bool:
-        """Whether it allows this method, from there, with those headers (lower-case names)."""
-        return (
-            method in self.methods
-            and any(_like(pattern).fullmatch(origin) for pattern in self.origins)
-            and all(
-                any(_like(pattern.lower()).fullmatch(name) for pattern in self.allowed_headers)
-                for name in wanted_headers
-            )
-        )
-
-    @property
-    def is_for_all(self) -> bool:
-        """Whether every origin may: then the answer says so, and may be shared between origins."""
-        return "*" in self.origins
 
 
 def rules_of(root: etree._Element) -> list[Rule]:
@@ -98,8 +69,3 @@ def _check_pattern(name: str, value: str) -> None:
             if name == "ExposeHeader"
             else f'{name} "{value[:200]}" can not have more than one wildcard.',
         )
-
-
-@lru_cache(maxsize=1024)
-def _like(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)

@@ -10,7 +10,7 @@ from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.view import view_of
 from noisefs.core.domain.requests import Principal
 
-_UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range")
+_UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range", "Origin", "Sec-Fetch-Site")
 """Headers with which a request takes the long way."""
 
 
