@@ -210,8 +210,8 @@ class DavSite(Site):
         return self._request("PROPFIND", f"{folder}/", b"207", depth="1", content_length="0")
 
     def move(self, folder: str, target: str) -> Request:
-        destination = f"http://{self.host}/{BUCKET}/{quote(target)}/"
-        return self._request("MOVE", f"{folder}/", b"201", b"204", destination=destination, content_length="0")
+        destination = f"http://{self.host}/{BUCKET}/{quote(target)}"  # rclone refuses slashes at the ends
+        return self._request("MOVE", folder, b"201", b"204", destination=destination, content_length="0")
 
     def make_folders(self, names: list[str]) -> None:
         for name in ["", *(f"{name}/" for name in names)]:
