@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from noisefs.core.errors import EventRefused
+from noisefs.core.errors import EventRefused, EventRejected
 from noisefs.core.ports.events import EventSink
 
 Json = dict[str, Any]  # Any: a document
@@ -22,12 +22,18 @@ class MemorySink(EventSink):
         self.messages: list[tuple[str, Json]] = []
         self.attempts: list[str] = []
         self.down = False
+        self.rejects = ""
+        """Key of an object that it will never hear of."""
 
     async def send(self, message_id: str, body: bytes) -> None:
         """Keep it."""
         self.attempts.append(message_id)
         if self.down:
             raise EventRefused("hook", "it is down")
+        if self.rejects and any(
+            record["s3"]["object"]["key"] == self.rejects for record in json.loads(body)["Records"]
+        ):
+            raise EventRejected("hook", "it answered 400")
         self.messages.append((message_id, json.loads(body)))
 
     async def close(self) -> None:

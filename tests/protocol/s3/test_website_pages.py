@@ -133,6 +133,9 @@ def test_hosts_name_buckets(browser: Browser, server: S3Server, s3: Any) -> None
         assert browser.ask(f"/{browser.bucket}", host=host).location == f"/{browser.bucket}/"
         assert browser.ask(f"/{browser.bucket}/docs", host=host).location == f"/{browser.bucket}/docs/"
     assert browser.ask("/", host=f"{browser.bucket.upper()}.{SITES.upper()}.:80").body == b"home"
+    there = f"/{browser.bucket}"
+    assert browser.ask(f"{there}?a=1&b=%C3%A9", host="127.0.0.1").location == f"{there}/?a=1&b=%C3%A9"
+    assert browser.ask(f"{there}/docs?a", host="127.0.0.1").location == f"{there}/docs/?a"
     s3.create_bucket(Bucket="www.own.example")
     s3.put_object(Bucket="www.own.example", Key="i", Body=b"own")
     s3.put_bucket_website(Bucket="www.own.example", WebsiteConfiguration={"IndexDocument": {"Suffix": "i"}})

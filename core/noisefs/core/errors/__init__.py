@@ -36,6 +36,7 @@ from noisefs.core.errors.failed import BlockUnavailable as BlockUnavailable
 from noisefs.core.errors.failed import DiskFull as DiskFull
 from noisefs.core.errors.failed import Draining as Draining
 from noisefs.core.errors.failed import EventRefused as EventRefused
+from noisefs.core.errors.failed import EventRejected as EventRejected
 from noisefs.core.errors.failed import HeadDamaged as HeadDamaged
 from noisefs.core.errors.failed import IndexClosed as IndexClosed
 from noisefs.core.errors.failed import IndexDamaged as IndexDamaged

@@ -88,6 +88,10 @@ class EventRefused(Unavailable):
         self.target = target
 
 
+class EventRejected(EventRefused):
+    """A receiver of events says that it will never take this message; others it may."""
+
+
 class StoreSuperseded(Unavailable):
     """Another gateway goes on with this store: here nothing is written any more."""
 

@@ -15,6 +15,7 @@ class EventSink(ABC):
 
         Raises:
             EventRefused: It did not take it, or said nothing in time.
+            EventRejected: It says that it will never take this one.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ import pytest
 from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.webhook.signing import key_of, signed_headers
 from noisefs.adapters.outbound.webhook.sink import Webhook
-from noisefs.core.errors import EventRefused, InvalidArgument
+from noisefs.core.errors import EventRefused, EventRejected, InvalidArgument
 from tests.support.receivers import Receiver, receiving
 
 SECRET = "a secret of enough bytes"
@@ -61,13 +61,14 @@ async def test_a_message_is_posted_signed(receiver: Receiver, hook: Webhook) -> 
     assert {name.lower(): value for name, value in second.headers.items()}["webhook-id"] == "msg_2"
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 410, 500, 503])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 410, 413, 415, 422, 429, 500, 503])
 async def test_whatever_is_not_2xx_is_a_refusal_and_no_redirection_is_followed(
     receiver: Receiver, hook: Webhook, status: int
 ) -> None:
     receiver.statuses.append(status)
-    with pytest.raises(EventRefused, match=str(status)):
+    with pytest.raises(EventRefused, match=str(status)) as refused:
         await hook.send("msg_1", b"{}")
+    assert isinstance(refused.value, EventRejected) is (status in (400, 413, 415, 422))
     assert [one.path for one in receiver.refused] == ["/path?q=1"]
     assert not receiver.messages
     await hook.send("msg_1", b"{}")

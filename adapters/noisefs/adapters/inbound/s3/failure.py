@@ -266,6 +266,7 @@ TABLE: Final[Mapping[type[core.NoisefsError], str]] = {
     core.LinksMissing: "ServiceUnavailable",
     core.NodeFull: "ServiceUnavailable",
     core.EventRefused: "ServiceUnavailable",
+    core.EventRejected: "ServiceUnavailable",
     core.StoreSuperseded: "ServiceUnavailable",
     core.PackPoisoned: "ServiceUnavailable",
     core.StorageFailed: "ServiceUnavailable",

@@ -97,6 +97,7 @@ STATUS: Final[Mapping[type[NoisefsError], int]] = {
     errors.LinksMissing: 503,
     errors.NodeFull: 503,
     errors.EventRefused: 503,
+    errors.EventRejected: 503,
     errors.StoreSuperseded: 503,
     errors.PackPoisoned: 503,
     errors.StorageFailed: 503,

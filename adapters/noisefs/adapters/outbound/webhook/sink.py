@@ -1,7 +1,7 @@
 """A receiver that is POSTed JSON, each message signed.
 
 It has a message when it answers 2xx; whatever else it answers is a refusal, a redirection too: events go only where the
-operator said. Of an answer's body nothing is read.
+operator said. A status that speaks of the message itself rejects it for good. Of an answer's body nothing is read.
 """
 
 from typing import Final
@@ -10,13 +10,16 @@ import aiohttp
 from yarl import URL
 
 from noisefs.adapters.outbound.webhook.signing import key_of, signed_headers
-from noisefs.core.errors import EventRefused
+from noisefs.core.errors import EventRefused, EventRejected
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.events import EventSink
 
 CONNECT_S: Final = 5.0
 _KEEP_S: Final = 30
 _OK: Final = range(200, 300)
+_NEVER: Final = frozenset({400, 413, 415, 422})
+"""What a receiver says to a message that is wrong, too large, of another kind or not to be processed. Everything else,
+401, 404 and 410 among them, may be mended at the receiver, and then the message is wanted."""
 
 
 class Webhook(EventSink):
@@ -48,6 +51,8 @@ class Webhook(EventSink):
             raise EventRefused(self._name, f"no answer within {self._timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise EventRefused(self._name, type(exc).__name__) from exc
+        if response.status in _NEVER:
+            raise EventRejected(self._name, f"it answered {response.status}")
         if response.status not in _OK:
             raise EventRefused(self._name, f"it answered {response.status}")
 

@@ -1,8 +1,8 @@
 """The way of events to one receiver: in order, at least once, again after each failure, later and later.
 
-Promise: an event leaves its queue only when the receiver said that it has it, when it is too old, or when the queue is
-full; the last two are counted and told. What happened before a kill is sent after it. Each target has a delivery of its
-own, so none waits for another.
+Promise: an event leaves its queue only when the receiver said that it has it, when it is too old, when the queue is
+full, or when the receiver rejects it again and again, alone in its message; the last three are counted and told. What
+happened before a kill is sent after it. Each target has a delivery of its own, so none waits for another.
 
 Cost: one look at the index a run where nothing waits; a commit for each message.
 """
@@ -16,7 +16,7 @@ from typing import Final
 from noisefs.core.domain.backoff import pause_s
 from noisefs.core.domain.buckets.event_rows import EventQueue, WaitingEvent, message_of
 from noisefs.core.domain.buckets.notification import TEST
-from noisefs.core.errors import CapacityExceeded, EventRefused
+from noisefs.core.errors import CapacityExceeded, EventRefused, EventRejected
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.events import EventSink
@@ -29,6 +29,8 @@ from noisefs.core.services.events import queue
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S: Final = 1.0
+REJECTIONS_MOST: Final = 3
+"""An event that was rejected so often, alone in its message, is dropped: else all that follow would wait for ever."""
 
 _Events = list[tuple[int, WaitingEvent]]
 
@@ -92,6 +94,9 @@ class Delivery:
         self._taken_upto = 0
         """Number below which the receiver has everything, and the queue does not know yet; 0: it knows."""
         self._dropped: int | None = None
+        self._alone_upto = 0
+        """Events below this number go one by one: a message with some of them was rejected."""
+        self._rejections = 0
 
     async def run(self) -> int:
         """Send what waits, until nothing does or the receiver refuses; returns how many it took."""
@@ -125,7 +130,7 @@ class Delivery:
         """The events that go together: those of the last attempt, if it failed; a test event alone."""
         if self._tried is not None and self._tried[0] == events[0][0]:
             return [one for one in events if one[0] <= self._tried[1]]
-        if events[0][1].event == TEST:
+        if events[0][1].event == TEST or events[0][0] < self._alone_upto:
             return events[:1]
         tests = (place for place, (_, event) in enumerate(events) if event.event == TEST)
         return events[: next(tests, len(events))]
@@ -137,10 +142,14 @@ class Delivery:
         self._tried = first, last
         try:
             await self._sink.send(f"msg_{events[0][1].sequence:x}_{first:x}_{last:x}", body)
+        except EventRejected as exc:
+            self._refused(exc)
+            await self._rejected(first, last, exc)
+            return False
         except EventRefused as exc:
             self._refused(exc)
             return False
-        self._tried, self._taken_upto = None, last + 1
+        self._tried, self._taken_upto, self._rejections = None, last + 1, 0
         self._count("delivered", len(events))
         if self._failures:
             log.info("events.delivered_again", extra={"target": self._target, "failures": self._failures})
@@ -167,6 +176,19 @@ class Delivery:
         log.log(
             level, "events.refused", extra={"target": self._target, "cause": str(cause), "rest_s": round(rest_s, 1)}
         )
+
+    async def _rejected(self, first: int, last: int, cause: EventRejected) -> None:
+        """Find the event that is to blame, and let it go in the end."""
+        if first != last:
+            self._tried, self._alone_upto = None, last + 1
+            return
+        self._rejections += 1
+        if self._rejections < REJECTIONS_MOST:
+            return
+        gone = await self._commits.run(partial(queue.take_off, target=self._target, upto=last + 1))
+        self._tried, self._rejections = None, 0
+        self._count("dropped", gone)
+        log.warning("events.dropped", extra={"target": self._target, "events": gone, "cause": str(cause)})
 
     def _aged(self, events: Sequence[tuple[int, WaitingEvent]]) -> _Events:
         """The first events, as far as they are too old. Clocks step: one that is not ends it."""

@@ -14,7 +14,7 @@ from noisefs.core.ports.index import Table, Writing
 from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.events import queue
-from noisefs.core.services.events.delivery import Delivery, EventSettings
+from noisefs.core.services.events.delivery import REJECTIONS_MOST, Delivery, EventSettings
 from noisefs.core.services.store import Store, StoreSettings
 from tests.support.receivers import MemorySink, told
 from tests.support.stores import MemoryParts
@@ -270,3 +270,29 @@ async def test_a_gateway_that_was_superseded_sends_no_more(process: Process) -> 
     process.store.commits.supersede("restored elsewhere")
     assert await process.run() == 0
     assert process.sink.attempts == []
+
+
+async def test_what_is_rejected_for_good_goes_alone_and_is_dropped_in_the_end(process: Process) -> None:
+    """And what came with it, and after it, is told."""
+    process.sink.rejects = "b"
+    await process.add("a", "b", "c")
+    for _ in range(1 + REJECTIONS_MOST):
+        assert process.waiting()[-1] == "c"
+        await process.run()
+        process.parts.clock.advance(SETTINGS.retry_most_s)
+    await process.run()
+    assert process.keys() == ["a", "c"]
+    assert process.waiting() == []
+    assert (process.counted("delivered"), process.counted("dropped")) == (2, 1)
+
+
+async def test_a_rejection_that_is_taken_back_costs_nothing(process: Process) -> None:
+    process.sink.rejects = "b"
+    await process.add("a", "b")
+    for _ in range(REJECTIONS_MOST):
+        await process.run()
+        process.parts.clock.advance(SETTINGS.retry_most_s)
+    process.sink.rejects = ""
+    await process.run()
+    assert process.keys() == ["a", "b"]
+    assert process.counted("dropped") == 0

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 PROTOCOL: Final = "website"
 """Label of metrics."""
 _OPERATIONS: Final = {"GET": "GetPage", "HEAD": "HeadPage", "OPTIONS": "Preflight"}
+_IN_QUERIES: Final = "!$&'()*+,;=:@/?%[]"
+"""Characters of a query that stay as they came, beside letters, digits and ``-._~``."""
 _FOUND: Final = 302
 _HIDDEN: Final = (403, 404)
 """Errors behind which there may be a folder of that name."""
@@ -169,9 +171,9 @@ class WebsiteEndpoint:
             raise S3Error("MethodNotAllowed", headers=allow, Method=method[:20], ResourceType="OBJECT")
         site = self._site(place.bucket)
         if site.everything is not None:
-            return _moved(visit, site.everything.status, site.everything.location(place.key, "", visit.origin))
+            return _sent_on(visit, site.everything.status, site.everything.location(place.key, "", visit.origin))
         if place.bare:
-            return _moved(visit, _FOUND, f"{place.base}/")
+            return _sent_on(visit, _FOUND, f"{place.base}/")
         return self._ruled(visit, site, 0) or await self._page(visit, site)
 
     def _site(self, bucket: str) -> Site:
@@ -187,7 +189,7 @@ class WebsiteEndpoint:
         rule = site.rule(key, error)
         if rule is None:
             return None
-        return _moved(visit, rule.redirect.status, rule.redirect.location(key, rule.prefix, visit.origin))
+        return _sent_on(visit, rule.redirect.status, rule.redirect.location(key, rule.prefix, visit.origin))
 
     async def _page(self, visit: _Visit, site: Site) -> Answer:
         key = visit.place.key
@@ -199,7 +201,7 @@ class WebsiteEndpoint:
         if error.status == 304:
             return answers.whole(visit.ids, 304, error.headers)
         if not folder and error.status in _HIDDEN and await self._is_there(visit, f"{key}/{site.index}"):
-            return _moved(visit, _FOUND, visit.origin.path_of(quote(f"{key}/")))
+            return _sent_on(visit, _FOUND, visit.origin.path_of(quote(f"{key}/")))
         ruled = self._ruled(visit, site, error.status)
         if ruled is None and error.status >= 500:
             raise failed
@@ -278,6 +280,14 @@ def _told(error: S3Error) -> dict[str, str]:
 
 def _moved(visit: _Visit, status: int, location: str) -> Answer:
     return answers.whole(visit.ids, status, {"Location": location}, head=visit.head)
+
+
+def _sent_on(visit: _Visit, status: int, location: str) -> Answer:
+    """A redirection that the site's configuration says: whatever was asked goes along."""
+    query = visit.request.raw_path.partition("#")[0].partition("?")[2]
+    if query:
+        location += ("&" if "?" in location else "?") + quote(query, safe=_IN_QUERIES, errors="replace")
+    return _moved(visit, status, location)
 
 
 def _refusal(error: S3Error, ids: Mapping[str, str], *, head: bool, second: S3Error | None = None) -> Answer:
