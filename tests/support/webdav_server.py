@@ -131,6 +131,7 @@ async def serve(
         trees=world.trees,
         properties=world.properties,
         locks=world.locks,
+        chunked=world.store.chunked,
         telemetry=world.telemetry,
         clock=world.clock,
         settings=settings or WebdavSettings(),

@@ -52,6 +52,7 @@ async def protocols_over(
         trees=store.trees,
         properties=store.properties,
         locks=store.locks,
+        chunked=store.chunked,
         telemetry=telemetry,
         clock=store.clock,
         settings=webdav_settings(config),

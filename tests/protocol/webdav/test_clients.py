@@ -132,12 +132,15 @@ def rclone(dav: WebdavServer) -> dict[str, str]:
 
 
 @pytest.mark.needs("rclone")
-@pytest.mark.parametrize("vendor", ["other", "owncloud"])
+@pytest.mark.parametrize("vendor", ["other", "owncloud", "nextcloud"])
 async def test_rclone_syncs_both_ways(dav: WebdavServer, rclone: dict[str, str], vendor: str, tmp_path: Path) -> None:
     """Up, changed, down, checked, moved, purged; with times where the vendor's header carries them."""
     program = str(components.find("rclone"))
     obscured = (await run(program, "obscure", PASSWORD, cwd=tmp_path)).strip()
-    env = {**rclone, "RCLONE_CONFIG_DAV_PASS": obscured, "RCLONE_CONFIG_DAV_VENDOR": vendor}
+    env = {**rclone, "RCLONE_CONFIG_DAV_PASS": obscured, "RCLONE_CONFIG_DAV_VENDOR": vendor, "TZ": "UTC"}
+    if vendor == "nextcloud":
+        env["RCLONE_CONFIG_DAV_URL"] = f"{dav.url}/remote.php/dav/files/{USER}/"
+        env["RCLONE_CONFIG_DAV_NEXTCLOUD_CHUNK_SIZE"] = "64k"
     local, back = tmp_path / "local", tmp_path / "back"
     contents = fill(local)
     os.utime(local / "plain.txt", (1_000_000_000, 1_000_000_000))
@@ -151,8 +154,17 @@ async def test_rclone_syncs_both_ways(dav: WebdavServer, rclone: dict[str, str],
     await run(program, "sync", f"dav:{BUCKET}/tree", str(back), cwd=tmp_path, **env)
     (local / "deep").rename(local / "moved?;#")
     assert read(back) == read(local)
-    if vendor == "owncloud":
+    if vendor != "other":
         assert (back / "with space").stat().st_mtime_ns // 10**9 == (local / "with space").stat().st_mtime_ns // 10**9
+        await run(program, "check", str(local), f"dav:{BUCKET}/tree", cwd=tmp_path, **env)
+        await run(program, "touch", "-t", "2001-02-03T04:05:06", f"dav:{BUCKET}/tree/plain.txt", cwd=tmp_path, **env)
+        await run(program, "copyto", f"dav:{BUCKET}/tree/plain.txt", f"dav:{BUCKET}/tree/copy", cwd=tmp_path, **env)
+        shown = await run(program, "lsf", "--format", "tp", f"dav:{BUCKET}/tree", cwd=tmp_path, **env)
+        assert shown.count("2001-02-03 04:05:06") == 2
+        await run(program, "deletefile", f"dav:{BUCKET}/tree/copy", cwd=tmp_path, **env)
+    if vendor == "nextcloud":
+        large = await dav.world.objects.head(dav.who, BUCKET, "tree/a,b|c")
+        assert (large.parts_count, large.size) == (9, 560_008)
     await run(program, "check", str(local), f"dav:{BUCKET}/tree", "--download", cwd=tmp_path, **env)
     await run(program, "purge", f"dav:{BUCKET}/tree", cwd=tmp_path, **env)
     left = [key for key, _ in (await dav.world.objects.list(dav.who, BUCKET)).entries]

@@ -376,12 +376,7 @@ class Store:
         )
         self.tagging = Tagging(commits=self.commits, clock=clock)
         self.access_logs = AccessLogs(
-            index=index,
-            commits=self.commits,
-            objects=self.objects,
-            clock=clock,
-            entropy=entropy,
-            account=self.accounts.account,
+            index=index, commits=self.commits, objects=self.objects, clock=clock, entropy=entropy, account=account
         )
         self.notifications = Notifications(
             index=index, commits=self.commits, clock=clock, limits=limits, targets=tuple(sinks)

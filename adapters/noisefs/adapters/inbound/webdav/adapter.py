@@ -14,13 +14,16 @@ from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.asking import TWOFOLD, asking_for
 from noisefs.adapters.inbound.webdav.bridge import Bridge
 from noisefs.adapters.inbound.webdav.browsers import Browsers, own_hosts
-from noisefs.adapters.inbound.webdav.doorman import Doorman
+from noisefs.adapters.inbound.webdav.doorman import Doorman, user_named
 from noisefs.adapters.inbound.webdav.errand import Services
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.listing import Listing
+from noisefs.adapters.inbound.webdav.nextcloud import about
+from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, upload_of
+from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
-from noisefs.adapters.inbound.webdav.place import Place, plain_host
+from noisefs.adapters.inbound.webdav.place import Place, place_of, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
 from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
@@ -38,12 +41,20 @@ from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.trees.properties import Properties
 from noisefs.core.services.namespace.trees.service import Trees
+from noisefs.core.services.namespace.uploads.chunked import ChunkedUploads
 
 log = logging.getLogger(__name__)
 
 DRAIN_BYTES: Final = 1 << 20
 """A refused body of up to this size is read and dropped, and the connection lives on; with a larger one the client is
 told that the connection ends, so that it stops sending."""
+
+
+STRANGER_BYTES: Final = 256 << 20
+"""A body of up to this size is read and dropped before a client is asked for its password: Windows sends all of a file
+first, and takes a connection that ends before for a failure."""
+STRANGER_S: Final = 300.0
+"""How long that may take."""
 
 
 class WebdavAdapter:
@@ -58,6 +69,7 @@ class WebdavAdapter:
         trees: Trees,
         properties: Properties,
         locks: Locks,
+        chunked: ChunkedUploads,
         telemetry: Telemetry,
         clock: Clock,
         settings: WebdavSettings,
@@ -85,6 +97,7 @@ class WebdavAdapter:
             pool=self._pool,
             free_bytes=free_bytes,
         )
+        self._chunks = Chunks(chunked=chunked, buckets=buckets, writing=self._writing, clock=clock, settings=settings)
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
         self._bridge = Bridge(nodes=nodes, guard=guard, services=services, pool=self._pool)
         self._browsers = Browsers(buckets, settings.cors_origins)
@@ -140,6 +153,8 @@ class WebdavAdapter:
             response = answers.refusal(Refused(503, "the request met a fault of the server; its log says more"))
         finally:
             self._count_open(-1)
+        if response.status == 401:
+            await incoming.drain(STRANGER_BYTES, STRANGER_S)
         if not response.prepared:
             answers.add_own(request, response)
         self._settle_body(request, incoming, response)
@@ -153,6 +168,8 @@ class WebdavAdapter:
 
     async def _answer(self, request: web.BaseRequest, incoming: Incoming) -> tuple[web.StreamResponse, int]:
         client = str(request.get("client") or request.remote or "")
+        if request.raw_path == about.STATUS_PATH and request.method == "GET":
+            return about.status(), 0
         method = request.method
         preflight = self._browsers.preflight(request)
         if preflight is not None:
@@ -164,9 +181,22 @@ class WebdavAdapter:
         who = await self._doorman.principal(request.headers.get("Authorization"), client, method, request.raw_path)
         if method == "OPTIONS":
             return _options(), 0
+        document = about.document_of(request.raw_path) if method == "GET" else None
+        if document is not None:
+            return about.answer(request.raw_path, request.headers, document(who)), 0
         if method not in answers.METHODS:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
         view = view_of(who.root)
+        bare = place_of(request.raw_path)
+        if bare.bucket == REMOTE:
+            upload, alias = upload_of(bare), alias_of(bare)
+            user = upload.user if upload is not None else "" if alias is None else alias.user
+            if user and user != who.name and user != user_named(request.headers):
+                raise Refused(404, f"{who.name!r} has nothing under the name {user!r}")
+            if upload is not None:
+                caller = Caller(who, request.headers, hosts, view)
+                return await self._chunks.answer(request, caller, upload, incoming), 0
+            view = view if alias is None else view._replace(base=alias.base)
         place = view.place_of(request.raw_path)
         caller = Caller(who, request.headers, hosts, view)
         if "Origin" in request.headers and not view.root.is_root:

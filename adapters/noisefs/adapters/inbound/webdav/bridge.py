@@ -28,6 +28,7 @@ from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.provider import Environ, RequestProvider
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.replacing import modified_us_of
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
 from noisefs.core.ports.index import Writing
@@ -82,6 +83,7 @@ class Bridge:
             place=place,
             target=_destination(caller, place) if method in ("COPY", "MOVE") else None,
             overwrite=caller.headers.get("Overwrite", "T").strip().upper() != "F",
+            modified_us=modified_us_of(caller.headers) if method in ("COPY", "MOVE") else None,
             ghost=method == "UNLOCK",
             view=caller.view,
         )
@@ -98,6 +100,8 @@ class Bridge:
         """
         place, target, who = errand.place, errand.target, caller.who
         node = errand.found[place.path] = await self._nodes.find(who, place)
+        if node is not None and node.is_collection:
+            errand.modified_us = None
         await self._find_parent(errand, who, place)
         tokens = await self._guard.check_if(caller, place, node)
         check_conditions(caller.headers, node)
@@ -257,4 +261,6 @@ def _run(errand: Errand, environ: Environ) -> web.Response:
     if content_type.startswith("text/html"):  # WsgiDAV's page about itself
         content_type, answer = "text/plain; charset=utf-8", b"Created\n"
     kept = {"Lock-Token": headers["Lock-Token"]} if "Lock-Token" in headers else {}
+    if errand.modified_us is not None:
+        kept["X-OC-MTime"] = "accepted"
     return answers.whole(int(status.split(" ", 1)[0]), content_type, answer, kept)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.cross_origin.rule import KIND, Rule, is_like, kept_rules
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.nextcloud.alias import beyond
 from noisefs.adapters.inbound.webdav.place import host_of, place_of, plain_host
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.errors import InvalidArgument
@@ -148,7 +149,7 @@ def _allowed(origin: str, rule: Rule | None = None) -> dict[str, str]:
 def _bucket_of(request: web.BaseRequest) -> str:
     """The bucket that a path names for whoever has no root of their own."""
     try:
-        return place_of(request.raw_path).bucket
+        return beyond(place_of(request.raw_path)).bucket
     except InvalidArgument:
         return ""
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 
 from noisefs.adapters.inbound.webdav.basic import parse_basic
 from noisefs.adapters.inbound.webdav.digest import Digest, Stale, parse_digest
@@ -14,6 +15,13 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.accounts import Accounts
 
 log = logging.getLogger(__name__)
+
+
+def user_named(headers: Mapping[str, str]) -> str:
+    """The name that a client logs in with; empty where it does not."""
+    authorization = headers.get("Authorization", "")
+    login = parse_basic(authorization)
+    return (parse_digest(authorization) or {}).get("username", "") if login is None else login.name
 
 
 class Doorman:

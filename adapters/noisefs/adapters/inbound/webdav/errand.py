@@ -51,6 +51,7 @@ class Errand:
         view: What paths mean to whoever asks.
         target: The ``Destination`` of a COPY or MOVE.
         overwrite: Whether a COPY or MOVE may replace something.
+        modified_us: The time that a COPY or MOVE of a file gives it.
         found: What is at the places that matter, by path; ``None`` for nothing.
         first: What the request's change begins with in its commit.
         ghost: Treat the Request-URI as there even if nothing is: a lock may be on it that is to go.
@@ -63,6 +64,7 @@ class Errand:
     place: Place
     target: Place | None = None
     overwrite: bool = True
+    modified_us: int | None = None
     found: dict[str, Node | None] = field(default_factory=dict)
     first: Callable[[Writing], None] = lambda _tx: None
     ghost: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from aiohttp.client_exceptions import ClientError
 from aiohttp.http_exceptions import HttpProcessingError
 
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.core.errors import IncompleteBody, RequestTimeout
+from noisefs.core.errors import IncompleteBody, NoisefsError, RequestTimeout
 
 _EXPECTED: Final = "X-Expected-Entity-Length"
 _NUMBER: Final = re.compile("[0-9]{1,19}")
@@ -108,6 +109,22 @@ class Incoming:
             if len(collected) > limit_bytes:
                 raise Refused(413, f"the body is larger than the {limit_bytes} bytes allowed")
         return bytes(collected)
+
+    async def drain(self, limit_bytes: int, limit_s: float) -> None:
+        """Read and drop what is left of the body, if it is at most ``limit_bytes``, for at most ``limit_s``.
+
+        Of a client that sends everything before it looks for an answer, and would not see one otherwise. Nothing is
+        read from one that waits for ``100 Continue``. Never raises but ``CancelledError``.
+        """
+        if self.waits_for_invitation or (self.declared_bytes is not None and self.remaining_bytes > limit_bytes):
+            return
+        dropped = 0
+        with suppress(TimeoutError, NoisefsError):
+            async with asyncio.timeout(limit_s):
+                async for piece in self.pieces():
+                    dropped += len(piece)
+                    if dropped > limit_bytes:
+                        return
 
     async def _invite(self) -> None:
         if not self.waits_for_invitation:

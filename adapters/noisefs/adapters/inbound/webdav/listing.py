@@ -12,10 +12,12 @@ from typing import Final
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers, multistatus
+from noisefs.adapters.inbound.webdav.dated import current
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.locking import LockMap
 from noisefs.adapters.inbound.webdav.multistatus import Dead, Renderer, Scene
+from noisefs.adapters.inbound.webdav.nextcloud.properties import PERMISSIONS
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.refusal import FINITE_DEPTH, Refused
@@ -139,8 +141,20 @@ class Listing:
         used_bytes = free_bytes = None
         if multistatus.QUOTA_USED in wanted.names or multistatus.QUOTA_FREE in wanted.names:
             used_bytes, free_bytes = await self._quota(who, node)
+        may_write = may_delete = True
+        if PERMISSIONS in wanted.names and node.bucket is not None:
+            may_write = await self._buckets.may(who, Need("s3:PutObject", node.place.bucket, _probe(node)))
+            may_delete = await self._buckets.may(who, Need("s3:DeleteObject", node.place.bucket, _probe(node)))
         return Scene(
-            LockMap(locks), self._clock.now_us(), used_bytes, free_bytes, caller.view, of_root=node.place.is_root
+            LockMap(locks),
+            self._clock.now_us(),
+            used_bytes,
+            free_bytes,
+            caller.view,
+            of_root=node.place.is_root,
+            may_write=may_write,
+            may_delete=may_delete,
+            state=f"{self._buckets.state():x}" if caller.view.base else "",
         )
 
     async def _quota(self, who: Principal, node: Node) -> tuple[int, int | None]:
@@ -175,8 +189,15 @@ class Listing:
         found: dict[str, Dead] = {}
         for bucket, noted in keys.items():
             properties = await self._properties.get_many(who, bucket, [node.key for node in noted])
-            found.update((node.place.path, properties[node.key]) for node in noted if node.key in properties)
+            for node in noted:
+                if node.key in properties:
+                    found[node.place.path] = current(properties[node.key], node.version)
         return found
+
+
+def _probe(node: Node) -> str:
+    """A key that stands for all that are below a collection."""
+    return f"{node.place.prefix}*" if node.is_collection else node.place.key
 
 
 def _wants_dead(wanted: Wanted) -> bool:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from noisefs.adapters.inbound.webdav.locking import LockMap, note_of
+from noisefs.adapters.inbound.webdav.nextcloud.properties import OC_LIVE
 from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import http_date
@@ -57,6 +58,10 @@ class Scene:
     free_bytes: int | None = None
     view: View = WHOLE
     of_root: bool = False
+    may_write: bool = True
+    may_delete: bool = True
+    state: str = ""
+    """Of the store: the entity tag of collections, for clients that look there whether anything below changed."""
 
 
 _Live = Callable[[Node, Scene], str | None]
@@ -115,7 +120,9 @@ def _content_type(node: Node, _scene: Scene) -> str | None:
     return None if node.version is None else _content_type_text(node.version.content_type)
 
 
-def _etag(node: Node, _scene: Scene) -> str | None:
+def _etag(node: Node, scene: Scene) -> str | None:
+    if node.version is None and scene.state:
+        return f'"{scene.state}"'
     return node.etag  # hexadecimal digits and a hyphen in quotes
 
 
@@ -160,11 +167,14 @@ LIVE: Final[Mapping[str, _Live]] = {
     "{DAV:}supportedlock": _supported_lock,
     QUOTA_USED: _quota_used,
     QUOTA_FREE: _quota_free,
+    **OC_LIVE,
 }
 """Every live property. Quotas are answered only by name: RFC 4331 section 3 keeps them out of ``allprop``."""
-_DIFFERING: Final = frozenset((_creationdate, _displayname, _length, _content_type, _etag, _modified))
+_DIFFERING: Final = frozenset(
+    (_creationdate, _displayname, _length, _content_type, _etag, _modified, *OC_LIVE.values())
+)
 """Those whose values differ between two files without headers, where there are no locks."""
-_ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE))
+_ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE, *OC_LIVE))
 
 
 def active_lock(lock: Lock, now_us: int, view: View = WHOLE) -> str:

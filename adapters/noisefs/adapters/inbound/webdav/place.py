@@ -73,13 +73,16 @@ class Place(NamedTuple):
 
     def href(self, *, collection: bool) -> str:
         """The path as clients see it in answers; collections end in a slash."""
-        path = self.path
-        if not _UNRESERVED(path):
-            path = quote(path, safe=_HREF_SAFE)
+        path = quoted(self.path)
         return f"{path}/" if collection and path != "/" else path
 
 
 ROOT: Final = Place("", "", slash=True)
+
+
+def quoted(path: str) -> str:
+    """A decoded path as hrefs have it."""
+    return path if _UNRESERVED(path) else quote(path, safe=_HREF_SAFE)
 
 
 def place_of(target: str) -> Place:

@@ -12,13 +12,17 @@ from wsgidav.dav_error import DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from noisefs.adapters.inbound.webdav import multistatus
+from noisefs.adapters.inbound.webdav.claims import checksums_of
+from noisefs.adapters.inbound.webdav.dated import MODIFIED, WIN32_CREATED, WIN32_MODIFIED, time_us
 from noisefs.adapters.inbound.webdav.errand import Errand, place_of_wsgi, wsgi_path
 from noisefs.adapters.inbound.webdav.locking import covering
+from noisefs.adapters.inbound.webdav.nextcloud.properties import CHECKSUMS
 from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.refusal import PROTECTED
 from noisefs.adapters.inbound.webdav.token_book import TokenBook
 from noisefs.adapters.inbound.webdav.xml_input import xml_bytes
+from noisefs.core.services.namespace.trees.times import Times
 
 Environ = dict[str, Any]  # Any: PEP 3333 leaves the values open
 _LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -29,6 +33,10 @@ class Patch:
 
     def __init__(self) -> None:
         self.changes: dict[str, bytes | None] = {}
+        self.modified_us: int | None = None
+        self.created_us: int | None = None
+        self.strict = False
+        """A time is asked for by name: it must be set. Windows' copies of it may stay without effect."""
         self._done = False
         self._error: DAVError | None = None
 
@@ -37,8 +45,14 @@ class Patch:
         if not self._done:
             self._done = True
             try:
+                times = None
+                if self.modified_us is not None or self.created_us is not None:
+                    now_us = errand.services.clock.now_us()
+                    times = Times(now_us, self.modified_us, self.created_us, self.strict)
                 errand.call(
-                    errand.services.properties.update(errand.who, place.bucket, key, self.changes, first=errand.first)
+                    errand.services.properties.update(
+                        errand.who, place.bucket, key, self.changes, first=errand.first, times=times
+                    )
                 )
             except DAVError as exc:
                 self._error = exc
@@ -114,7 +128,13 @@ class _Resource:
         source, target = self._keys(place_of_wsgi(dest_path))
         replaced = errand.call(
             errand.services.trees.move(
-                errand.who, self.place.bucket, source, *target, overwrite=errand.overwrite, first=errand.first
+                errand.who,
+                self.place.bucket,
+                source,
+                *target,
+                overwrite=errand.overwrite,
+                modified_us=errand.modified_us,
+                first=errand.first,
             )
         )
         errand.created = not replaced
@@ -133,6 +153,7 @@ class _Resource:
                 *target,
                 overwrite=errand.overwrite,
                 recursive=recursive,
+                modified_us=errand.modified_us,
                 first=errand.first,
             )
         )
@@ -167,9 +188,32 @@ class _Resource:
             return
         if self.place.is_root:
             raise DAVError(403, "the root has no properties of its own")
-        if name.startswith("{DAV:}") and name != multistatus.DISPLAYNAME:
+        if name in MODIFIED and value is not None and self.node is not None and not self.node.is_collection:
+            self._set_modified(name, value.text or "")
+            return
+        if name == CHECKSUMS and value is not None and self._has_checksums(" ".join(map(str, value.itertext()))):
+            return
+        if name != multistatus.DISPLAYNAME and (name.startswith("{DAV:}") or name in multistatus.LIVE):
             raise DAVError(403, f"{name} is protected", err_condition=f"{{DAV:}}{PROTECTED}")
-        self.provider.patch.changes[name] = None if value is None else _with_language(value)
+        patch = self.provider.patch
+        if value is not None and self.node is not None and not self.node.is_collection:
+            if name == WIN32_MODIFIED:
+                patch.modified_us = time_us(value.text or "") or patch.modified_us
+            elif name == WIN32_CREATED:
+                patch.created_us = time_us(value.text or "") or patch.created_us
+        patch.changes[name] = None if value is None else _with_language(value)
+
+    def _set_modified(self, name: str, text: str) -> None:
+        modified_us = time_us(text)
+        if modified_us is None:
+            raise DAVError(409, f"{name} is a date, or seconds since 1970")
+        self.provider.patch.modified_us = modified_us
+        self.provider.patch.strict = True
+
+    def _has_checksums(self, text: str) -> bool:
+        """Whether these are known of the file already: some clients set them together with its time."""
+        known = "" if self.node is None or self.node.version is None else checksums_of(self.node.version)
+        return bool(text.strip()) and set(text.lower().split()) <= set(known.lower().split())
 
 
 class Folder(_Resource, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no types

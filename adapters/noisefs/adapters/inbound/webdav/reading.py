@@ -8,6 +8,7 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.sending.outgoing import Outgoing
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.claims import checksums_of
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.place import Place
@@ -133,6 +134,8 @@ def described(headers: Mapping[str, str], version: Version) -> tuple[int, dict[s
         "ETag": f'"{version.etag}"',
         "Accept-Ranges": "bytes",
     }
+    if version.checksums and (known := checksums_of(version)):
+        fields["OC-Checksum"] = known
     wanted = byte_range(headers, version)
     if wanted is None:
         return 200, fields

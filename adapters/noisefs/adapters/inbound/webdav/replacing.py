@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from noisefs.adapters.inbound.webdav.answers import COMMON
+from noisefs.adapters.inbound.webdav.claims import claims_of
 from noisefs.adapters.inbound.webdav.guard import locked
 from noisefs.adapters.inbound.webdav.locking import in_the_way
 from noisefs.adapters.inbound.webdav.place import Place
@@ -47,7 +48,9 @@ class Replacement:
         self._place = place
         self._headers = headers
         self._tokens = tokens
-        self._modified_us = _modified_us(headers)
+        self._modified_us = modified_us_of(headers)
+        self.claims = claims_of(headers)
+        """What the body has to be."""
         self._creates = False
 
     def admit(self, tx: Reading, bucket: Bucket, old: Version | None) -> Attributes:
@@ -113,7 +116,7 @@ def _type_of(suffix: str) -> str:
     return mimetypes.guess_type(f"file.{suffix}")[0] or _BINARY
 
 
-def _modified_us(headers: Mapping[str, str]) -> int | None:
+def modified_us_of(headers: Mapping[str, str]) -> int | None:
     """Time of the last change that the client names (ownCloud's ``X-OC-Mtime``: seconds, perhaps with a fraction)."""
     text = headers.get("X-OC-Mtime")
     if text is None:

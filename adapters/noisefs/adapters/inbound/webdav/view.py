@@ -5,7 +5,8 @@ A user's root is where WebDAV paths begin. It gives no rights and takes none: th
 
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.place import ROOT, Place, place_of
+from noisefs.adapters.inbound.webdav.nextcloud.alias import beyond
+from noisefs.adapters.inbound.webdav.place import ROOT, Place, place_of, quoted
 
 
 class View(NamedTuple):
@@ -13,13 +14,15 @@ class View(NamedTuple):
 
     Attributes:
         root: The place that ``/`` names.
+        base: What URL paths begin with where the request's did: an alias, decoded (:mod:`.nextcloud.alias`).
     """
 
     root: Place = ROOT
+    base: str = ""
 
     def place_of(self, target: str) -> Place:
         """The place a request target or an href names for this user. Raises as :func:`.place.place_of`."""
-        place = place_of(target)
+        place = beyond(place_of(target))
         root = self.root
         if root.is_root:
             return place
@@ -29,10 +32,10 @@ class View(NamedTuple):
 
     def shown(self, href: str) -> str:
         """The URL path, as this user has it, of what :meth:`.place.Place.href` says. Above their root: the root."""
-        if self.root.is_root:
-            return href
-        top = self.root.href(collection=False)
-        return href[len(top) :] or "/" if f"{href}/".startswith(f"{top}/") else "/"
+        if not self.root.is_root:
+            top = self.root.href(collection=False)
+            href = href[len(top) :] or "/" if f"{href}/".startswith(f"{top}/") else "/"
+        return f"{quoted(self.base)}{href}" if self.base else href
 
     def is_top(self, place: Place) -> bool:
         """Whether the place is the user's root, which goes neither away nor elsewhere."""

@@ -1,6 +1,7 @@
 """PUT: all of the body or nothing of it, under the same locks and conditions as every other change."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -12,10 +13,12 @@ from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import write_condition
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.replacing import Replacement, attributes
+from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.errors import ObjectNotFound
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks
+from noisefs.core.services.namespace.uploads.chunked import ChunkedUploads
 
 
 def empty_file(place: Place) -> tuple[AsyncIterator[bytes], Attributes]:
@@ -49,10 +52,13 @@ class Writing:
         """
         if "Content-Range" in caller.headers:
             raise Refused(400, "a PUT with Content-Range would replace the whole file by a part of it")
+        if "OC-Chunked" in caller.headers:
+            raise Refused(400, "a PUT with OC-Chunked would make a file of each piece: /dav/uploads/ takes chunks")
         node = await self._target(caller, place)
         condition = write_condition(caller.headers)
         tokens = await self._guard.check_if(caller, place, node)
         replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens)
+        claims = replacement.claims
         await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
         try:
             version = await self._objects.put(
@@ -62,12 +68,58 @@ class Writing:
                 incoming.pieces(),
                 replacement.admit,
                 condition=condition,
-                declared_bytes=incoming.declared_bytes or 0,
+                digests=claims.algorithms,
+                verify=claims.verify,
+                declared_bytes=incoming.expected_bytes or 0,
             )
         except ObjectNotFound as exc:
             raise Refused(412, "If-Match does not hold: there is no such file") from exc
         status, fields, body = replacement.answer(version)
         return answers.whole(status, fields.pop("Content-Type", ""), body, fields)
+
+    async def check_target(self, caller: Caller, place: Place) -> None:
+        """Refuse a place where no file can be put now. Raises as :meth:`answer`."""
+        await self._target(caller, place)
+
+    async def join(
+        self,
+        caller: Caller,
+        place: Place,
+        chunked: ChunkedUploads,
+        upload: str,
+        about: Mapping[str, str],
+        *,
+        expected_size: int | None,
+        overwrite: bool,
+    ) -> tuple[Version, int, dict[str, str]]:
+        """Put a file at ``place`` that is made of an upload's chunks: the version, and status and headers that tell.
+
+        ``about``: the headers that are about the file. ``overwrite``: something may be there. Raises as :meth:`answer`.
+        """
+        node = await self._target(caller, place)
+        condition = write_condition(caller.headers)
+        if not overwrite:
+            condition = replace(condition, if_none_match=("*",))
+        tokens = await self._guard.check_if(caller, place, node)
+        replacement = Replacement(self._locks, caller.who, place, about, tokens)
+        await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
+        claims = replacement.claims
+        try:
+            version = await chunked.publish(
+                caller.who,
+                upload,
+                place.bucket,
+                place.key,
+                replacement.admit,
+                condition=condition,
+                expected_size=expected_size,
+                digests=claims.algorithms if claims.digests else (),
+                verify=claims.verify,
+            )
+        except ObjectNotFound as exc:
+            raise Refused(412, "If-Match does not hold: there is no such file") from exc
+        status, fields, _ = replacement.answer(version)
+        return version, status, fields
 
     async def _target(self, caller: Caller, place: Place) -> Node | None:
         """The file that is to be replaced, or ``None`` where one is to be made."""

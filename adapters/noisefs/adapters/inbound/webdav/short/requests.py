@@ -6,11 +6,12 @@ from typing import Final
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav.doorman import Doorman
+from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.view import view_of
 from noisefs.core.domain.requests import Principal
 
-_UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range", "Origin", "Sec-Fetch-Site")
+_UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range", "OC-Chunked", "Origin", "Sec-Fetch-Site")
 """Headers with which a request takes the long way."""
 
 
@@ -22,6 +23,8 @@ def plain_request(message: RawRequestMessage, doorman: Doorman) -> tuple[Princip
     """
     headers = message.headers
     if any(name in headers for name in _UNUSUAL):
+        return None
+    if REMOTE in message.path:  # an alias: whose it is has to be looked at
         return None
     who = doorman.at_hand(headers.get("Authorization"))
     if who is None:

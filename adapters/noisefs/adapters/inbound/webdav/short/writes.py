@@ -92,8 +92,16 @@ class SmallWrites:
             return None
         who, place, headers = found
         replacement = Replacement(self._locks, who, place, headers, frozenset())
+        claims = replacement.claims
         committed = self._objects.put_small(
-            who, place.bucket, place.key, body, replacement.admit, condition=write_condition(headers)
+            who,
+            place.bucket,
+            place.key,
+            body,
+            replacement.admit,
+            condition=write_condition(headers),
+            digests=claims.algorithms,
+            verify=claims.verify,
         )
         return None if committed is None else (committed, replacement)
 

@@ -20,6 +20,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.rights.access import reach_bucket
+from noisefs.core.services.namespace.trees.times import Times, set_times
 
 _ROWS_MAX = 1 << 20
 _AHEAD = 256
@@ -82,15 +83,17 @@ class Properties:
         changes: Mapping[str, bytes | None],
         *,
         first: Callable[[Writing], None] | None = None,
+        times: Times | None = None,
     ) -> None:
         """Set (``None``: remove) several properties, all or none. Removing one that is not there does nothing.
 
-        ``first`` runs at the beginning of the commit, and may refuse it.
+        ``first`` runs at the beginning of the commit, and may refuse it. ``times``: give the file these, too.
 
         Raises:
             TooMany: The resource would have more than ``max_properties``.
             EntityTooLarge: A property is larger than ``max_property_bytes``.
             InvalidArgument: A name is empty, has NUL or is not UTF-8.
+            ObjectNotFound, ObjectLocked: As :func:`.times.set_times`.
             BucketNotFound, AccessDenied, InvalidKey, KeyTooLong.
         """
         raw_key = naming.key_bytes(key) if key else b""
@@ -100,6 +103,8 @@ class Properties:
             if first is not None:
                 first(tx)
             row = reach_bucket(tx, who, bucket)
+            if times is not None:
+                set_times(tx, bucket, key, keyspace.u64(row.bucket_id) + raw_key, times)
             start, end = _range(keyspace.u64(row.bucket_id) + raw_key)
             for name, value in named.items():
                 if value is None:

@@ -66,6 +66,7 @@ class Relocation:
     mint: Mint
     ready: Ready
     who: Principal
+    modified_us: int | None = None
 
     def run(self, tx: Writing) -> bool:
         """Do it. Returns whether something was replaced."""
@@ -192,11 +193,17 @@ class Relocation:
     def _copied(self, version: Version) -> Version:
         """A version at the target; one that is moved keeps its times."""
         if self.keep_source:
-            return publishing.with_attributes(version, None, self.target.row, self.now_us)
-        return publishing.new_version(version, self.target.row)
+            return self._dated(publishing.with_attributes(version, None, self.target.row, self.now_us))
+        return self._dated(publishing.new_version(version, self.target.row))
 
     def _relabelled(self, raw: bytes) -> bytes:
         """The row of an object that is moved between buckets without versions: mostly the same bytes."""
         if self.source.row.owner != self.target.row.owner:
-            return encode(msgspec.structs.replace(decode(Version, raw), owner=self.target.row.owner))
-        return raw
+            return encode(self._dated(msgspec.structs.replace(decode(Version, raw), owner=self.target.row.owner)))
+        return raw if self.modified_us is None or self.source.is_tree else encode(self._dated(decode(Version, raw)))
+
+    def _dated(self, version: Version) -> Version:
+        """The version of a file with the time that the request gives it."""
+        if self.modified_us is None or self.source.is_tree:
+            return version
+        return msgspec.structs.replace(version, modified_us=self.modified_us)

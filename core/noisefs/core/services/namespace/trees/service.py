@@ -126,12 +126,13 @@ class Trees:
         target: str,
         *,
         overwrite: bool,
+        modified_us: int | None = None,
         first: First = _nothing,
     ) -> bool:
         """Rename an object or (``source`` and ``target`` end in ``/``) a tree, in one commit, dead properties included.
 
         Returns whether something was replaced: whatever WebDAV shows at the target, an object or a whole collection.
-        Times stay.
+        Times stay; ``modified_us``: the time that a single object gets.
 
         Raises:
             ObjectNotFound: Nothing is there.
@@ -148,6 +149,7 @@ class Trees:
             overwrite=overwrite,
             keep_source=False,
             recursive=True,
+            modified_us=modified_us,
             first=first,
         )
 
@@ -161,6 +163,7 @@ class Trees:
         *,
         overwrite: bool,
         recursive: bool = True,
+        modified_us: int | None = None,
         first: First = _nothing,
     ) -> bool:
         """Copy an object or a tree (``recursive`` false: only the collection and its properties). Like :meth:`move`;
@@ -175,6 +178,7 @@ class Trees:
             overwrite=overwrite,
             keep_source=True,
             recursive=recursive,
+            modified_us=modified_us,
             first=first,
         )
 
@@ -189,6 +193,7 @@ class Trees:
         overwrite: bool,
         keep_source: bool,
         recursive: bool,
+        modified_us: int | None,
         first: First,
     ) -> bool:
         tree = source.endswith("/")
@@ -219,6 +224,7 @@ class Trees:
                 mint=self._mint,
                 ready=ready,
                 who=who,
+                modified_us=modified_us,
             ).run(tx)
 
         return await run_raising(self._commits, relocate)

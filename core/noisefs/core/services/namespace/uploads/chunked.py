@@ -71,6 +71,7 @@ class Chunk(NamedTuple):
     name: str
     size: int
     modified_us: int
+    etag: str
 
 
 class _Plan(NamedTuple):
@@ -136,11 +137,14 @@ class ChunkedUploads:
         chunk: str,
         source: AsyncIterable[bytes | memoryview],
         *,
+        digests: Collection[str] = ("MD5",),
+        verify: Verify = keep_none,
         declared_bytes: int = 0,
     ) -> Part:
         """Store one chunk, in place of an earlier one of that name. All or nothing.
 
         Raises:
+            DigestMismatch: Whatever ``verify`` raises.
             EntityTooLarge: It has more than ``max_put_bytes`` bytes.
             QuotaExceeded: The user's quota leaves no room for it. Chunks count when they become an object.
             TooMany: The upload has too many.
@@ -151,11 +155,12 @@ class ChunkedUploads:
             return _reach(tx, who, name)[0]
 
         upload_id = self._index.read(admit)
-        staged = await self._writer.ingest(source, digests=("MD5",), group=upload_id, durability=LOCAL)
+        staged = await self._writer.ingest(source, digests=digests, group=upload_id, durability=LOCAL)
         async with staged:
             digested = staged.digested
             if digested.size > self._limits.max_put_bytes:
                 raise EntityTooLarge(digested.size, self._limits.max_put_bytes)
+            verify(digested)
             await staged.settle()
 
             def publish(tx: Writing) -> Part:
@@ -180,7 +185,7 @@ class ChunkedUploads:
         def look(tx: Reading) -> list[Chunk]:
             upload_id, _ = _reach(tx, who, name)
             named, _ = _latest(upload_rows.part_rows(tx, upload_id, CHUNKS_MOST))
-            return [Chunk(one, part.size, part.modified_us) for one, part in named]
+            return [Chunk(one, part.size, part.modified_us, part.md5.hex()) for one, part in named]
 
         return await self._workers.run(Lane.DISK, self._index.read, look)
 
