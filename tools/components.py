@@ -28,7 +28,7 @@ TOOLS: Final = ROOT / ".tools"
 BIN: Final = TOOLS / "bin"
 REPORT: Final = TOOLS / "components.json"
 
-DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver", "restic", "s3fs")
+DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver", "redis-server", "restic", "s3fs")
 """Programs that Debian packages under their own names."""
 
 PYTHON_PROGRAMS: Final = {"aws": "awscli", "moto_server": "moto"}

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from noisefs.adapters.outbound.memory.clock import ManualClock
+from noisefs.adapters.outbound.redisstream.sink import RedisStream
 from noisefs.adapters.outbound.webhook.sink import Webhook
 from noisefs.core.errors import EventRefused
 from noisefs.core.ports.events import EventSink
 from tests.support.receivers import MemorySink, receiving
+from tests.support.redis_server import redis_server
 
 
 @dataclass
@@ -44,7 +46,15 @@ async def webhook() -> AsyncIterator[Subject]:
         await sink.close()
 
 
-@pytest.fixture(params=[memory, webhook])
+@asynccontextmanager
+async def redis() -> AsyncIterator[Subject]:
+    with redis_server() as server:
+        sink = RedisStream("stream", server.url, "events", timeout_s=5)
+        yield Subject(sink, server.entries, server.refuse, server.relent)
+        await sink.close()
+
+
+@pytest.fixture(params=[memory, webhook, pytest.param(redis, marks=pytest.mark.needs("redis-server"))])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async with request.param() as found:
         yield found

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from noisefs.adapters.outbound.redisstream.sink import RedisStream
 from noisefs.adapters.outbound.webhook.sink import Webhook
+from noisefs.core.domain.buckets.notification import redis_target
 from noisefs.core.errors import ConfigError, InvalidArgument
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.events import EventSink
 from noisefs.core.services.events.delivery import EventSettings
-from noisefs.gateway.config.events import WebhookDeclaration
+from noisefs.gateway.config.events import RedisDeclaration, WebhookDeclaration
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.rootkey import first_line
 
@@ -29,6 +31,18 @@ async def sinks_of(config: Config, clock: Clock) -> AsyncIterator[Mapping[str, E
                 raise ConfigError(f"events.webhooks secret of {hook.name}", "(hidden)", exc.allowed) from exc
             stack.push_async_callback(sink.close)
             sinks[hook.name] = sink
+        for one in config.events.redis:
+            stream = RedisStream(
+                one.name,
+                one.url,
+                one.stream,
+                user=one.user,
+                password=_password(one),
+                most=one.max_entries,
+                timeout_s=config.events.timeout_s,
+            )
+            stack.push_async_callback(stream.close)
+            sinks[redis_target(one.name)] = stream
         yield sinks
 
 
@@ -41,6 +55,12 @@ def event_settings(config: Config) -> EventSettings:
         batch_most=config.events.batch,
         retry_most_s=config.events.retry_max_s,
     )
+
+
+def _password(one: RedisDeclaration) -> str | None:
+    if one.password_file is not None:
+        return first_line(f"password_file of redis receiver {one.name}", one.password_file)
+    return None if one.password is None else one.password.get_secret_value()
 
 
 def _secret(hook: WebhookDeclaration) -> str:

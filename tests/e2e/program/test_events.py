@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support.receivers import Received, Receiver, receiving, told
+from tests.support.redis_server import redis_server
 from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer, noisefs
 
 pytestmark = pytest.mark.e2e
@@ -239,3 +240,23 @@ def test_a_kill_amid_writes_leaves_events_of_exactly_what_is_there(tmp_path: Pat
         heard = [key for _, key in told(receiver.records())]
         assert set(answered) <= there
         assert set(heard) == there
+
+
+@pytest.mark.needs("redis-server")
+def test_events_go_to_a_stream_and_wait_while_it_takes_none(tmp_path: Path) -> None:
+    with redis_server() as stream:
+        file = tmp_path / "noisefs.toml"
+        file.write_text(f'[events]\nretry_max_s = 1\n[[events.redis]]\nname = "s"\nurl = "{stream.url}"\n')
+        with RunningServer(tmp_path / "data", "--config", str(file)) as server:
+            s3 = client(server)
+            s3.create_bucket(Bucket="bucket")
+            rule = {"QueueArn": "arn:noisefs:sqs::s:redis", "Events": EVERYTHING}
+            s3.put_bucket_notification_configuration(
+                Bucket="bucket", NotificationConfiguration={"QueueConfigurations": [rule]}
+            )
+            s3.put_object(Bucket="bucket", Key="a", Body=b"a")
+            assert stream.wait_for(1, "noisefs-events") == [("ObjectCreated:Put", "a")]
+            stream.refuse()
+            s3.put_object(Bucket="bucket", Key="b", Body=b"b")
+            stream.relent()
+            assert stream.wait_for(2, "noisefs-events")[1] == ("ObjectCreated:Put", "b")

@@ -24,7 +24,7 @@ _KUBERNETES: Final = re.compile(r"NOISEFS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|POR
 _NO_SETTINGS: Final = re.compile(r"NOISEFS_(DATA|CONFIG|TEST_\w+)")
 """Variables that stand for flags of the command line, and those of our tests, which servers inherit."""
 
-_SECRET: Final = re.compile(r"secret|password|passphrase|token|webhooks\.\d+\.url")
+_SECRET: Final = re.compile(r"secret|password|passphrase|token|(webhooks|redis)\.\d+\.url")
 _HIDDEN: Final = "(hidden)"
 
 Tree = dict[str, Any]  # Any: nothing is known about the values before the schema has seen them

@@ -115,6 +115,20 @@ def _hook_url(value: object) -> object:
     return value
 
 
+def _redis_url(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        at_host = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        good = (at_host or (parts.scheme == "unix" and parts.path)) and not parts.query and not parts.fragment
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc:
+        raise ValueError("a URL of scheme redis, rediss or unix, without a user, is needed")
+    return value
+
+
 def _durability(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -159,6 +173,9 @@ Url = Annotated[str, BeforeValidator(_url)]
 
 HookUrl = Annotated[str, BeforeValidator(_hook_url)]
 """Where something is POSTed: a URL with a path."""
+
+RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
+"""A Redis server."""
 
 Domain = Annotated[str, BeforeValidator(_domain)]
 """A domain name."""

@@ -20,6 +20,7 @@ from noisefs.core.domain.buckets.notification import (
     compiled,
     encode_kept,
     expanded,
+    redis_target,
     target_of,
 )
 from noisefs.core.domain.ids import UserId
@@ -98,6 +99,8 @@ def test_a_filter_looks_at_both_ends_of_a_key(key: str, takes: bool) -> None:
 
 def test_arns_name_targets() -> None:
     assert target_of(arn_of("hook")) == "hook"
+    assert target_of(arn_of(redis_target("hook"))) == redis_target("hook")
+    assert arn_of(redis_target("hook")) == "arn:noisefs:sqs::hook:redis"
     assert target_of("arn:noisefs:sqs:us-east-1:hook:webhook") == "hook"
     for text in ("", "arn:aws:sqs:us-east-1:1:hook", "arn:noisefs:sqs:::webhook", "arn:noisefs:sqs::hook:nats"):
         assert target_of(text) is None

@@ -54,6 +54,34 @@ def test_what_is_wrong_is_refused_and_no_secret_repeated(tmp_path: Path, text: s
     assert "token=1" not in str(refused.value)
 
 
+REDIS = '[[events.redis]]\nname = "hook"\nurl = "redis://example.org:6379/0"\n'
+
+
+async def test_a_redis_receiver_may_be_called_like_a_webhook(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("pass\n")
+    config = loaded(tmp_path, f'{HOOK}{SECRET}{REDIS}password_file = "{tmp_path / "password"}"\n').config
+    async with sinks_of(config, MemoryParts().clock) as sinks:
+        assert list(sinks) == ["hook", "hook:redis"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (REDIS + REDIS, "two redis receivers are called 'hook'"),
+        (REDIS.replace("redis://", "http://"), "a URL of scheme redis"),
+        (REDIS.replace("example.org", "user:word@example.org"), "without a user"),
+        (REDIS.replace("/0", "/0?db=1"), "a URL of scheme redis"),
+        (REDIS + 'password = "word"\npassword_file = "x"\n', "password"),
+        (REDIS + "max_entries = -1\n", "max_entries"),
+    ],
+)
+def test_what_is_wrong_about_redis_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadConfiguration) as refused:
+        loaded(tmp_path, text)
+    assert said in str(refused.value)
+    assert "word@" not in str(refused.value)
+
+
 async def test_secrets_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("a secret of enough bytes\n")
     config = loaded(tmp_path, f'{HOOK}secret_file = "{tmp_path / "secret"}"\n').config

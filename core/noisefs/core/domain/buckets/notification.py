@@ -48,7 +48,10 @@ RULES_MOST: Final = 100
 ID_MOST: Final = 255
 FILTER_MOST_BYTES: Final = 1024
 _ARN: Final = "arn:noisefs:sqs::"
-_ARN_END: Final = ":webhook"
+_WEBHOOK: Final = "webhook"
+REDIS: Final = "redis"
+_KINDS: Final = (_WEBHOOK, REDIS)
+"""Kinds of targets, with which ARNs end."""
 
 
 class Rule(msgspec.Struct, frozen=True, array_like=True):
@@ -105,17 +108,22 @@ def compiled(raw: bytes) -> Compiled:
     return Compiled(kept.bucket, by_event)
 
 
+def redis_target(name: str) -> str:
+    """The target of a Redis receiver: no webhook is called so, as names have no colon."""
+    return f"{name}:{REDIS}"
+
+
 def arn_of(target: str) -> str:
     """How bucket owners name a target."""
-    return f"{_ARN}{target}{_ARN_END}"
+    return f"{_ARN}{target}" if ":" in target else f"{_ARN}{target}:{_WEBHOOK}"
 
 
 def target_of(arn: str) -> str | None:
-    """The target's name in an ARN, with a region or without; ``None``: it is no ARN of a target."""
+    """The target in an ARN, with a region or without; ``None``: it is no ARN of a target."""
     parts = arn.split(":")
-    if len(parts) != 6 or parts[:3] != ["arn", "noisefs", "sqs"] or parts[5] != "webhook":
+    if len(parts) != 6 or parts[:3] != ["arn", "noisefs", "sqs"] or parts[5] not in _KINDS or not parts[4]:
         return None
-    return parts[4] or None
+    return parts[4] if parts[5] == _WEBHOOK else f"{parts[4]}:{parts[5]}"
 
 
 def expanded(names: Sequence[str]) -> frozenset[str]:

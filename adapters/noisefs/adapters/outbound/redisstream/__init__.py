@@ -1,0 +1,1 @@
+"""The port ``EventSink`` over Redis: entries of a stream."""
