@@ -152,12 +152,22 @@ async def test_repeated_slashes_count_as_one(dav: WebdavServer) -> None:
     assert "a//b" in [key for key, _ in page.entries]
 
 
-@pytest.mark.parametrize("method", ["POST", "PATCH", "TRACE", "REPORT", "SEARCH", "BIND"])
+@pytest.mark.parametrize("method", ["POST", "TRACE", "REPORT", "SEARCH", "BIND"])
 async def test_other_methods_are_refused(dav: WebdavServer, method: str) -> None:
     """405 with what is allowed."""
     reply = await dav(method, "/bucket/")
     assert reply.status == 405
     assert "PROPFIND" in reply.headers["Allow"]
+
+
+async def test_a_search_is_refused_in_its_own_words(dav: WebdavServer) -> None:
+    """RFC 5323: no grammar is supported, and none is announced."""
+    query = '<D:searchrequest xmlns:D="DAV:"><D:basicsearch/></D:searchrequest>'
+    reply = await dav("SEARCH", "/bucket/", query)
+    assert reply.status == 405
+    assert reply.headers["Content-Type"].startswith("application/xml")
+    assert "<D:search-grammar-supported/>" in reply.text
+    assert "DASL" not in (await dav("OPTIONS", "/bucket/")).headers
 
 
 async def test_options_tells_what_this_is(dav: WebdavServer) -> None:

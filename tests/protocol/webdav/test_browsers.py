@@ -81,8 +81,11 @@ async def test_a_buckets_own_rules_count(dav: WebdavServer) -> None:
     assert (await preflight(dav, "GET", headers="x-unknown")).status == 403
     assert (await preflight(dav, "GET", path="/other/k")).status == 403
     assert (await preflight(dav, "GET", path="/")).status == 403
+    assert (await preflight(dav, "GET", path=f"/remote.php/dav/files/alice{_PATH}")).status == 204
     await dav("PUT", _PATH, b"x")
     assert (await dav("GET", _PATH, Origin=_APP)).headers["Access-Control-Allow-Origin"] == _APP
+    by_alias = await dav("GET", f"/remote.php/webdav{_PATH}", Origin=_APP)
+    assert by_alias.headers["Access-Control-Allow-Origin"] == _APP
     await dav.world.accounts.set_root("alice", BUCKET)
     assert (await dav("GET", "/k", Origin=_APP)).headers["Access-Control-Allow-Origin"] == _APP
 

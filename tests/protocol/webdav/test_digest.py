@@ -69,7 +69,7 @@ async def client(dav: WebdavServer, request: pytest.FixtureRequest) -> Client:
 async def test_an_access_key_logs_in(dav: WebdavServer, client: Client) -> None:
     """With each algorithm, for any method, counts out of order; Basic goes on beside it."""
     challenged = await client.challenged()
-    offered = [value.partition(" ")[0] for value in challenged.headers.getall("WWW-Authenticate")]  # type: ignore[attr-defined]  # a multidict
+    offered = [value.partition(" ")[0] for value in challenged.headers.getall("WWW-Authenticate")]  # type: ignore[attr-defined]
     assert offered == ["Digest", "Digest", "Basic"]
     for count in (1, 3, 2, 9, 5):
         assert (await dav("GET", _PATH, auth=client.answer(count))).body == b"x"

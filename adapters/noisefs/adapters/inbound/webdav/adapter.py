@@ -23,9 +23,10 @@ from noisefs.adapters.inbound.webdav.nextcloud import about
 from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
+from noisefs.adapters.inbound.webdav.patching import CONTENT_TYPE, Patching
 from noisefs.adapters.inbound.webdav.place import Place, place_of, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
-from noisefs.adapters.inbound.webdav.refusal import Refused, refusal_of
+from noisefs.adapters.inbound.webdav.refusal import NO_SEARCH, Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.short.heads import Prompt
 from noisefs.adapters.inbound.webdav.short.reads import PromptReads
@@ -85,6 +86,7 @@ class WebdavAdapter:
         guard = Guard(nodes, locks)
         self._doorman = Doorman(accounts, telemetry, clock, settings)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
+        self._patching = Patching(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._listing = Listing(
             nodes=nodes,
@@ -184,6 +186,8 @@ class WebdavAdapter:
         document = about.document_of(request.raw_path) if method == "GET" else None
         if document is not None:
             return about.answer(request.raw_path, request.headers, document(who)), 0
+        if method == "SEARCH":
+            raise Refused(405, "searching is not supported", condition=NO_SEARCH)
         if method not in answers.METHODS:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
         view = view_of(who.root)
@@ -199,7 +203,7 @@ class WebdavAdapter:
             view = view if alias is None else view._replace(base=alias.base)
         place = view.place_of(request.raw_path)
         caller = Caller(who, request.headers, hosts, view)
-        if "Origin" in request.headers and not view.root.is_root:
+        if "Origin" in request.headers and place.bucket != bare.bucket:
             request["own_headers"] = self._browsers.headers_for(request, place.bucket)
         target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
@@ -217,6 +221,8 @@ class WebdavAdapter:
             return await self._reading.answer(request, caller, place)
         if method == "PUT":
             return await self._writing.answer(caller, place, incoming), 0
+        if method == "PATCH":
+            return await self._patching.answer(caller, place, incoming), 0
         if method == "PROPFIND":
             return await self._listing.answer(request, caller, place, incoming)
         return await self._bridge.answer(request, caller, place, incoming), 0
@@ -247,5 +253,13 @@ def _log_failure(operation: str, error: NoisefsError) -> None:
 
 
 def _options() -> web.Response:
-    fields = {"DAV": "1, 2, 3", "MS-Author-Via": "DAV", "Allow": answers.ALLOW, "Accept-Ranges": "bytes"}
-    return answers.whole(200, "", b"", fields)
+    fields = {
+        "DAV": "1, 2, 3",
+        "MS-Author-Via": "DAV",
+        "Allow": answers.ALLOW,
+        "Accept-Ranges": "bytes",
+        "Accept-Patch": CONTENT_TYPE,
+    }
+    response = answers.whole(200, "", b"", fields)
+    response.headers.add("DAV", "sabredav-partialupdate")  # a line of its own: some clients compare the first one
+    return response

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.webdav.refusal import Refused
 
-ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
+ALLOW: Final = "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
 METHODS: Final = frozenset(ALLOW.split(", "))
 COMMON: Final = {"Server": "NoiseFS", "X-Content-Type-Options": "nosniff"}
 """Headers of every answer."""

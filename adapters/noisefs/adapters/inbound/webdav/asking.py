@@ -16,6 +16,7 @@ _ACTIONS: Final = {
     "GET": ("s3:GetObject",),
     "HEAD": ("s3:GetObject",),
     "PUT": ("s3:PutObject",),
+    "PATCH": ("s3:PutObject",),
     "MKCOL": ("s3:PutObject",),
     "PROPPATCH": ("s3:PutObject",),
     "LOCK": ("s3:PutObject",),

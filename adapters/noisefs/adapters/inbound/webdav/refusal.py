@@ -10,6 +10,9 @@ from noisefs.core.errors import NoisefsError
 FINITE_DEPTH: Final = "propfind-finite-depth"
 TOKEN_SUBMITTED: Final = "lock-token-submitted"  # noqa: S105  # an element's name
 NO_CONFLICT: Final = "no-conflicting-lock"
+NO_SEARCH: Final = "search-grammar-supported"
+"""RFC 5323 section 2.3: what a search asks for is not supported. None is: no index knows properties or contents, so a
+search would read the whole bucket; ``OPTIONS`` names no grammar (``DASL``)."""
 PROTECTED: Final = "cannot-modify-protected-property"
 
 

@@ -51,6 +51,7 @@ from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects import layouts, publishing
 from noisefs.core.services.namespace.objects.opening import Opener, OpenObject, Wanted
+from noisefs.core.services.namespace.objects.patching import Patches
 from noisefs.core.services.namespace.objects.quick import QuickReads
 from noisefs.core.services.namespace.objects.raising import Ready, check_class, run_raising
 from noisefs.core.services.namespace.objects.reads import Reads
@@ -93,6 +94,10 @@ class Objects(Reads):
         self._writer = body_writer
         self.quick = QuickReads(index=index, body_reader=body_reader)
         """Reads that wait for nothing."""
+        self.patches = Patches(
+            index=index, commits=commits, clock=clock, entropy=entropy, body_writer=body_writer, limits=limits
+        )
+        """Writes of parts."""
 
     async def put(
         self,
