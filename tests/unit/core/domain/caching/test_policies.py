@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisefs.core.domain.caching.access import Access, Key
+from noisefs.core.domain.caching.arc import Arc
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.s3fifo import S3Fifo
@@ -14,7 +15,7 @@ from noisefs.core.domain.caching.tinylfu import WTinyLfu
 from noisefs.core.domain.caching.twoq import TwoQ
 from tests.support.caching import lru_hits, misses_of, s3_fifo_hits, two_q_hits
 
-POLICIES = [Lru, S3Fifo, TwoQ, WTinyLfu]
+POLICIES = [Lru, S3Fifo, TwoQ, WTinyLfu, Arc]
 
 keys = st.lists(st.integers(0, 30), max_size=300)
 operations = st.lists(
@@ -84,7 +85,7 @@ def test_a_cache_of_no_bytes_is_refused(make: Callable[[int], CachePolicy]) -> N
         make(0)
 
 
-@pytest.mark.parametrize("make", [S3Fifo, TwoQ, WTinyLfu])
+@pytest.mark.parametrize("make", [S3Fifo, TwoQ, WTinyLfu, Arc])
 def test_a_scan_does_not_wash_out_what_is_read_often(make: Callable[[int], CachePolicy]) -> None:
     policy = make(100)
     often = list(range(50))
