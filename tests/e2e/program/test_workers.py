@@ -74,6 +74,16 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(server: RunningServe
         assert dav(server.webdav, "GET", "/shared/after") == (200, b"y" * 300_000)
 
 
+def test_a_worker_that_does_not_pack_small_objects_goes_on_taking_them(tmp_path: Path) -> None:
+    """One worker packs for all; the others learn of it, and do not count for ever what they added."""
+    settings = tmp_path / "noisefs.toml"
+    settings.write_text('[store]\ninline_max_bytes = "1MiB"\n')
+    with RunningServer(tmp_path / "data", "--workers", "2", "--config", str(settings)) as server:
+        assert dav(server.webdav, "MKCOL", "/shared")[0] == 201
+        for number in range(30):  # a connection each, so both workers get some
+            assert dav(server.webdav, "PUT", f"/shared/{number}", bytes([number]) * 100_000)[0] == 201
+
+
 def test_workers_end_with_their_parent(server: RunningServer) -> None:
     """A killed parent leaves nobody behind who would hold its ports."""
     with server:

@@ -78,9 +78,9 @@ class Jobs:
             await self._pause(job)
             # One step of a group at a time: background work must leave the machine to requests.
             async with contextlib.nullcontext() if job.light else self._busy[job.group]:
-                failed = not self._stopping and not await self._run(job)
-            if failed and job.wake is not None:
-                # What wakes a job may still be there: without a pause it would fail as fast as it can.
+                in_vain = not self._stopping and not await self._run(job)
+            if in_vain and job.wake is not None:
+                # What wakes a job may still be there: without a pause it would fail, or ask who leads, all the time.
                 await self._clock.sleep(max(job.every_s, AFTER_FAILURE_S))
 
     async def _pause(self, job: Job) -> None:
@@ -97,10 +97,10 @@ class Jobs:
         job.wake.clear()
 
     async def _run(self, job: Job) -> bool:
-        """One run; tells whether it did not fail."""
+        """One run; tells whether there was one that did not fail."""
         try:
             if job.leader_only and not await self._workers.run(Lane.BACKGROUND, self._presence.lead):
-                return True
+                return False
             await job.step()
         except Draining:
             self._stopping = True

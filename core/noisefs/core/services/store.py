@@ -432,6 +432,7 @@ class Store:
         young_us = int(PUBLISHED_WITHIN_S * 1e6) if settings.several_processes else 0
         return [
             Job("packer", settings.packer_every_s, self.packer.run, wake=self.backlog.wake, group="packing"),
+            Job("backlog", settings.packer_every_s, partial(self.packer.follow, self.presence.lead), False, light=True),
             Job("cleaner", settings.cleaner_every_s, self.cleaner.run, wake=self.gate.wake),
             Job(
                 "reaper",

@@ -125,6 +125,24 @@ async def test_only_the_leader_runs_what_one_process_is_enough_for() -> None:
     assert sorted(bench.ran) == ["each a"] * 2 + ["each b"] * 2 + ["leader a"] * 2
 
 
+async def test_what_wakes_a_job_does_not_make_others_than_the_leader_ask_all_the_time() -> None:
+    bench = Bench()
+    first, second = bench.jobs(b"a"), bench.jobs(b"b")
+    wake = asyncio.Event()
+    first.start([bench.job("leader", 1000)])
+    await bench.pass_s(1000)
+    second.start([bench.job("woken", 5, wake=wake)])
+    for _ in range(3):
+        wake.set()
+        await turns()
+    assert wake.is_set()  # it has been looked at once
+    await first.stop()
+    bench.street.leader = None
+    await bench.pass_s(5)
+    assert bench.ran == ["leader", "woken"]  # and is there for the one that leads next
+    await second.stop()
+
+
 async def test_jobs_end_when_the_server_drains() -> None:
     bench = Bench()
 

@@ -1,7 +1,7 @@
 """Sealed slices that wait inline in the index for the packer: bounded in bytes.
 
-An estimate kept by this process: slices that are deleted before they are packed stay counted until the packer, which
-looks at the whole table in each run, corrects it.
+An estimate kept by this process: slices that are deleted before they are packed, or packed by another process, stay
+counted until the packer, which looks at the whole table in each run, or a look at that table corrects it.
 """
 
 import asyncio
@@ -33,6 +33,11 @@ class Backlog:
     def bytes(self) -> int:
         """Sealed bytes inline, as far as this process knows."""
         return self._bytes
+
+    @property
+    def is_much(self) -> bool:
+        """Whether the packer should run."""
+        return self._bytes >= min(self._wake_bytes, self._max_bytes)
 
     @property
     def has_room(self) -> bool:

@@ -8,7 +8,7 @@ go on in the next one. Cost: about one append a 128 KiB and one index commit a b
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -181,9 +181,10 @@ class Packer:
         What arrives meanwhile has a later body id, and waits for the next run: else a run would not end under load.
 
         Args:
-            flush: Also pack what does not fill a cell.
+            flush: Also pack what does not fill a cell; so it is where writers are held back.
         """
         async with self._busy:
+            flush = flush or not self._backlog.has_room
             added = self._backlog.added_bytes
             packed = await unbroken(self._name()) if self._unnamed else 0
             end = await self._workers.run(Lane.BACKGROUND, self._index.read, _behind_inline)
@@ -202,12 +203,21 @@ class Packer:
             return packed
 
     async def measure(self) -> None:
-        """Count the whole table and correct the backlog (at start: nothing is known yet)."""
+        """Count the whole table and correct the backlog: at start, when nothing is known yet, and where another process
+        packs what this one adds. Cost: one read of what waits.
+        """
 
         def total() -> int:
             return sum(len(raw) for _key, raw in walk(self._index, Table.INLINE, ROWS_AT_SCAN))
 
-        self._backlog.correct(await self._workers.run(Lane.BACKGROUND, total))
+        added = self._backlog.added_bytes
+        seen = await self._workers.run(Lane.BACKGROUND, total)
+        self._backlog.correct(seen + self._backlog.added_bytes - added)  # counted twice rather than never
+
+    async def follow(self, leads: Callable[[], bool]) -> None:
+        """Correct a long backlog unless this process ``leads``: nobody else tells it what the one that does packed."""
+        if self._backlog.is_much and not await self._workers.run(Lane.BACKGROUND, leads):
+            await self.measure()
 
     def _collect(self, start: bytes, end: bytes) -> tuple[list[Waiting], bytes, bool]:
         """Up to ``BATCH_BYTES`` of slices from ``start`` to ``end``, where to go on, and whether there may be more."""

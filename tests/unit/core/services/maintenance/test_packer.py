@@ -11,10 +11,10 @@ from noisefs.core.domain.records import SlicePlace, decode
 from noisefs.core.domain.sealing.shared_cell import open_directory
 from noisefs.core.errors import DiskFull, PackPoisoned
 from noisefs.core.ports.index import Table
-from noisefs.core.services.store import Store
+from noisefs.core.services.store import Store, StoreSettings
 from tests.support.bodies import content, drop_body, get_body, put_body
 from tests.support.faults import FaultyParts, S, faulty_store, manifests, rows
-from tests.support.stores import KEYS
+from tests.support.stores import KEYS, MemoryParts
 
 
 def places(store: Store) -> dict[bytes, SlicePlace]:
@@ -192,3 +192,35 @@ async def test_no_more_is_chosen_than_fills_cells(size: int) -> None:
         chosen = placer.fits([size] * 40)
         taken = chosen * (size + 32) / store.geometry.block_bytes
         assert -(-taken // 1) - taken < 0.35
+
+
+async def test_who_does_not_pack_learns_that_another_process_did() -> None:
+    """Its count would grow for ever, and in the end it would take no small object any more."""
+    parts = MemoryParts()
+    settings = StoreSettings(inline_max_bytes=300_000, inline_wake_bytes=200_000)
+    packing, adding = parts.store(settings), parts.store(settings)
+    for store in (packing, adding):
+        await store.start(background=False)
+    for number in range(3):
+        await put_body(adding, content(100_000, number))
+    assert not adding.backlog.has_room
+    await packing.packer.run(flush=True)
+    await adding.packer.follow(lambda: True)  # who leads packs, and counts while it does
+    assert not adding.backlog.has_room
+    await adding.packer.follow(lambda: False)
+    assert adding.backlog.has_room
+    assert adding.backlog.bytes == 0
+    for store in (adding, packing):
+        await store.close()
+
+
+async def test_writers_that_are_held_back_do_not_wait_for_a_cell_to_fill() -> None:
+    parts = MemoryParts()
+    store = parts.store(StoreSettings(inline_max_bytes=100_000))
+    await store.start(background=False)
+    await put_body(store, content(100_000))
+    assert not store.backlog.has_room
+    await store.packer.run()
+    assert store.backlog.has_room
+    assert rows(store, Table.INLINE) == 0
+    await store.close()
