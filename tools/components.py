@@ -5,8 +5,9 @@ skipped with the reason told here (with ``CI=true`` they fail). Only the standar
 
 ``python tools/components.py install NAME...`` gets only these.
 
-Three sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone, Kubo and ipfs-cluster
-pinned by go.sum, and Python programs and libraries in environments of their own, pinned by hash.
+Four sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone, Kubo, ipfs-cluster and
+a program with AWS's SDK pinned by go.sum, Python programs and libraries in environments of their own, pinned by hash,
+and AWS's SDK for JavaScript by npm, pinned by hash.
 """
 
 import contextlib
@@ -44,7 +45,10 @@ RCLONE_LINK: Final = "-s -w -X github.com/rclone/rclone/fs.VersionSuffix="
 KUBO_MINIMUM: Final = (0, 43)
 KUBO_PACKAGE: Final = "github.com/ipfs/kubo/cmd/ipfs"
 CLUSTER_PACKAGE: Final = "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"
-IPFS_LINK: Final = "-s -w"
+NO_SYMBOLS: Final = "-s -w"
+
+NODE_MINIMUM: Final = (20, 0)
+"""What the SDK's packages ask for."""
 
 COMMAND_LIMIT_S: Final = 1200
 
@@ -158,12 +162,12 @@ def kubo() -> None:
     """The machine's Kubo, if new enough; else a build, which takes two and a half minutes of two cores."""
     version = machine_version("ipfs", "version", "--number")
     if version is None or version < KUBO_MINIMUM:
-        go_build("ipfs", ROOT / "tools" / "kubo", KUBO_PACKAGE, IPFS_LINK)
+        go_build("ipfs", ROOT / "tools" / "kubo", KUBO_PACKAGE, NO_SYMBOLS)
 
 
 def cluster() -> None:
     """A build of ipfs-cluster, which behind Kubo's takes one minute of two cores: they share half of their packages."""
-    go_build("ipfs-cluster-service", ROOT / "tools" / "cluster", CLUSTER_PACKAGE, IPFS_LINK)
+    go_build("ipfs-cluster-service", ROOT / "tools" / "cluster", CLUSTER_PACKAGE, NO_SYMBOLS)
 
 
 def environment(name: str) -> Path:
@@ -203,11 +207,33 @@ def python_library(interpreter: str) -> None:
     script.chmod(0o755)
 
 
+def awsjs() -> None:
+    """AWS's SDK for JavaScript, and a script that runs a program with it: the folder of its modules comes first."""
+    version = machine_version("node", "--version")
+    if version is None or version < NODE_MINIMUM or not shutil.which("npm"):
+        raise Missing(f"Node.js {'.'.join(map(str, NODE_MINIMUM))} or newer with npm is needed")
+    source, home = ROOT / "tools" / "awsjs", TOOLS / "awsjs"
+    stamp = home / ".stamp"
+    digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()
+    if not (stamp.exists() and stamp.read_text() == digest):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(source, home)
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", home])
+        stamp.write_text(digest)
+    script = BIN / "awsjs"
+    script.write_text(
+        f'#!/bin/sh\nprogram=$1; shift\nexec node --no-warnings "$program" {shlex.quote(str(home))} "$@"\n'
+    )
+    script.chmod(0o755)
+
+
 COMPONENTS: Final[dict[str, Callable[[str], None]]] = {
     **dict.fromkeys(DEBIAN, debian),
     "rclone": lambda _: rclone(),
     "ipfs": lambda _: kubo(),
     "ipfs-cluster-service": lambda _: cluster(),
+    "awsgo": lambda _: go_build("awsgo", ROOT / "tools" / "awsgo", ".", NO_SYMBOLS),
+    "awsjs": lambda _: awsjs(),
     **dict.fromkeys(PYTHON_PROGRAMS, python_program),
     **dict.fromkeys(PYTHON_LIBRARIES, python_library),
 }

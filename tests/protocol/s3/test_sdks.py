@@ -24,6 +24,16 @@ def test_minio_py_does_all_it_can(endpoint: str) -> None:
     assert said.split()[-1] == "end"
 
 
+@pytest.mark.needs("awsjs")
+def test_aws_sdk_for_javascript(endpoint: str) -> None:
+    assert run("awsjs", PROGRAMS / "aws_sdk.mjs", endpoint, ACCESS_KEY, SECRET_KEY).startswith("3.")
+
+
+@pytest.mark.needs("awsgo")
+def test_aws_sdk_for_go(endpoint: str) -> None:
+    assert run("awsgo", endpoint, ACCESS_KEY, SECRET_KEY) == "end\n"
+
+
 @pytest.mark.needs("python-boto3old")
 def test_boto3_of_before_the_checksum_change(endpoint: str) -> None:
     assert run("python-boto3old", PROGRAMS / "old_boto3.py", endpoint, ACCESS_KEY, SECRET_KEY).startswith("1.35.")
