@@ -29,13 +29,26 @@ TOOLS: Final = ROOT / ".tools"
 BIN: Final = TOOLS / "bin"
 REPORT: Final = TOOLS / "components.json"
 
-DEBIAN: Final = ("curl", "s3cmd", "litmus", "cadaver", "redis-server", "restic", "s3fs")
-"""Programs that Debian packages under their own names."""
+DEBIAN: Final = {
+    **{name: (name,) for name in ("curl", "s3cmd", "litmus", "cadaver", "redis-server", "restic", "s3fs", "git")},
+    "mount.davfs": ("davfs2",),
+    "fusermount3": ("fuse3",),
+    "gio": ("libglib2.0-bin", "gvfs", "gvfs-backends"),
+    "dbus-run-session": ("dbus",),
+}
+"""Programs that Debian packages, and the packages they need."""
+NEEDED_PARTS: Final = {"gio": (Path("/usr/libexec/gvfsd-dav"), Path("/usr/lib/gvfs/gvfsd-dav"))}
+"""Files any of which a program needs besides."""
 
 PYTHON_PROGRAMS: Final = {"aws": "awscli", "moto_server": "moto"}
 """Program to lock file (and environment) name."""
 
-PYTHON_LIBRARIES: Final = {"python-boto3old": "boto3old", "python-lake": "lake", "python-minio": "minio"}
+PYTHON_LIBRARIES: Final = {
+    "python-boto3old": "boto3old",
+    "python-lake": "lake",
+    "python-minio": "minio",
+    "python-webdav": "webdav",
+}
 """Interpreter that has a library to lock file (and environment) name."""
 
 RCLONE_MINIMUM: Final = (1, 66)
@@ -62,8 +75,9 @@ def find(name: str) -> Path | None:
     own = BIN / name
     if own.exists():
         return own
-    found = shutil.which(name)
-    return Path(found) if found else None
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    parts = NEEDED_PARTS.get(name, ())
+    return Path(found) if found and (not parts or any(part.exists() for part in parts)) else None
 
 
 def reason_missing(name: str) -> str:
@@ -123,7 +137,7 @@ def install_debian(names: Sequence[str]) -> None:
 def debian(name: str) -> None:
     """One Debian program."""
     if not find(name):
-        install_debian([name])
+        install_debian(DEBIAN[name])
 
 
 def machine_version(program: str, *arguments: str) -> tuple[int, int] | None:
@@ -245,7 +259,7 @@ def install(names: Sequence[str]) -> int:
     absent = [name for name in DEBIAN if name in names and not find(name)]
     if len(absent) > 1:
         with contextlib.suppress(Missing):  # they are tried one by one below: one that is missing costs no other
-            install_debian(absent)
+            install_debian([package for name in absent for package in DEBIAN[name]])
     reasons: dict[str, str] = json.loads(REPORT.read_text()) if REPORT.exists() else {}
     for name in names:
         reasons.pop(name, None)

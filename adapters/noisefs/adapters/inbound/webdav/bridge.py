@@ -37,6 +37,8 @@ _XML: Final = frozenset(("PROPPATCH", "LOCK"))
 """Methods whose body is XML. One of MKCOL is refused, since it would mean something; of others it means nothing."""
 _PASSED: Final = ("Depth", "Overwrite", "Timeout", "Lock-Token")
 """Headers that WsgiDAV reads."""
+_DEEP: Final = frozenset(("COPY", "MOVE", "DELETE", "LOCK"))
+"""Methods that a ``Depth`` means something for; with the others some clients send one, and WsgiDAV would mind."""
 _KNOWN: Final = {
     "{DAV:}lockinfo": frozenset(("{DAV:}lockscope", "{DAV:}locktype", "{DAV:}owner")),
     "{DAV:}propertyupdate": frozenset(("{DAV:}set", "{DAV:}remove")),
@@ -195,7 +197,7 @@ def _environ(errand: Errand, caller: Caller, method: str, body: bytes) -> Enviro
         "wsgidav.verbose": 0,
     }
     for name in _PASSED:
-        if name in caller.headers:
+        if name in caller.headers and (name != "Depth" or method in _DEEP):
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = caller.headers[name].strip()
     if errand.target is not None:
         environ["HTTP_DESTINATION"] = quote(wsgi_path(errand.target))  # WsgiDAV decodes it once
