@@ -17,6 +17,8 @@ from noisefs.core.domain.records import Copies
 from noisefs.core.errors import NodeUnavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.nodes import Car, Node, NodeState
+from noisefs.core.services.caching.listing import SealedList
+from noisefs.core.services.caching.warm import WarmTier
 from noisefs.core.services.network.nodes.registry import Nodes
 from noisefs.core.services.network.placing.roots import RootFiles
 from noisefs.core.services.network.reading.asking import Place
@@ -135,7 +137,13 @@ class NetworkedStore:
     """A store in memory, on threads, whose packs may be taken away to shelves."""
 
     def __init__(
-        self, *names: str, timeout_s: float = 5.0, settings: StoreSettings | None = None, clock: Clock | None = None
+        self,
+        *names: str,
+        timeout_s: float = 5.0,
+        settings: StoreSettings | None = None,
+        clock: Clock | None = None,
+        warm: WarmTier | None = None,
+        kept: SealedList | None = None,
     ) -> None:
         """Made on the running event loop."""
         self.parts = MemoryParts(Geometry())
@@ -187,6 +195,8 @@ class NetworkedStore:
             keys=KEYS,
             geometry=self.parts.geometry,
             settings=settings if settings is not None else StoreSettings(),
+            warm=warm,
+            kept=kept,
         )
 
     def rooms(self, places: Iterable[Place]) -> dict[Place, memoryview]:
@@ -223,10 +233,15 @@ class NetworkedStore:
 
 @asynccontextmanager
 async def networked_store(
-    *names: str, timeout_s: float = 5.0, settings: StoreSettings | None = None, clock: Clock | None = None
+    *names: str,
+    timeout_s: float = 5.0,
+    settings: StoreSettings | None = None,
+    clock: Clock | None = None,
+    warm: WarmTier | None = None,
+    kept: SealedList | None = None,
 ) -> AsyncIterator[NetworkedStore]:
     """A started store with these nodes, without background jobs."""
-    net = NetworkedStore(*names, timeout_s=timeout_s, settings=settings, clock=clock)
+    net = NetworkedStore(*names, timeout_s=timeout_s, settings=settings, clock=clock, warm=warm, kept=kept)
     await net.nodes.look()
     await net.store.start(background=False)
     try:

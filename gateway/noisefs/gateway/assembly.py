@@ -19,6 +19,7 @@ from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
+from noisefs.gateway.caching import kept_of, policy_of, tidy, warm_of
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.config.show import shown
 from noisefs.gateway.departing import depart, shipping_over
@@ -41,6 +42,7 @@ async def open_store(
     ballast: bool = True,
     background: bool = True,
     create_index: bool = False,
+    worker: int = 0,
     ask: rootkey.Ask | None = None,
 ) -> AsyncIterator[Administered]:
     """The store in a data folder, recovered and running; closed, and all that was opened for it, at the end.
@@ -52,6 +54,7 @@ async def open_store(
         own: As for :func:`open_ground`.
         ballast: Tend the ballast: one process of a store does.
         background: Run the background jobs.
+        worker: Which process of several that serve this is.
         create_index: Make an empty index: only for a store that is being made.
         ask: How to ask for a passphrase.
 
@@ -67,7 +70,7 @@ async def open_store(
         commits = CommitQueue(index, ground.workers, telemetry)
         networked = await stack.enter_async_context(open_network(ground, index, commits))
         sinks = await stack.enter_async_context(sinks_of(config, ground.clock))
-        store = _store(ground, index, commits, networked, sinks)
+        store = _store(ground, index, commits, networked, sinks, worker=worker if background else None)
         held = _ballast(ground)
         store.commits.relieve_with(held.relieve)
         if ballast:
@@ -106,11 +109,30 @@ async def open_store(
 
 
 def _store(
-    ground: Ground, index: Index, commits: CommitQueue, networked: Networked | None, sinks: Mapping[str, EventSink]
+    ground: Ground,
+    index: Index,
+    commits: CommitQueue,
+    networked: Networked | None,
+    sinks: Mapping[str, EventSink],
+    *,
+    worker: int | None,
 ) -> Store:
+    """``worker``: which of several processes this is, where it serves."""
+    policy = policy_of(ground.config)
     if networked is None:
-        return ground.store(index, commits=commits, sinks=sinks)
-    return ground.store(index, packs=networked.packs, commits=commits, news=networked.news(), sinks=sinks)
+        return ground.store(index, commits=commits, policy_of=policy, sinks=sinks)
+    if worker == 0:
+        tidy(ground)
+    return ground.store(
+        index,
+        packs=networked.packs,
+        commits=commits,
+        news=networked.news(),
+        warm=None if worker is None else warm_of(ground, worker),
+        kept=None if worker is None else kept_of(ground, worker),
+        policy_of=policy,
+        sinks=sinks,
+    )
 
 
 async def _take_snapshot(snapshots: Snapshots) -> None:

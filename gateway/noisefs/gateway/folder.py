@@ -94,6 +94,11 @@ class Folder:
         return self.path / "locks"
 
     @property
+    def cache(self) -> Path:
+        """Folder of the disk cache; it may be removed while nobody serves."""
+        return self.path / "cache"
+
+    @property
     def ballast(self) -> Path:
         """Space held back for a full disk."""
         return self.path / "ballast"
@@ -182,7 +187,7 @@ class Folder:
         ``restore``: a store is brought back, not made.
         """
         try:
-            for leftover in (self.index.parent, self.packs, self.snapshots, self.logs, self.roots):
+            for leftover in (self.index.parent, self.packs, self.snapshots, self.logs, self.roots, self.cache):
                 shutil.rmtree(leftover, ignore_errors=True)
             for file in (self.head, self.root_key, self.version):
                 file.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +14,7 @@ from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
+from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.sealing.head import Head, decode_head, read_passphrase
 from noisefs.core.domain.sealing.store_keys import StoreKeys
@@ -21,6 +22,9 @@ from noisefs.core.ports.events import EventSink
 from noisefs.core.ports.index import Index
 from noisefs.core.ports.packs import PackStore
 from noisefs.core.ports.telemetry import Telemetry
+from noisefs.core.services.caching.entry import PolicyOf
+from noisefs.core.services.caching.listing import SealedList
+from noisefs.core.services.caching.warm import WarmTier
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.store import PackNews, Store, StoreSettings
@@ -63,9 +67,12 @@ class Ground:
         packs: PackStore | None = None,
         commits: CommitQueue | None = None,
         news: PackNews | None = None,
+        warm: WarmTier | None = None,
+        kept: SealedList | None = None,
+        policy_of: PolicyOf = S3Fifo,
         sinks: Mapping[str, EventSink] = MappingProxyType({}),
     ) -> Store:
-        """The services over an index. ``packs``: those of a network too; ``commits``, ``news``, ``sinks``: as
+        """The services over an index. ``packs``: those of a network too; ``policy_of``: of the tiers; the others: as
         :class:`Store`.
         """
         return Store(
@@ -78,9 +85,11 @@ class Ground:
             presence=self.presence,
             keys=self.keys,
             geometry=self.head.geometry,
-            settings=store_settings(self.config),
+            settings=replace(store_settings(self.config), policy_of=policy_of),
             commits=commits,
             news=news,
+            warm=warm,
+            kept=kept,
             sinks=sinks,
         )
 
@@ -162,6 +171,7 @@ def store_settings(config: Config) -> StoreSettings:
         write_buffer_bytes=config.store.write_buffer_bytes,
         read_buffer_bytes=config.store.read_buffer_bytes,
         inline_max_bytes=config.store.inline_max_bytes,
+        prefetch_waste=config.cache.prefetch_waste,
         durability=config.store.durability,
         several_processes=config.workers > 1,
         lifecycle_day_s=config.s3.lifecycle_day_s,

@@ -195,7 +195,7 @@ async def _serve(folder: Folder, config: Config, number: int, pipe: Connection) 
     loop.add_reader(pipe.fileno(), parent_gone)
     reload_on_hangup(context, config.tls)
     telemetry = PrometheusTelemetry()
-    async with open_store(folder, config, telemetry, own=False, ballast=number == 0) as opened:
+    async with open_store(folder, config, telemetry, own=False, ballast=number == 0, worker=number) as opened:
         if number == 0:
             await declared.apply(opened.store, config)
         with bound(config, shared=True) as sockets:

@@ -35,10 +35,10 @@ def content(size: int, seed: int = 0) -> bytes:
 
 
 def settings(nodes: Sequence[Mapping[str, object]], **fields: object) -> dict[str, str]:
-    """The environment of a server with these nodes."""
+    """The environment of a server with these nodes, which reads what is away from them again and again."""
     fields = {"min_free_bytes": 0, "min_free_inodes": 0, "pack_max_age_s": 0.2, "read_timeout_s": 8, **fields}
     named = {f"NOISEFS_IPFS__{name.upper()}": str(value) for name, value in fields.items()}
-    return {"NOISEFS_IPFS__NODES": json.dumps(list(nodes)), **named}
+    return {"NOISEFS_IPFS__NODES": json.dumps(list(nodes)), "NOISEFS_CACHE__DISK_MAX_BYTES": "0", **named}
 
 
 def node(daemon: IpfsDaemon, name: str, **fields: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ what they mean. All methods block: call them from a worker lane.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -166,8 +166,8 @@ class PackStore(ABC):
         reads: Sequence[PackRead],
         *,
         reach: Reach = Reach.NETWORK,  # noqa: ARG002 - there is nothing beyond the disk
-    ) -> int:
-        """Do all of these reads, of any packs; returns how many blocks came from a network, each asked for once.
+    ) -> Collection[tuple[PackId, int]]:
+        """Do all of these reads, of any packs; returns the blocks that came from a network, each asked for once.
 
         ``reach``: anything but ``AT_ONCE``.
 
@@ -180,7 +180,7 @@ class PackStore(ABC):
                 self.read(read.pack_id, read.position, read.into, offset=read.offset)
             except PackNotFound as exc:
                 raise BlockUnavailable(read.pack_id, read.position) from exc
-        return 0
+        return ()
 
     @abstractmethod
     def list(self) -> list[StoredPack]:

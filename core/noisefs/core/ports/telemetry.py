@@ -60,6 +60,31 @@ class Counter(_Metric):
     )
     BLOCKS_MENDED = ("noisefs_node_mended_blocks_total", "Blocks that a node got right again", ("node",))
     BLOCKS_VERIFIED = ("noisefs_node_verified_blocks_total", "Blocks read from a node to verify them", ("node",))
+    READS = (
+        "noisefs_reads_total",
+        "Reads of objects, where there are nodes: whether blocks had to come from them",
+        ("network",),
+    )
+    CELL_READS = (
+        "noisefs_cell_reads_total",
+        "Cells and slices read, by the tier that had them",
+        ("tier",),
+    )
+    NETWORK_BLOCKS = (
+        "noisefs_network_blocks_total",
+        "Blocks fetched from nodes: cells that were wanted, seeds and other masks for them, and why",
+        ("kind", "why"),
+    )
+    CACHE_MOVES = ("noisefs_cache_moves_total", "Cells promoted from disk to memory, and demoted", ("move",))
+    CACHE_READ_BYTES = ("noisefs_cache_read_bytes_total", "Bytes read from the disk cache", ())
+    CACHE_WRITES = ("noisefs_cache_writes_total", "Cells offered to the disk cache, by what came of it", ("outcome",))
+    CACHE_WRITTEN_BYTES = ("noisefs_cache_written_bytes_total", "Bytes written to the disk cache", ())
+    PREFETCHED = (
+        "noisefs_prefetched_cells_total",
+        "Cells fetched ahead of a reader, by what came of them",
+        ("outcome",),
+    )
+    PEER_READS = ("noisefs_peer_cells_total", "Cells asked of another process, by what came of it", ("outcome",))
     UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))
 
 
@@ -108,6 +133,7 @@ class Gauge(_Metric):
         (),
     )
     EVENTS_WAITING = ("noisefs_events_waiting", "Events of objects that a target has still to be told", ("target",))
+    CACHE_BYTES = ("noisefs_cache_bytes", "Bytes of cells and slices that a tier keeps", ("tier",))
     UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))
 
 

@@ -6,14 +6,12 @@ reach (a kill) costs nothing but the recovery.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from noisefs.core.domain.buckets.durability import HIGHEST, LOCAL
+from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.geometry import Geometry
-from noisefs.core.domain.ids import PackId
 from noisefs.core.domain.rights.identity import account_of
 from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.ports.clock import Clock
@@ -34,9 +32,12 @@ from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.reading import BodyReader
 from noisefs.core.services.bodies.twice import InnerSealer
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
+from noisefs.core.services.caching.keeping import Caching
+from noisefs.core.services.caching.listing import SealedList
+from noisefs.core.services.caching.tiers import Tiers
+from noisefs.core.services.caching.warm import WarmTier
 from noisefs.core.services.classes import DurabilityClasses
 from noisefs.core.services.commits import CommitQueue
-from noisefs.core.services.events.delivery import EventSettings
 from noisefs.core.services.events.service import Events
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.jobs import Job, Jobs
@@ -52,7 +53,6 @@ from noisefs.core.services.namespace.background.lifecycle import Lifecycle
 from noisefs.core.services.namespace.buckets.notifications import Notifications
 from noisefs.core.services.namespace.buckets.quotas import Quotas
 from noisefs.core.services.namespace.buckets.service import Buckets
-from noisefs.core.services.namespace.limits import NamespaceLimits
 from noisefs.core.services.namespace.objects.acls import ObjectAcls
 from noisefs.core.services.namespace.objects.renaming import Renames
 from noisefs.core.services.namespace.objects.service import Objects
@@ -69,12 +69,13 @@ from noisefs.core.services.packs.recovery import Recovery, RecoveryReport
 from noisefs.core.services.packs.seeds import SeedPool
 from noisefs.core.services.packs.writer import PackWriter
 from noisefs.core.services.roles import Roles
+from noisefs.core.services.settings import PackNews, StoreSettings
 from noisefs.core.services.tokens import Tokens
 from noisefs.core.services.user_policies import UserPolicies
 
-log = logging.getLogger(__name__)
+__all__ = ["PackNews", "Store", "StoreSettings"]
 
-_MIB = 1 << 20
+log = logging.getLogger(__name__)
 
 LIFECYCLE_EVERY_S = 300.0
 """Between two looks whether a day began or rules changed."""
@@ -83,51 +84,6 @@ SPACE_EVERY_S = 0.5
 
 RECOVERY_EVERY_S = 60.0
 """Whether another process died, or a full disk left something open at start, is looked at so often."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """What an operator may choose for a running store.
-
-    Attributes:
-        hot_bytes: Cells kept in memory.
-        write_buffer_bytes: Plaintext of all uploads under way.
-        read_buffer_bytes: Plaintext of all downloads under way.
-        inline_max_bytes: Sealed small objects that may wait in the index for the packer; writes slow down beyond.
-        inline_wake_bytes: The packer starts at once when this much waits.
-        packer_every_s, reaper_every_s, cleaner_every_s, pace_every_s, checkpoint_every_s, expiry_every_s: Pauses of
-            the background jobs.
-        lifecycle_day_s: Length of a day where lifecycle rules are carried out.
-        durability: The class of new buckets.
-        several_processes: Other processes serve the same store.
-        limits: Of the namespace.
-        events: How events are told.
-    """
-
-    hot_bytes: int = 512 * _MIB
-    write_buffer_bytes: int = 16 * _MIB
-    read_buffer_bytes: int = 16 * _MIB
-    inline_max_bytes: int = 512 * _MIB
-    inline_wake_bytes: int = 16 * _MIB
-    packer_every_s: float = 5.0
-    reaper_every_s: float = 0.5
-    cleaner_every_s: float = 3.0
-    pace_every_s: float = 0.5
-    checkpoint_every_s: float = 20.0
-    expiry_every_s: float = 300.0
-    lifecycle_day_s: float = 86_400.0
-    durability: str = LOCAL
-    several_processes: bool = False
-    limits: NamespaceLimits = field(default_factory=NamespaceLimits)
-    events: EventSettings = field(default_factory=EventSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class PackNews:
-    """Who wants to know of packs. Both are called on the event loop and only note it."""
-
-    sealed: Callable[[], None]
-    dropped: Callable[[PackId], None]
 
 
 class Store:
@@ -148,12 +104,15 @@ class Store:
         settings: StoreSettings,
         commits: CommitQueue | None = None,
         news: PackNews | None = None,
+        warm: WarmTier | None = None,
+        kept: SealedList | None = None,
         sinks: Mapping[str, EventSink] = MappingProxyType({}),
     ) -> None:
         """Wire everything; nothing runs before :meth:`start`.
 
         ``commits``: the queue to use, where somebody else needs it too; ``news``: of packs, for whoever puts them on
-        nodes; ``sinks``: receivers of events, by name. Whoever made them closes them.
+        nodes; ``warm``: the disk cache of what only nodes have, ``kept``: where the list of what is in memory lies;
+        ``sinks``: receivers of events, by name. Whoever made them closes them.
         """
         self.index = index
         self.packs = packs
@@ -185,6 +144,7 @@ class Store:
             seeds=self.seeds,
             on_sealed=self._note_sealed,
         )
+        tiers = Tiers(telemetry, warm) if packs.reaches_network else None
         self.cells = CellReader(
             index=index,
             packs=packs,
@@ -192,6 +152,8 @@ class Store:
             keys=keys,
             geometry=geometry,
             hot_bytes=settings.hot_bytes,
+            policy_of=settings.policy_of,
+            tiers=tiers,
         )
         self.body_writer = BodyWriter(
             writer=self.writer,
@@ -216,6 +178,20 @@ class Store:
             readers=self.readers,
             buffer_bytes=settings.read_buffer_bytes,
         )
+        self.caching: Caching | None = None
+        if tiers is not None:
+            self.caching = Caching(
+                cells=self.cells,
+                tiers=tiers,
+                kept=kept,
+                index=index,
+                workers=workers,
+                telemetry=telemetry,
+                block_bytes=geometry.block_bytes,
+                waste_share=settings.prefetch_waste,
+            )
+            self.body_reader.caching = self.caching
+            self.readers.on_claim(self.caching.forget)
         self.packer = Packer(
             index=index,
             commits=self.commits,
@@ -408,6 +384,8 @@ class Store:
         report = await self.recovery.run()
         await self.packer.measure()
         await self._look_at_disk()
+        if self.caching is not None:
+            await self.caching.start()
         if background:
             await self.events.start()
             self._jobs.start(self._all_jobs())
@@ -417,6 +395,8 @@ class Store:
         """End the jobs and seal the open packs: after it nothing changes but what notes about nodes do. Not for long:
         :meth:`close` follows.
         """
+        if self.caching is not None:
+            self.caching.interrupt()
         await self._jobs.stop()
         await self.writer.close()
         await self.cleaner_writer.close()
@@ -424,6 +404,8 @@ class Store:
     async def close(self) -> None:
         """End the jobs, seal the open pack, commit what waits. Requests must have ended before."""
         await self.settle()
+        if self.caching is not None:
+            await self.caching.close()
         await self.commits.close()
         await self.workers.run(Lane.COMMIT, self.index.checkpoint)
 
@@ -455,6 +437,7 @@ class Store:
                 group="lifecycle",
             ),
             *self.events.jobs(),
+            *(self.caching.jobs() if self.caching is not None else ()),
         ]
 
     def _note_sealed(self) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from noisefs.core.domain.buckets.durability import MOST_COPIES
+from noisefs.gateway.config.caching import CacheConfig
 from noisefs.gateway.config.events import EventsConfig
 from noisefs.gateway.config.table import Count, Seconds, Table
 from noisefs.gateway.config.values import (
@@ -443,6 +444,7 @@ class Config(Table):
     public_urls: PublicUrls = PublicUrls()
     store: StoreConfig = StoreConfig()
     hot: HotConfig = HotConfig()
+    cache: CacheConfig = CacheConfig()
     ipfs: IpfsConfig = IpfsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
     events: EventsConfig = EventsConfig()

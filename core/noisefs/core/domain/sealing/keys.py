@@ -49,6 +49,10 @@ class Label(StrEnum):
     """What wraps the data keys of objects sealed twice, from a customer's or a named key."""
     SSE_STREAM = "sse-stream"
     """An inner stream of such an object, from its data key."""
+    CACHE = "cache"
+    """Cells in the disk cache of one process's life, and lists of what is in memory and there."""
+    PEERS = "peers"
+    """What processes of one store prove to each other that they are."""
 
 
 def derive(key: bytes, label: Label, context: bytes = b"") -> bytes:

@@ -5,12 +5,14 @@ read. Bytes given out here are ciphertext: whoever opens them verifies the tag.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
+from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import run_key
@@ -24,6 +26,9 @@ from noisefs.core.ports.packs import PackRead, PackStore, Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.bodies.hot import HotTier, Slice
 from noisefs.core.services.bodies.seeds import Seeds
+from noisefs.core.services.bodies.tiered import Found, TieredCells
+from noisefs.core.services.caching.entry import PolicyOf, Why
+from noisefs.core.services.caching.tiers import Tiers
 
 XOR_BYTES: Final = 8
 """XOR works on 64-bit words; every block size is a multiple of them."""
@@ -65,14 +70,25 @@ class CellReader:
         keys: StoreKeys,
         geometry: Geometry,
         hot_bytes: int,
+        policy_of: PolicyOf = S3Fifo,
+        tiers: Tiers | None = None,
     ) -> None:
-        """``hot_bytes``: cells kept in memory."""
+        """``hot_bytes``: cells kept in memory; ``policy_of``: who decides which; ``tiers``: what lies between them and
+        nodes.
+        """
         self._index = index
         self._packs = packs
         self._telemetry = telemetry
         self._keys = keys
         self._geometry = geometry
-        self._hot = HotTier(hot_bytes)
+        self.hot = HotTier(hot_bytes, policy_of)
+        self.tiers = tiers
+        self._tiered: TieredCells | None = None
+        self.taken_blocks = 0
+        """What nodes gave for readers so far; about, as threads add to it."""
+        if tiers is not None:
+            self.hot.demoted = tiers.demoted
+            self._tiered = TieredCells(self.hot, tiers, self.from_packs, telemetry, geometry.block_bytes)
         self._seeds = Seeds()
 
     # ------------------------------------------------------------------ runs
@@ -87,7 +103,8 @@ class CellReader:
         fresh: bool = False,
         runs: Sequence[tuple[int, Run]] = (),
         reach: Reach = Reach.NETWORK,
-    ) -> list[tuple[Run, memoryview, int]]:
+        why: Why = Why.READ,
+    ) -> Found:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
@@ -99,24 +116,44 @@ class CellReader:
             BlockUnavailable: A block, or the location of a segment, is missing.
             NotAtHand: ``reach`` is ``AT_ONCE``, and the store would have to be waited for.
         """
-        hot = None if fresh or runs else self.hot_cells(body_id, segment, count)
+        hot = None if fresh or runs or why is not Why.READ else self.hot_cells(body_id, segment, count)
         if hot is not None:
             return hot
-        found: list[tuple[Run, memoryview, int]] = []
+        spans = [(segment, count)]
+        if self._tiered is None or fresh or reach in (Reach.AT_ONCE, Reach.VERIFIED):
+            return self.from_packs(body_id, spans, keep=keep, fresh=fresh, runs=runs, reach=reach, why=why)
+        return self._tiered.cells(body_id, segment, count, keep=keep, runs=runs, reach=reach, why=why)
+
+    def from_packs(
+        self,
+        body_id: BodyId,
+        spans: Iterable[tuple[int, int]],
+        *,
+        keep: bool,
+        runs: Sequence[tuple[int, Run]],
+        reach: Reach,
+        why: Why,
+        fresh: bool = False,
+    ) -> Found:
+        """Like :meth:`cells`, of several spans (first segment, count) at once, without looking into any tier."""
+        found: Found = []
         stretches: list[_Stretch] = []
-        runs = runs or self.locate(body_id, segment, count)
-        for at in range(bisect_right(runs, segment, key=_first_of) - 1, len(runs)):
-            first, run = runs[at]
-            if first >= segment + count:
-                break
-            begin, end = max(first, segment), min(first + run.count, segment + count)
-            out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
-            stretches.append(self._stretch(run, begin - first, end - begin, out, fresh=fresh))
-            found.append((run, out, begin))
-        self._unmask(stretches, reach, fresh=fresh)
-        if keep:
+        for segment, count in spans:
+            placed = runs or self.locate(body_id, segment, count)
+            for at in range(bisect_right(placed, segment, key=_first_of) - 1, len(placed)):
+                first, run = placed[at]
+                if first >= segment + count:
+                    break
+                begin, end = max(first, segment), min(first + run.count, segment + count)
+                out = np.empty((end - begin) * self._geometry.block_bytes, np.uint8).data
+                stretches.append(self._stretch(run, begin - first, end - begin, out, fresh=fresh))
+                found.append((run, out, begin))
+        away = self._unmask(stretches, reach, fresh=fresh, why=why)
+        if self._tiered is not None and not fresh:
+            self._tiered.keep(body_id, found, away, keep=keep, why=why)
+        elif keep:
             for run, out, begin in found:
-                self._hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes)
+                self.hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes)
         return found
 
     def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
@@ -130,11 +167,13 @@ class CellReader:
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
         self._seeds.clear()
-        self._hot.forget(body_id, segment, count)
+        self.hot.forget(body_id, segment, count)
+        if self.tiers is not None:
+            self.tiers.drop(body_id, segment, count)
 
     def hot_cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
         """Like :meth:`cells`, from memory only; ``None`` unless all are there."""
-        found = self._hot.cells(body_id, segment, count)
+        found = self.hot.cells(body_id, segment, count)
         if found is not None:
             self._telemetry.count(Counter.BLOCK_READS, count, HOT)
         return found
@@ -181,35 +220,55 @@ class CellReader:
                 place[start + number] = part[number * size : (number + 1) * size]
         return _Stretch(run, strategy, position, count, out, place, reads, total, together)
 
-    def _unmask(self, stretches: list[_Stretch], reach: Reach, *, fresh: bool) -> None:
-        """All blocks of all stretches in one go, then their cells."""
-        self._read([read for stretch in stretches for read in stretch.reads], sum(s.blocks for s in stretches), reach)
+    def _unmask(
+        self, stretches: list[_Stretch], reach: Reach, *, fresh: bool, why: Why = Why.READ
+    ) -> Collection[PackId]:
+        """All blocks of all stretches in one go, then their cells; returns packs of which nodes gave blocks."""
+        reads = [read for stretch in stretches for read in stretch.reads]
+        places = self._read(reads, sum(s.blocks for s in stretches), reach)
+        if places:
+            own = {(s.run.pack_id, s.position + k * s.strategy.stride) for s in stretches for k in range(s.count)}
+            self._count_network(places, own, why)
         for s in stretches:
             s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out, s.together)
             if not fresh and s.strategy.seeds:
                 self._seeds.keep(s.run.pack_id, s.strategy.seeds, s.place)
+        return {pack_id for pack_id, _ in places} if places else ()
+
+    def _count_network(
+        self, places: Collection[tuple[PackId, int]], own: Collection[tuple[PackId, int]], why: Why
+    ) -> None:
+        """Count what came from nodes: seeds apart from other masks, and from the cells that were wanted."""
+        if why is Why.READ:
+            self.taken_blocks += len(places)
+        cells = sum(place in own for place in places)
+        seeds = sum(place not in own and place[1] < self._strategy(place[0]).seeds for place in places)
+        for kind, count in (("cell", cells), ("seed", seeds), ("mask", len(places) - cells - seeds)):
+            if count:
+                self._telemetry.count(Counter.NETWORK_BLOCKS, count, (kind, why.value))
 
     def _strategy(self, pack_id: PackId) -> Strategy:
         return strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
 
-    def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> None:
-        """Do all reads, which touch so many blocks, and count these."""
+    def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> Collection[tuple[PackId, int]]:
+        """Do all reads, which touch so many blocks, and count these; returns those that nodes gave."""
         if reach is Reach.AT_ONCE:
             for read in reads:
                 if not self._packs.read_at_once(read.pack_id, read.position, read.into, offset=read.offset):
                     raise NotAtHand
-            cold = 0
+            places: Collection[tuple[PackId, int]] = ()
         else:
-            cold = self._packs.read_all(reads, reach=reach)
-        if cold:
-            self._telemetry.count(Counter.BLOCK_READS, cold, COLD)
-        self._telemetry.count(Counter.BLOCK_READS, blocks - cold, LOCAL)
+            places = self._packs.read_all(reads, reach=reach)
+        if places:
+            self._telemetry.count(Counter.BLOCK_READS, len(places), COLD)
+        self._telemetry.count(Counter.BLOCK_READS, blocks - len(places), LOCAL)
+        return places
 
     # ------------------------------------------------------------------ slices
 
     def hot_slice(self, body_id: BodyId, segment: int) -> Slice | None:
         """A slice that is in memory."""
-        held = self._hot.slice(body_id, segment)
+        held = self.hot.slice(body_id, segment)
         if held is not None:
             self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
         return held
@@ -217,13 +276,15 @@ class CellReader:
     def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
         """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
         # A longer body's is held in case it is asked for, and because it goes with the object: that is no read.
-        held = self._hot.slice(body_id, segment) if segment else self.hot_slice(body_id, segment)
+        held = self.hot.slice(body_id, segment) if segment else self.hot_slice(body_id, segment)
         if held is not None:
             return held
         raw = tx.get(table, body_id)
         return None if raw is None else self._kept(body_id, segment, Slice(raw, 0))
 
-    def slice(self, body_id: BodyId, segment: int | None = None, *, reach: Reach = Reach.NETWORK) -> Slice | None:
+    def slice(
+        self, body_id: BodyId, segment: int | None = None, *, reach: Reach = Reach.NETWORK, why: Why = Why.READ
+    ) -> Slice | None:
         """The sealed slice of a body, from wherever it lies now; ``None`` where it has none.
 
         Reads only the bytes it needs of each of the three blocks.
@@ -241,7 +302,12 @@ class CellReader:
             held = self.hot_slice(body_id, segment)
             if held is not None:
                 return held
+            if self._tiered is not None and reach not in (Reach.AT_ONCE, Reach.VERIFIED):
+                fetch = partial(self._packed_slice, body_id, segment, reach, why)
+                return self._tiered.slice(body_id, segment, reach, why, fetch)
+        return self._packed_slice(body_id, segment, reach, why)
 
+    def _packed_slice(self, body_id: BodyId, segment: int | None, reach: Reach, why: Why) -> Slice | None:
         def look(tx: Reading) -> bytes | SlicePlace | None:
             raw = tx.get(Table.INLINE, body_id) or tx.get(Table.TINY, body_id)
             if raw is not None:
@@ -253,19 +319,23 @@ class CellReader:
         if found is None:
             return None
         if isinstance(found, bytes):
-            return self._kept(body_id, segment, Slice(found, 0))
+            return self._kept(body_id, segment, Slice(found, 0), why)
         sealed = bytearray(sum(piece.length for piece in found.pieces))
         wanted: list[tuple[SlicePiece, memoryview]] = []
         at = 0
         for piece in found.pieces:
             wanted.append((piece, memoryview(sealed)[at : at + piece.length]))
             at += piece.length
-        self._pieces(wanted, reach)
-        return self._kept(body_id, segment, Slice(bytes(sealed), found.generation))
+        cold = self._pieces(wanted, reach, why)
+        return self._kept(body_id, segment, Slice(bytes(sealed), found.generation, cold), why)
 
-    def _kept(self, body_id: BodyId, segment: int | None, held: Slice) -> Slice:
-        if segment is not None:
-            self._hot.keep_slice(body_id, segment, held)
+    def _kept(self, body_id: BodyId, segment: int | None, held: Slice, why: Why = Why.READ) -> Slice:
+        if segment is None:
+            return held
+        if self._tiered is None:
+            self.hot.keep_slice(body_id, segment, held)
+        else:
+            self._tiered.fetched_slice(body_id, segment, held, why)
         return held
 
     def piece(
@@ -281,7 +351,8 @@ class CellReader:
         """Unmask ``len(out)`` bytes from ``offset`` of the one cell at this position."""
         self._pieces([(SlicePiece(pack_id, position, seed, offset, len(out)), out)], reach)
 
-    def _pieces(self, wanted: list[tuple[SlicePiece, memoryview]], reach: Reach) -> None:
+    def _pieces(self, wanted: list[tuple[SlicePiece, memoryview]], reach: Reach, why: Why = Why.READ) -> bool:
+        """Fill each buffer; tells whether a node gave blocks for it."""
         reads: list[PackRead] = []
         masked: list[list[memoryview]] = []
         for piece, out in wanted:
@@ -293,11 +364,14 @@ class CellReader:
                     parts.append(part)
                     reads.append(PackRead(piece.pack_id, number, [part], begin))
             masked.append(parts)
-        self._read(reads, len(reads), reach)
+        places = self._read(reads, len(reads), reach)
+        if places:
+            self._count_network(places, {(piece.pack_id, piece.position) for piece, _ in wanted}, why)
         for (piece, out), parts in zip(wanted, masked, strict=True):
             begin, _end = self._words(piece.offset, len(out))
             xor_into(parts[0], *parts)
             out[:] = parts[0][piece.offset - begin : piece.offset - begin + len(out)]
+        return bool(places)
 
     def _words(self, offset: int, length: int) -> tuple[int, int]:
         """The whole 64-bit words that these bytes of a cell lie in."""

@@ -1,42 +1,71 @@
 """The hot tier: cells and sealed slices that were read lately, in memory, byte-bounded.
 
 What lies here is ciphertext after unmasking: whoever opens it verifies the tag. A body never changes, so nothing here
-is ever stale; an entry that no longer opens is dropped and read again.
+is ever stale; an entry that no longer opens is dropped and read again. What is kept is for a policy to decide
+(:mod:`~noisefs.core.domain.caching`); it is told of every read once. No lock is held over anything that waits.
 """
 
 import threading
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import NamedTuple, TypeAlias
 
-from cachetools import LRUCache
-
+from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Run
+from noisefs.core.services.caching.entry import ENTRY_BYTES, PREFETCH, CellKey, Kept, Outcome, PolicyOf, Why
 
-ENTRY_BYTES: Final = 512
-"""What an entry weighs beside its bytes: key, objects, links."""
+Demoted: TypeAlias = Callable[[CellKey, Kept], None]
+"""Told of what came from a network and is kept no more. Quick."""
 
 
 class _Cell(NamedTuple):
     run: Run
     cell: memoryview
+    cold: bool
 
 
 class Slice(NamedTuple):
-    """A sealed slice and the generation it is sealed under."""
+    """A sealed slice and the generation it is sealed under. ``cold``: it came from a network."""
 
     sealed: bytes
     generation: int
+    cold: bool = False
+
+
+class HotState(NamedTuple):
+    """How it stands."""
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    policy: str
 
 
 class HotTier:
     """Cells by body and segment. Thread-safe."""
 
-    def __init__(self, hot_bytes: int) -> None:
-        """``hot_bytes``: all entries together; larger ones are not kept."""
+    def __init__(
+        self,
+        hot_bytes: int,
+        policy_of: PolicyOf = S3Fifo,
+        *,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        """``hot_bytes``: all entries together; larger ones are not kept. ``now``: seconds of any clock."""
         self._most = hot_bytes
         self._lock = threading.Lock()
-        # Any: cachetools is not typed here; key (body, segment), value _Cell or Slice.
-        self._entries: LRUCache[Any, Any] = LRUCache(max(1, hot_bytes), getsizeof=_weight)
+        self._now = now
+        self._entries: dict[CellKey, _Cell | Slice] = {}
+        self._policy = policy_of(max(1, hot_bytes), self._drop)
+        self._left: list[tuple[CellKey, Kept]] = []
+        self._ahead: dict[CellKey, tuple[Why, int]] = {}
+        self._outcomes = dict.fromkeys(PREFETCH, Outcome())
+        self._last: CellKey | None = None
+        self.demoted: Demoted | None = None
+
+    # ------------------------------------------------------------------ readers
 
     def cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
         """``count`` cells from ``segment`` on, each with its run and number; ``None`` unless all are there."""
@@ -44,44 +73,154 @@ class HotTier:
         entries = self._entries
         with self._lock:
             for number in range(segment, segment + count):
-                try:
-                    run, cell = entries[body_id, number]
-                except KeyError:
+                entry = entries.get((body_id, number))
+                if not isinstance(entry, _Cell):
                     return None
-                found.append((run, cell, number))
+                found.append((entry.run, entry.cell, number))
+            now = self._now()
+            for _, cell, number in found:
+                self._count_read((body_id, number), len(cell), now)
+        return found
+
+    def some(self, body_id: BodyId, numbers: Iterable[int]) -> dict[int, tuple[Run, memoryview]]:
+        """Those of these cells that are here."""
+        found: dict[int, tuple[Run, memoryview]] = {}
+        with self._lock:
+            now = self._now()
+            for number in numbers:
+                entry = self._entries.get((body_id, number))
+                if isinstance(entry, _Cell):
+                    found[number] = entry.run, entry.cell
+                    self._count_read((body_id, number), len(entry.cell), now)
         return found
 
     def slice(self, body_id: BodyId, segment: int) -> Slice | None:
         """A body's slice, which has this segment number."""
-        try:
-            with self._lock:
-                found: Slice = self._entries[body_id, segment]
-        except KeyError:
-            return None
-        return found
+        with self._lock:
+            found = self._entries.get((body_id, segment))
+            if isinstance(found, Slice):
+                self._count_read((body_id, segment), len(found.sealed), self._now())
+                return found
+        return None
 
-    def keep_cells(self, body_id: BodyId, first: int, run: Run, cells: memoryview, block_bytes: int) -> None:
-        """Keep consecutive cells of one run, the first of which is segment ``first``."""
+    def holds(self, key: CellKey) -> bool:
+        """Whether it is here; no read."""
+        return key in self._entries
+
+    def _count_read(self, key: CellKey, size: int, now: float) -> None:
+        body_id, number = key
+        before = (body_id, number - 1) if number else None
+        sequential = before is not None and self._last == before
+        self._last = key
+        if self._ahead and key in self._ahead:
+            why, _ = self._ahead.pop(key)
+            used, wasted, wasted_bytes = self._outcomes[why]
+            self._outcomes[why] = Outcome(used + 1, wasted, wasted_bytes)
+        self._policy.read(Access(key, ENTRY_BYTES + size, now, number, before, 0, sequential))
+
+    # ------------------------------------------------------------------ what comes
+
+    def keep_cells(
+        self,
+        body_id: BodyId,
+        first: int,
+        run: Run,
+        cells: memoryview,
+        block_bytes: int,
+        *,
+        cold: bool = False,
+        why: Why = Why.READ,
+    ) -> None:
+        """Keep those consecutive cells of one run, the first of which is segment ``first``, that are worth it.
+
+        ``cold``: they came from a network. ``why``: what they were read or fetched for.
+        """
         if block_bytes + ENTRY_BYTES > self._most:
             return
         with self._lock:
+            now = self._now()
             for at in range(0, len(cells), block_bytes):
-                # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
-                kept = _Cell(run, memoryview(bytes(cells[at : at + block_bytes])))
-                self._entries[body_id, first + at // block_bytes] = kept
+                key = body_id, first + at // block_bytes
+                if self._admits(key, block_bytes, now, why):
+                    # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
+                    self._entries[key] = _Cell(run, memoryview(bytes(cells[at : at + block_bytes])), cold)
+            left, self._left = self._left, []
+        self._demote(left)
 
-    def keep_slice(self, body_id: BodyId, segment: int, held: Slice) -> None:
-        """Keep a slice."""
-        if _weight(held) <= self._most:
-            with self._lock:
+    def keep_slice(self, body_id: BodyId, segment: int, held: Slice, *, why: Why = Why.READ) -> None:
+        """Keep a slice, if it is worth it."""
+        size = len(held.sealed)
+        if size + ENTRY_BYTES > self._most:
+            return
+        with self._lock:
+            if self._admits((body_id, segment), size, self._now(), why):
                 self._entries[body_id, segment] = held
+            left, self._left = self._left, []
+        self._demote(left)
+
+    def _admits(self, key: CellKey, size: int, now: float, why: Why) -> bool:
+        if why is Why.READ:
+            self._count_read(key, size, now)
+            return key in self._policy
+        if key in self._entries:
+            return False
+        admitted = self._policy.admit(Access(key, ENTRY_BYTES + size, now, key[1]))
+        if admitted and why in PREFETCH:
+            self._ahead[key] = why, size
+        return admitted
+
+    # ------------------------------------------------------------------ what goes
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop what is bad."""
         with self._lock:
             for number in range(segment, segment + count):
+                self._policy.discard((body_id, number))
                 self._entries.pop((body_id, number), None)
+                self._ahead.pop((body_id, number), None)
 
+    def _drop(self, known: object) -> None:
+        """The policy keeps it no more. Under the lock."""
+        key: CellKey = known  # type: ignore[assignment]  # its keys are those that it was given
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        if self._ahead and key in self._ahead:
+            why, size = self._ahead.pop(key)
+            used, wasted, wasted_bytes = self._outcomes[why]
+            self._outcomes[why] = Outcome(used, wasted + 1, wasted_bytes + size)
+        if entry.cold and self.demoted is not None:
+            if isinstance(entry, _Cell):
+                kept = Kept(entry.cell, entry.run.generation, cold=True)
+            else:
+                kept = Kept(entry.sealed, entry.generation, cold=True)
+            self._left.append((key, kept))
 
-def _weight(entry: _Cell | Slice) -> int:
-    return ENTRY_BYTES + len(entry[1] if isinstance(entry, _Cell) else entry[0])
+    def _demote(self, left: list[tuple[CellKey, Kept]]) -> None:
+        if self.demoted is not None:
+            for key, kept in left:
+                self.demoted(key, kept)
+
+    # ------------------------------------------------------------------ who looks
+
+    def outcome(self, why: Why) -> Outcome:
+        """What became of cells that were fetched ahead."""
+        return self._outcomes[why]
+
+    def best(self, most: int) -> list[tuple[CellKey, bool]]:
+        """Keys of what came from a network, those most worth keeping first, and whether each is a slice."""
+        found: list[tuple[CellKey, bool]] = []
+        with self._lock:
+            for known in self._policy:
+                key: CellKey = known  # type: ignore[assignment]  # as above
+                entry = self._entries.get(key)
+                if entry is not None and entry.cold:
+                    found.append((key, isinstance(entry, Slice)))
+                    if len(found) == most:
+                        break
+        return found
+
+    def state(self) -> HotState:
+        """How it stands."""
+        with self._lock:
+            return HotState(len(self._entries), self._policy.resident_bytes, self._most, self._policy.name)

@@ -7,9 +7,10 @@ its reader after the object is deleted: the key is held here, and the cells wait
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
 from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.domain.sealing.store_keys import StoreKeys
@@ -88,6 +89,10 @@ class OpenBodies:
                 if pending is not None:
                     piece, pending = await pending, None
                     yield piece
+            if reader.caching is not None:
+                for opened, first, stop in self._spans(start, end):
+                    reader.tell_span(opened, first, stop)
+                reader.caching.read_ended(cold=any(opened.cold for opened in self._bodies))
         finally:
             if pending is not None:
                 pending.cancel()
@@ -123,6 +128,16 @@ def _seen(task: asyncio.Task[memoryview]) -> None:
         task.exception()
 
 
+class ReadNews(Protocol):
+    """Who wants to know of reads: :class:`~noisefs.core.services.caching.keeping.Caching`. Quick."""
+
+    def span_read(self, body_id: BodyId, first: int, last: int, whole: int, *, cold: bool) -> None:
+        """Segments ``first`` to ``last`` of a body with ``whole`` whole ones were read."""
+
+    def read_ended(self, *, cold: bool) -> None:
+        """All that somebody asked for was read. ``cold``: it took a network."""
+
+
 class BodyReader:
     """Opens bodies for reading. Task-safe."""
 
@@ -143,6 +158,7 @@ class BodyReader:
         self._geometry = geometry
         self._known = KnownBodies()
         self.readers = readers
+        self.caching: ReadNews | None = None
         readers.on_claim(self._known.forget)
         self.windows = Windows(
             cells=cells,
@@ -173,7 +189,10 @@ class BodyReader:
         opened = self._look_up(tx, extents[0])
         shift = opened.extent.offset
         piece = self.open_at_hand(opened, start + shift, end + shift)
-        return piece if piece is not None and len(piece) == end - start else None
+        if piece is None or len(piece) != end - start:
+            return None
+        self._tell(opened, start + shift, end + shift)
+        return piece
 
     def read_in_memory(self, extents: Sequence[Extent], start: int, end: int) -> bytes | memoryview | None:
         """Like :meth:`read_at_hand`, where even the body and its cells are in memory: it asks the index for nothing.
@@ -196,16 +215,32 @@ class BodyReader:
                 held = self._cells.hot_slice(extent.body_id, first)
                 if held is None:
                     return None
-                plain = self.windows.open_slice(opened, *held)
+                plain = self.windows.open_slice(opened, held.sealed, held.generation)
+                self._tell(opened, position, stop)
                 return plain if stop - position == len(plain) else memoryview(plain)[position - full : stop - full]
             count = (stop - 1) // size - first + 1
             cells = None if stop > full else self._cells.hot_cells(extent.body_id, first, count)
             if cells is None:
                 return None
-            return self.windows.open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
+            piece = self.windows.open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
+            self._tell(opened, position, stop)
+            return piece
         except SegmentDamaged as exc:
             self._cells.forget(extent.body_id, exc.segment, 1)
             return None
+
+    def _tell(self, opened: Opened, start: int, stop: int) -> None:
+        """All of a read was here."""
+        if self.caching is not None:
+            self.tell_span(opened, start, stop)
+            self.caching.read_ended(cold=False)
+
+    def tell_span(self, opened: Opened, start: int, stop: int) -> None:
+        """Bytes ``start`` to ``stop`` of a body were read."""
+        size = self._geometry.segment_bytes
+        if self.caching is not None and start < opened.size - opened.size % size:
+            first, last = start // size, (stop - 1) // size
+            self.caching.span_read(opened.extent.body_id, first, last, opened.size // size, cold=opened.cold)
 
     async def forget_idle(self) -> None:
         """Drop keys that nobody used for a while: call it every :data:`.known.IDLE_S`."""
@@ -242,7 +277,9 @@ class BodyReader:
                 held = opened.slice or self._cells.slice(body_id, full // size, reach=Reach.AT_ONCE)
                 if held is None:
                     return None
-                return memoryview(self.windows.open_slice(opened, *held))[position - full : stop - full]
+                return memoryview(self.windows.open_slice(opened, held.sealed, held.generation))[
+                    position - full : stop - full
+                ]
             except SegmentDamaged:
                 opened.slice = None
                 self._cells.forget(body_id, full // size, 1)

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from noisefs.core.domain.geometry import Geometry
+from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Extent, Run
 from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.errors import BlockUnavailable, IndexDamaged, IntegrityError, SegmentDamaged
@@ -40,6 +41,9 @@ POUR_BYTES: Final = 4 * 1024 * 1024
 
 WINDOWS_A_READER: Final = 3
 """One being sent, one that waits behind it, one being fetched."""
+
+Recorder: TypeAlias = Callable[[BodyId, int, int, int], None]
+"""Told of every read, on any thread: the body, the first segment, how many, and the bytes of each. Quick."""
 
 _NOTHING: Final = memoryview(b"")
 
@@ -78,6 +82,7 @@ class Windows:
         self._telemetry = telemetry
         self._geometry = geometry
         self._readers = readers
+        self.recorder: Recorder | None = None
         self.budget = Budget(buffer_bytes, geometry.segment_bytes, WINDOWS_A_READER)
 
     def end_of(self, opened: Opened, position: int, stop: int, *, poured: bool = False) -> int:
@@ -178,7 +183,7 @@ class Windows:
             held = opened.slice or self._cells.slice(opened.extent.body_id, full // size, reach=reach)
             if held is None:
                 raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
-            plain = memoryview(self.open_slice(opened, *held))
+            plain = memoryview(self.open_slice(opened, held.sealed, held.generation))
             return plain[position - full : stop - full]
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
@@ -211,10 +216,14 @@ class Windows:
             final = segment + n - 1 == final_segment
             opened.cipher.open_segments(cells, segment, run.generation, size, into, final=final)
         self._telemetry.count(Counter.CELLS_OPENED, count)
+        if self.recorder is not None:
+            self.recorder(opened.extent.body_id, first, count, self._geometry.block_bytes)
         return out
 
     def open_slice(self, opened: Opened, sealed: bytes, generation: int) -> bytes:
         segment = opened.size // self._geometry.segment_bytes
         plain = opened.cipher.open_slice(sealed, segment, generation)
         self._telemetry.count(Counter.CELLS_OPENED)
+        if self.recorder is not None:
+            self.recorder(opened.extent.body_id, segment, 1, len(sealed))
         return plain

@@ -4,8 +4,9 @@ from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import TAIL_NONE, Extent, Run
 from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.services.bodies import known
-from noisefs.core.services.bodies.hot import ENTRY_BYTES, HotTier, Slice
+from noisefs.core.services.bodies.hot import HotTier, Slice
 from noisefs.core.services.bodies.known import Known, KnownBodies
+from noisefs.core.services.caching.entry import ENTRY_BYTES
 from tests.support.bodies import content, put_body
 from tests.support.faults import S, faulty_store
 

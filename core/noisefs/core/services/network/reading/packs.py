@@ -9,7 +9,7 @@ Cost: none for packs on the disk, but a note of when each was read last.
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
@@ -64,8 +64,8 @@ class NetworkPacks(PackStore):
         self._reads.note(pack_id)
         return self._local.read_at_once(pack_id, position, into, offset=offset)
 
-    def read_all(self, reads: Sequence[PackRead], *, reach: Reach = Reach.NETWORK) -> int:
-        """Do all of these reads; returns how many blocks came from nodes."""
+    def read_all(self, reads: Sequence[PackRead], *, reach: Reach = Reach.NETWORK) -> Collection[Place]:
+        """Do all of these reads; returns the blocks that came from nodes."""
         wanted = Wanted(self._block_bytes)
         for read in reads:
             self._reads.note(read.pack_id)
@@ -79,13 +79,13 @@ class NetworkPacks(PackStore):
                 if reach is Reach.VERIFIED:
                     wanted.add(read, only=self._damaged(read))
         if not wanted.rooms:
-            return 0
+            return ()
         missing = wanted.rooms if reach is Reach.VERIFIED else self._edges.without(wanted.rooms)
         if missing:
             self._on_loop(self._fetcher.fetch(missing), next(iter(missing)))
             self._edges.keep(missing)
         wanted.hand_out()
-        return len(missing)
+        return missing
 
     def _damaged(self, read: PackRead) -> set[Place]:
         """Blocks of a read of which the disk does not have the bytes that their names say."""
