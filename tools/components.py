@@ -5,9 +5,9 @@ skipped with the reason told here (with ``CI=true`` they fail). Only the standar
 
 ``python tools/components.py install NAME...`` gets only these.
 
-Four sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone, Kubo, ipfs-cluster and
-a program with AWS's SDK pinned by go.sum, Python programs and libraries in environments of their own, pinned by hash,
-and AWS's SDK for JavaScript by npm, pinned by hash.
+Four sources: Debian packages (as root, or where sudo asks for no password), Go builds of rclone, Kubo, ipfs-cluster,
+restic's tests and a program with AWS's SDK, pinned by go.sum, Python programs and libraries in environments of their
+own, pinned by hash, and AWS's SDK for JavaScript by npm, pinned by hash.
 """
 
 import contextlib
@@ -58,6 +58,8 @@ RCLONE_LINK: Final = "-s -w -X github.com/rclone/rclone/fs.VersionSuffix="
 KUBO_MINIMUM: Final = (0, 43)
 KUBO_PACKAGE: Final = "github.com/ipfs/kubo/cmd/ipfs"
 CLUSTER_PACKAGE: Final = "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"
+RESTIC_TESTS: Final = "github.com/restic/restic/internal/backend/s3"
+"""The package with restic's own tests of its backend."""
 NO_SYMBOLS: Final = "-s -w"
 
 NODE_MINIMUM: Final = (20, 0)
@@ -147,7 +149,7 @@ def machine_version(program: str, *arguments: str) -> tuple[int, int] | None:
     return (int(version[1]), int(version[2])) if version else None
 
 
-def go_build(program: str, source: Path, package: str, link: str) -> None:
+def go_build(program: str, source: Path, package: str, link: str, how: Sequence[str] = ("build",)) -> None:
     """Build a program by Go from what the go.sum in ``source`` pins, once for each state of that folder."""
     stamp = TOOLS / f"{program}.stamp"
     parts = [part.read_bytes() for part in sorted(source.iterdir())]
@@ -157,7 +159,7 @@ def go_build(program: str, source: Path, package: str, link: str) -> None:
     (BIN / program).unlink(missing_ok=True)
     if not shutil.which("go"):
         install_debian(["golang-go"])
-    build: list[str | Path] = ["go", "build", "-C", source, "-mod=readonly", "-trimpath", f"-ldflags={link}"]
+    build: list[str | Path] = ["go", how[0], "-C", source, *how[1:], "-mod=readonly", "-trimpath", f"-ldflags={link}"]
     run([*build, "-o", BIN / program, package], CGO_ENABLED="0")
     stamp.write_text(digest)
 
@@ -248,6 +250,9 @@ COMPONENTS: Final[dict[str, Callable[[str], None]]] = {
     "ipfs-cluster-service": lambda _: cluster(),
     "awsgo": lambda _: go_build("awsgo", ROOT / "tools" / "awsgo", ".", NO_SYMBOLS),
     "awsjs": lambda _: awsjs(),
+    "restic-s3-tests": lambda _: go_build(
+        "restic-s3-tests", ROOT / "tools" / "restic", RESTIC_TESTS, NO_SYMBOLS, ("test", "-c")
+    ),
     **dict.fromkeys(PYTHON_PROGRAMS, python_program),
     **dict.fromkeys(PYTHON_LIBRARIES, python_library),
 }

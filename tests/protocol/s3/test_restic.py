@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clients import aws_environment, content, make_tree, run
-from tests.support.server import RunningServer
+from tests.support.server import ACCESS_KEY, SECRET_KEY, RunningServer
 
 
 @pytest.mark.needs("restic")
@@ -53,3 +53,15 @@ def test_restic_backs_up_restores_and_prunes(tmp_path: Path) -> None:
         (two,) = snapshots()
         assert two != one
         assert restored(two) == second
+
+
+@pytest.mark.needs("restic-s3-tests")
+def test_restics_own_tests_of_its_backend(tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        environment = {
+            "RESTIC_TEST_S3_KEY": ACCESS_KEY,
+            "RESTIC_TEST_S3_SECRET": SECRET_KEY,
+            "RESTIC_TEST_S3_REPOSITORY": f"s3:{server.s3}/restictest",
+        }
+        said = run("restic-s3-tests", "-test.v", "-test.run", "^TestBackendS3$", environment=environment)
+        assert "--- PASS: TestBackendS3/TestZZZDelete" in said
