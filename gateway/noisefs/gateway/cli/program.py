@@ -11,6 +11,7 @@ from noisefs.gateway.cli import exit_codes, output
 from noisefs.gateway.cli.accounts import keys, users
 from noisefs.gateway.cli.app_passwords import app_passwords
 from noisefs.gateway.cli.buckets import buckets
+from noisefs.gateway.cli.caching import cache
 from noisefs.gateway.cli.configuration import configuration
 from noisefs.gateway.cli.ipfs import ipfs
 from noisefs.gateway.cli.moving import move
@@ -65,6 +66,7 @@ def program() -> typer.Typer:
     app.command()(clean)
     app.add_typer(snapshots, name="snapshot")
     app.add_typer(ipfs, name="ipfs")
+    app.add_typer(cache, name="cache")
     app.command("rebuild-index")(rebuild_index)
     app.command("recovery-sheet")(recovery_sheet)
     app.command("take-over")(take_over)

@@ -207,6 +207,10 @@ class HotTier:
         """What became of cells that were fetched ahead."""
         return self._outcomes[why]
 
+    def is_ahead(self, key: CellKey) -> bool:
+        """Whether it was fetched ahead, and nobody has read it yet."""
+        return key in self._ahead
+
     def best(self, most: int) -> list[tuple[CellKey, bool]]:
         """Keys of what came from a network, those most worth keeping first, and whether each is a slice."""
         found: list[tuple[CellKey, bool]] = []

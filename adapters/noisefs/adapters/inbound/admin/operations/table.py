@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from noisefs.adapters.inbound.admin.operations.app_passwords import APP_PASSWORD_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.buckets import BUCKET_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.caching import CACHE_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.configuration import CONFIGURATION_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.ipfs import IPFS_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.moving import MOVING_OPERATIONS
@@ -25,4 +26,5 @@ OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has para
     **SSE_KEY_OPERATIONS,
     **ROOT_OPERATIONS,
     **APP_PASSWORD_OPERATIONS,
+    **CACHE_OPERATIONS,
 }
