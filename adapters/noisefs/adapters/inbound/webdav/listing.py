@@ -83,19 +83,18 @@ class Listing:
         pages = self._pages(caller.who, node, depth)
         first = await anext(pages)
         body = await self._rendered(caller.who, renderer, wanted, first)
-        following = await anext(pages, None)
-        if following is None:
-            xml = f"{multistatus.HEAD}{body}{multistatus.TAIL}".encode()
-            return answers.whole(207, multistatus.CONTENT_TYPE, xml), 0
+        following = await anext(pages, None) if len(first) <= self._settings.list_page else None
+        if following is None and len(first) <= self._settings.list_page:
+            return answers.whole(207, multistatus.CONTENT_TYPE, b"".join((multistatus.HEAD, body, multistatus.TAIL))), 0
         response = web.StreamResponse(status=207, headers={**answers.COMMON, "Content-Type": multistatus.CONTENT_TYPE})
 
         async def pieces() -> AsyncIterator[bytes]:
-            yield f"{multistatus.HEAD}{body}".encode()
-            page: list[Node] | None = following
-            while page is not None:
-                yield (await self._rendered(caller.who, renderer, wanted, page)).encode()
-                page = await anext(pages, None)
-            yield multistatus.TAIL.encode()
+            yield multistatus.HEAD + body
+            if following is not None:
+                yield await self._rendered(caller.who, renderer, wanted, following)
+            async for page in pages:
+                yield await self._rendered(caller.who, renderer, wanted, page)
+            yield multistatus.TAIL
 
         return response, await answers.stream(request, response, pieces(), self._settings.body_timeout_s)
 
@@ -172,7 +171,7 @@ class Listing:
             left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
         return usage.bytes, min(left, default=None)
 
-    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
+    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> bytes:
         dead = await self._dead(who, wanted, nodes)
         if len(nodes) <= INLINE_NODES:
             return renderer.page(nodes, dead)

@@ -22,8 +22,8 @@ from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Lock, Version
 
-HEAD: Final = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">'
-TAIL: Final = "</D:multistatus>"
+HEAD: Final = b'<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">'
+TAIL: Final = b"</D:multistatus>"
 CONTENT_TYPE: Final = "application/xml; charset=utf-8"
 
 DISPLAYNAME: Final = "{DAV:}displayname"
@@ -227,10 +227,10 @@ class Renderer:
         elif wanted.mode is Mode.ALL and not self._some:
             self._form = _form_of(self._all_live, free, tell_missing=False)
 
-    def page(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> str:
+    def page(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> bytes:
         """The ``response`` elements of several resources; ``dead`` by path, only of those that have any."""
         if self._form is None:
-            return "".join([self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes])
+            return "".join([self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes]).encode()
         text, lives = self._form
         scene = self._scene
         noted = bool(dead) or bool(scene.locks)
@@ -249,7 +249,7 @@ class Renderer:
                     parts.append(text % (shown(node.href), *values))
                     continue
             parts.append(self.response(node, NO_DEAD))
-        return "".join(parts)
+        return "".join(parts).encode()
 
     def response(self, node: Node, dead: Dead) -> str:
         """The ``response`` element of one resource."""

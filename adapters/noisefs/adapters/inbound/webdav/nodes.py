@@ -15,6 +15,8 @@ from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.objects.service import Objects
 
+LATER_PAGES: Final = 4
+"""How much larger the pages behind the first one are."""
 FLAT_PAGE: Final = 1000
 """Keys that a deep listing takes from the index at a time."""
 
@@ -98,6 +100,7 @@ class Nodes:
 
     async def members(self, who: Principal, node: Node) -> AsyncIterator[list[Node]]:
         """The direct members of a collection, page by page, each page from one listing query, in no special order.
+        The first page is small, so that an answer begins soon; those behind it cost less when they are larger.
 
         Names without a URL are left out and counted. Memory: one page, and files that may turn out to be hidden by a
         collection of the same name on a later page: their names are each a prefix of the next one's.
@@ -109,10 +112,12 @@ class Nodes:
         prefix = node.place.prefix
         held: list[tuple[str, Version]] = []
         after: str | None = ""
+        limit = self._page
         while after is not None:
             listing = await self._objects.list_versions(
-                who, node.place.bucket, prefix=prefix, delimiter="/", after=after, limit=self._page
+                who, node.place.bucket, prefix=prefix, delimiter="/", after=after, limit=limit
             )
+            limit = self._page * LATER_PAGES
             after = listing.next_after
             collections = set(listing.prefixes)
             files = [found for found in (*held, *listing.entries) if f"{found[0]}/" not in collections]

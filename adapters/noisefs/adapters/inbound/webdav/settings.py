@@ -24,7 +24,7 @@ class WebdavSettings:
         digest: Take Digest authentication with access keys too (:mod:`.digest`).
         cors_origins: Origins whose scripts may use the share; ``*`` in one stands for anything. Buckets' own rules
             count besides.
-        list_page: Members that a collection's listing takes from the index at a time.
+        list_page: Members that a collection's listing takes from the index first; then it takes more at a time.
     """
 
     realm: str = "NoiseFS"

@@ -108,8 +108,8 @@ class Chunks:
         else:
             nodes = [Node(folder), *(_node(folder, chunk) for chunk in chunks if depth != "0")]
         renderer = Renderer(wanted, Scene(now_us=self._clock.now_us(), view=View(base=where.base)))
-        xml = f"{multistatus.HEAD}{renderer.page(nodes, _NO_DEAD)}{multistatus.TAIL}"
-        return answers.whole(207, multistatus.CONTENT_TYPE, xml.encode())
+        xml = b"".join((multistatus.HEAD, renderer.page(nodes, _NO_DEAD), multistatus.TAIL))
+        return answers.whole(207, multistatus.CONTENT_TYPE, xml)
 
     async def _join(self, request: web.BaseRequest, caller: Caller, where: UploadPlace) -> web.Response:
         total = _length(caller.headers)
