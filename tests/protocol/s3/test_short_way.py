@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from noisefs.core.ports.telemetry import Counter
 from noisefs.gateway import server as serving
@@ -282,3 +283,24 @@ def test_many_bodies_at_once_share_a_bounded_memory(server: S3Server, bucket: st
     for wire in wires:
         assert wire.receive().status == 200
         wire.socket.close()
+
+
+def test_a_write_that_waited_in_vain_is_refused_and_does_not_wait_again(server: S3Server, bucket: str) -> None:
+    """A body of a size that a worker seals, while packs that no node has taken leave no room."""
+    gate = server.world.store.gate
+    patience_s, gate.crowd_patience_s = gate.crowd_patience_s, 0.0
+    server.loop.call_soon_threadsafe(gate.crowd, 1.0)
+    try:
+        s3 = server.client()
+        s3.head_bucket(Bucket=bucket)
+        long = server.took_the_long_way
+        with pytest.raises(ClientError) as refused:
+            s3.put_object(Bucket=bucket, Key="k", Body=bytes(50_000))
+        answer = refused.value.response
+        assert (answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]) == (503, "SlowDown")
+        assert "retry-after" in answer["ResponseMetadata"]["HTTPHeaders"]
+        assert answer["Error"]["Resource"] == f"/{bucket}/k"
+        assert server.took_the_long_way == long
+    finally:
+        server.loop.call_soon_threadsafe(gate.crowd, 0.0)
+        gate.crowd_patience_s = patience_s

@@ -308,7 +308,7 @@ class S3Adapter:
     ) -> tuple[Call, Operation]:
         """Who wants what. Raises ``S3Error`` where nobody may, or nothing is."""
         client = _client_of(request)
-        session = self._gatekeeper.admit(request.method, target, headers, client)
+        session = self._gatekeeper.admit(request.method, target, headers, client, request._message)
         if session.presigned:
             hoist(headers, target.params)
         session = self._asking(session, request, target, headers, ids["x-amz-request-id"])

@@ -7,7 +7,12 @@ from noisefs.adapters.inbound.s3.answers import SERVER
 from noisefs.adapters.inbound.s3.headers import http_time
 from noisefs.core.ports.clock import Clock
 
-_STATUS_LINES: Final = {200: "200 OK", 204: "204 No Content", 206: "206 Partial Content"}
+_STATUS_LINES: Final = {
+    200: "200 OK",
+    204: "204 No Content",
+    206: "206 Partial Content",
+    503: "503 Service Unavailable",
+}
 _OWN_LINES: Final = 6
 """Lines besides those of the fields, the empty one included."""
 
@@ -17,7 +22,7 @@ class ShortHeads:
 
     def __init__(self, host_id: str, clock: Clock) -> None:
         """``host_id`` is told as ``x-amz-id-2``."""
-        self._host_id = host_id
+        self.host_id = host_id
         self._clock = clock
 
     def head(self, status: int, fields: Mapping[str, str], request_id: str) -> bytes:
@@ -28,7 +33,7 @@ class ShortHeads:
         """
         named = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
         text = (
-            f"HTTP/1.1 {_STATUS_LINES[status]}\r\nx-amz-request-id: {request_id}\r\nx-amz-id-2: {self._host_id}\r\n"
+            f"HTTP/1.1 {_STATUS_LINES[status]}\r\nx-amz-request-id: {request_id}\r\nx-amz-id-2: {self.host_id}\r\n"
             f"Server: {SERVER}\r\n{named}"
             f"Date: {http_time(self._clock.now_us())}\r\n\r\n"
         )

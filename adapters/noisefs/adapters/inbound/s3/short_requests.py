@@ -31,6 +31,6 @@ def plain_request(
     target = target_of(message.path, headers.get("host", ""), domain)
     if not target.key or (target.params and target.params.keys() != {"x-id"}):
         return None
-    session = gatekeeper.recognise(message.method, target, headers)
+    session = gatekeeper.recognise(message, target, headers)
     check_built(headers)
     return session, target, headers

@@ -17,19 +17,19 @@ from noisefs.adapters.inbound.s3.auth.gatekeeper import Gatekeeper, Session
 from noisefs.adapters.inbound.s3.body.checksums import declared_of
 from noisefs.adapters.inbound.s3.body.chunks import ChunkDecoder
 from noisefs.adapters.inbound.s3.conditions import delete_condition, write_condition
-from noisefs.adapters.inbound.s3.failure import S3Error
+from noisefs.adapters.inbound.s3.failure import S3Error, failure_of
 from noisefs.adapters.inbound.s3.headers import attributes_of
 from noisefs.adapters.inbound.s3.object_lock import wish_of
 from noisefs.adapters.inbound.s3.operations.writing import removed_headers, written_headers
 from noisefs.adapters.inbound.s3.prompt import Prompt
 from noisefs.adapters.inbound.s3.short_heads import ShortHeads
 from noisefs.adapters.inbound.s3.short_requests import plain_request
-from noisefs.adapters.inbound.s3.target import Target
+from noisefs.adapters.inbound.s3.target import Target, decode
 from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.buckets.object_lock import NO_WISH
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Removed
-from noisefs.core.errors import NoisefsError
+from noisefs.core.errors import NoisefsError, SlowDown
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Histogram, Telemetry
 from noisefs.core.services.bodies.ingest import LOOP_BYTES
@@ -108,7 +108,7 @@ class SmallWrites:
 
         def ended(committed: asyncio.Future[Version] | asyncio.Future[Removed]) -> None:
             self._count_open(-1)
-            found = self._answer(committed, operation, request_id)
+            found = self._answer(committed, operation, request_id, message.path)
             if found is not None:
                 labels = ("s3", operation)
                 self._telemetry.count(Counter.REQUESTS, 1, (*labels, str(found.status)))
@@ -218,9 +218,15 @@ class SmallWrites:
         task.add_done_callback(ended)
 
     def _answer(
-        self, committed: asyncio.Future[Version] | asyncio.Future[Removed], operation: str, request_id: str
+        self, committed: asyncio.Future[Version] | asyncio.Future[Removed], operation: str, request_id: str, path: str
     ) -> Prompt | None:
-        if committed.cancelled() or committed.exception() is not None:
+        if committed.cancelled():
+            return None
+        failed = committed.exception()
+        if isinstance(failed, SlowDown):
+            log.warning("s3.failed", extra={"operation": operation, "error": type(failed).__name__})
+            return self._refusal(failed, request_id, path)
+        if failed is not None:
             return None
         try:
             written = committed.result()
@@ -232,6 +238,13 @@ class SmallWrites:
         except Exception:
             log.exception("s3.bug", extra={"operation": operation})
             return None
+
+    def _refusal(self, failed: SlowDown, request_id: str, path: str) -> Prompt:
+        """The answer to a write that has waited as long as it may: on the long way it would wait as long again."""
+        error = failure_of(failed)
+        body = error.xml(decode(path.partition("?")[0]), request_id, self._heads.host_id)
+        fields = {**error.headers, "Content-Type": "application/xml", "Content-Length": str(len(body))}
+        return Prompt(error.status, self._heads.head(error.status, fields, request_id), body)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.s3.auth import signature
 from noisefs.adapters.inbound.s3.auth.credentials import Claim, claim_of
@@ -100,10 +101,19 @@ class Gatekeeper:
         self._clock = clock
         self._settings = settings
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
+        self._recognised: tuple[RawRequestMessage, Session] | None = None
         self._signing_key = lru_cache(maxsize=1024)(signature.signing_key)
 
-    def admit(self, method: str, target: Target, headers: Mapping[str, str], client: str) -> Session:
-        """Who sends this request. ``headers``: lower-case names; ``client``: the address for the log.
+    def admit(
+        self,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        client: str,
+        message: RawRequestMessage | None = None,
+    ) -> Session:
+        """Who sends this request. ``headers``: lower-case names; ``client``: the address for the log; ``message``: the
+        request's head, where :meth:`recognise` may have seen it.
 
         A failed login is counted, and logged as one ``auth.failed`` line that never changes its shape, for tools that
         ban addresses. A request without any credentials is not one: it is let in as nobody's.
@@ -113,6 +123,8 @@ class Gatekeeper:
         """
         if not headers.get("authorization") and _SIGNED_BY.isdisjoint(target.params):
             return self._nobody(headers)
+        if self._recognised is not None and self._recognised[0] is message:
+            return self._recognised[1]
         claim: Claim | OlderClaim | None = None
         try:
             claim = older_claim_of(headers, target.params) if self._settings.signature_v2 else None
@@ -125,9 +137,18 @@ class Gatekeeper:
                 self._failed(exc.code, client, "" if claim is None else claim.access_key_id)
             raise
 
-    def recognise(self, method: str, target: Target, headers: Mapping[str, str]) -> Session:
-        """Like :meth:`admit`, for a caller that asks again where this fails: counts and logs nothing."""
-        return self._verified(claim_of(headers, target.params, self._settings.region), method, target, headers)
+    def recognise(self, message: RawRequestMessage, target: Target, headers: Mapping[str, str]) -> Session:
+        """Like :meth:`admit`, for a caller that asks again where this fails: counts and logs nothing.
+
+        The last request that was recognised is remembered, for where it takes another way after all; not one whose
+        chunks are signed, as its session goes along with them.
+        """
+        if self._recognised is not None and self._recognised[0] is message:
+            return self._recognised[1]
+        claim = claim_of(headers, target.params, self._settings.region)
+        session = self._verified(claim, message.method, target, headers)
+        self._recognised = None if session.chunks is not None else (message, session)
+        return session
 
     def admit_form(self, fields: Mapping[str, str], client: str) -> Session:
         """Who signed the policy in a form's fields (lower-case names). Like :meth:`admit`; nobody is let in too."""
