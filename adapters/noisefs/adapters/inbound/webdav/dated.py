@@ -15,6 +15,7 @@ MODIFIED: Final = frozenset(("{DAV:}getlastmodified", "{DAV:}lastmodified"))
 _WINDOWS: Final = "{urn:schemas-microsoft-com:}"
 WIN32_MODIFIED: Final = f"{_WINDOWS}Win32LastModifiedTime"
 WIN32_CREATED: Final = f"{_WINDOWS}Win32CreationTime"
+WIN32_ATTRIBUTES: Final = f"{_WINDOWS}Win32FileAttributes"
 _SECOND_US: Final = 1_000_000
 _LAST_SECOND: Final = 253_402_300_799
 

@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers, multistatus
+from noisefs.adapters.inbound.webdav.brevity import brevity_of
 from noisefs.adapters.inbound.webdav.dated import current
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
@@ -79,9 +80,10 @@ class Listing:
         if node is None:
             raise Refused(404, f"{place.path!r} does not exist")
         await self._guard.check_if(caller, place, node)
-        renderer = Renderer(wanted, await self._scene(caller, wanted, node, deep=depth != "0"))
+        scene = await self._scene(caller, wanted, node, deep=depth != "0")
         pages = self._pages(caller.who, node, depth)
         first = await anext(pages)
+        renderer = Renderer(wanted, scene, brevity_of(caller.headers, wanted, len(first), locked=bool(scene.locks)))
         body = await self._rendered(caller.who, renderer, wanted, first)
         following = await anext(pages, None) if len(first) <= self._settings.list_page else None
         if following is None and len(first) <= self._settings.list_page:
@@ -171,13 +173,18 @@ class Listing:
             left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
         return usage.bytes, min(left, default=None)
 
+<<<<<<< HEAD
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> bytes:
         dead = await self._dead(who, wanted, nodes)
+=======
+    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
+        dead = await self._dead(who, renderer, wanted, nodes)
+>>>>>>> a3aac91 (wip)
         if len(nodes) <= INLINE_NODES:
             return renderer.page(nodes, dead)
         return await asyncio.get_running_loop().run_in_executor(self._pool, renderer.page, nodes, dead)
 
-    async def _dead(self, who: Principal, wanted: Wanted, nodes: list[Node]) -> dict[str, Dead]:
+    async def _dead(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> dict[str, Dead]:
         """Dead properties by path, from one query a page, where the bucket has any and they may be wanted."""
         if wanted.mode is Mode.SOME and not _wants_dead(wanted):
             return {}
@@ -190,7 +197,7 @@ class Listing:
             properties = await self._properties.get_many(who, bucket, [node.key for node in noted])
             for node in noted:
                 if node.key in properties:
-                    found[node.place.path] = current(properties[node.key], node.version)
+                    found[node.place.path] = renderer.brevity.kept(current(properties[node.key], node.version))
         return found
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from noisefs.adapters.inbound.webdav.brevity import NO_BREVITY, Brevity
 from noisefs.adapters.inbound.webdav.locking import LockMap, note_of
 from noisefs.adapters.inbound.webdav.nextcloud.properties import OC_LIVE
 from noisefs.adapters.inbound.webdav.nodes import Node
@@ -215,11 +216,12 @@ def _tags(name: str) -> tuple[str, str, str]:
 class Renderer:
     """Turns resources into ``response`` elements for one request. Never changes: any thread may use it."""
 
-    def __init__(self, wanted: Wanted, scene: Scene) -> None:
+    def __init__(self, wanted: Wanted, scene: Scene, brevity: Brevity = NO_BREVITY) -> None:
+        self.brevity = brevity
         self._wanted = wanted
         self._scene = scene
         self._some = _plan(wanted.names)
-        self._all_live = _plan(_ALLPROP)
+        self._all_live = _plan(name for name in _ALLPROP if name not in brevity.live)
         self._form: _Form | None = None
         free = replace(scene, locks=NO_LOCKS)  # a locked file's element is made for it alone
         if wanted.mode is Mode.SOME:

@@ -5,6 +5,7 @@ Bytes and listings never pass through here: GET, HEAD, PUT and PROPFIND are answ
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, BinaryIO, Final
 
 from lxml import etree
@@ -276,4 +277,6 @@ def _with_language(value: "etree._Element") -> bytes:
     language = next((above.get(_LANG) for above in (value, *value.iterancestors()) if above.get(_LANG)), None)
     if language is not None:
         value.set(_LANG, language)
-    return xml_bytes(value)
+    alone = deepcopy(value)  # so that it declares no namespaces but its own
+    etree.cleanup_namespaces(alone)
+    return xml_bytes(alone)
