@@ -161,5 +161,7 @@ def webdav_settings(config: Config) -> WebdavSettings:
         max_lock_s=config.webdav.max_lock_s,
         digest=config.webdav.digest,
         cors_origins=tuple(config.webdav.cors_origins),
+        versions_name=config.webdav.versions_name,
+        trash_name=config.webdav.trash_name,
         wrong_logins_a_minute=config.webdav.wrong_logins_a_minute,
     )

@@ -85,6 +85,15 @@ class WebdavConfig(Table):
     max_lock_s: Count = Field(
         default=86_400, description="Longest time a lock is granted for before it must be refreshed."
     )
+    versions_name: Annotated[str, Field(pattern=r"^[^/]{0,100}$")] = Field(
+        default=".versions",
+        description="In a bucket that keeps versions: the collection of all of them, read-only, in no listing; empty: "
+        "none. Real files of this name come first.",
+    )
+    trash_name: Annotated[str, Field(pattern=r"^[^/]{0,100}$")] = Field(
+        default=".trash",
+        description="The same of deleted files: MOVE restores, DELETE removes for good.",
+    )
     digest: bool = Field(
         default=False,
         description="Offer Digest authentication too, with access keys only: clients that prefer it then fail with "

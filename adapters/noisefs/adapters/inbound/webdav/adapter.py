@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -23,6 +24,9 @@ from noisefs.adapters.inbound.webdav.nextcloud import about
 from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
+from noisefs.adapters.inbound.webdav.past.answering import Past
+from noisefs.adapters.inbound.webdav.past.finding import PastNodes
+from noisefs.adapters.inbound.webdav.past.places import Kind
 from noisefs.adapters.inbound.webdav.patching import CONTENT_TYPE, Patching
 from noisefs.adapters.inbound.webdav.place import Place, place_of, plain_host
 from noisefs.adapters.inbound.webdav.reading import Reading
@@ -88,8 +92,8 @@ class WebdavAdapter:
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
         self._patching = Patching(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
-        self._listing = Listing(
-            nodes=nodes,
+        listing = partial(
+            Listing,
             guard=guard,
             buckets=buckets,
             locks=locks,
@@ -98,6 +102,19 @@ class WebdavAdapter:
             settings=settings,
             pool=self._pool,
             free_bytes=free_bytes,
+        )
+        self._listing = listing(nodes=nodes)
+        names = {settings.versions_name: Kind.VERSIONS, settings.trash_name: Kind.TRASH}
+        self._past_nodes = PastNodes(
+            buckets, objects, telemetry, settings.list_page, {name: kind for name, kind in names.items() if name}
+        )
+        self._past = Past(
+            nodes=nodes,
+            past=self._past_nodes,
+            guard=guard,
+            objects=objects,
+            reading=self._reading,
+            listing=listing(nodes=self._past_nodes),
         )
         self._chunks = Chunks(chunked=chunked, buckets=buckets, writing=self._writing, clock=clock, settings=settings)
         services = Services(buckets, objects, trees, properties, locks, clock, settings)
@@ -111,6 +128,7 @@ class WebdavAdapter:
             telemetry=telemetry,
             clock=clock,
             count_open=self._count_open,
+            past_names=self._past_nodes.names,
         )
         self._hosts = frozenset(map(plain_host, settings.public_hosts))
 
@@ -209,6 +227,11 @@ class WebdavAdapter:
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)
         try:
+            past = await self._past_nodes.place_in_past(who, place)
+            if past is not None:
+                return await self._past.answer(request, caller, past, incoming)
+            if await self._past_nodes.place_in_past(who, target) is not None:
+                raise Refused(403, "nothing is written among older versions and deleted files")
             return await self._dispatched(request, caller, place, incoming)
         except Refused as exc:
             raise exc.seen(view.shown) if exc.hrefs else exc  # noqa: B904  # the same, in other words

@@ -55,7 +55,7 @@ class Reading:
         """
         if place.key and not place.slash and "If" not in caller.headers:
             try:
-                return await self._file(request, caller, place)
+                return await self.file(request, caller, place)
             except ObjectNotFound:
                 pass  # perhaps a collection
         node = await self._nodes.find(caller.who, place)
@@ -63,15 +63,20 @@ class Reading:
             raise Refused(404, f"{place.path!r} does not exist")
         await self._guard.check_if(caller, place, node)
         if node.is_collection:
-            return await self._collection(request, caller, node)
-        return await self._file(request, caller, place)
+            return await self.collection(request, caller, node, self._nodes)
+        return await self.file(request, caller, place)
 
-    async def _file(self, request: web.BaseRequest, caller: Caller, place: Place) -> tuple[web.StreamResponse, int]:
+    async def file(
+        self, request: web.BaseRequest, caller: Caller, place: Place, version_id: str | None = None
+    ) -> tuple[web.StreamResponse, int]:
+        """A file's bytes, or those of one of its versions. Raises as :meth:`answer`."""
         headers = caller.headers
         condition = read_condition(headers)
         try:
             if request.method == "HEAD":
-                version = await self._objects.head(caller.who, place.bucket, place.key, condition=condition)
+                version = await self._objects.head(
+                    caller.who, place.bucket, place.key, condition=condition, version_id=version_id
+                )
                 status, fields = described(headers, version)
                 start, end = byte_range(headers, version) or (0, version.size)
                 response = web.StreamResponse(status=status, headers=fields)
@@ -82,6 +87,7 @@ class Reading:
                 place.bucket,
                 place.key,
                 condition=condition,
+                version_id=version_id,
                 wanted=lambda version: byte_range(headers, version) or (0, version.size),
             )
         except NotModified as exc:
@@ -98,7 +104,10 @@ class Reading:
             await sent.pour(request, lambda take: opened.chunks(take=take), size, self._settings.body_timeout_s)
             return sent, sent.body_length
 
-    async def _collection(self, request: web.BaseRequest, caller: Caller, node: Node) -> tuple[web.StreamResponse, int]:
+    async def collection(
+        self, request: web.BaseRequest, caller: Caller, node: Node, nodes: Nodes
+    ) -> tuple[web.StreamResponse, int]:
+        """A page for people, with the members that ``nodes`` finds."""
         response = web.StreamResponse(
             headers={
                 **answers.COMMON,
@@ -111,9 +120,9 @@ class Reading:
         async def pieces() -> AsyncIterator[bytes]:
             yield _PAGE_HEAD.format(title=html.escape(node.place.path)).encode("utf-8", "replace")
             if not node.place.is_root:
-                yield _row(node.place.parent.href(collection=True), "..", None)
-            async for page in self._nodes.members(caller.who, node):
-                yield b"".join(_row(member.href, _label(member), member.version) for member in page)
+                yield _row(caller.view.shown(node.place.parent.href(collection=True)), "..", None)
+            async for page in nodes.members(caller.who, node):
+                yield b"".join(_row(caller.view.shown(member.href), _label(member), member.version) for member in page)
             yield _PAGE_TAIL.encode()
 
         return response, await answers.stream(request, response, _filled(pieces()), self._settings.body_timeout_s)

@@ -1,8 +1,11 @@
 """What can be set about the WebDAV protocol."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from noisefs.core.errors import InvalidArgument
+
+_NAME_MOST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class WebdavSettings:
         max_lock_s: The longest time a lock is granted for before it must be refreshed.
         default_lock_s: The time a lock is granted for when the client names none.
         wrong_logins_a_minute: Wrong logins of one address after which further ones have to wait; 0: they never do.
+        versions_name, trash_name: Of collections that show older versions and deleted files, in no listing, of buckets
+            that keep versions (:mod:`.past`); empty: none.
         digest: Take Digest authentication with access keys too (:mod:`.digest`).
         cors_origins: Origins whose scripts may use the share; ``*`` in one stands for anything. Buckets' own rules
             count besides.
@@ -38,6 +43,8 @@ class WebdavSettings:
     list_page: int = 250
     wrong_logins_a_minute: int = 30
     digest: bool = False
+    versions_name: str = ".versions"
+    trash_name: str = ".trash"
     cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -45,6 +52,11 @@ class WebdavSettings:
         for name in ("max_xml_bytes", "body_timeout_s", "threads", "max_lock_s", "default_lock_s", "list_page"):
             if getattr(self, name) <= 0:
                 raise InvalidArgument(f"webdav.{name}", getattr(self, name), "more than 0")
+        for name in (self.versions_name, self.trash_name):
+            if "/" in name or name in (".", "..") or not (name.isprintable() and len(name) <= _NAME_MOST):
+                raise InvalidArgument("webdav name of a collection", name, f"up to {_NAME_MOST} characters, no slash")
+        if self.versions_name and self.versions_name == self.trash_name:
+            raise InvalidArgument("webdav.trash_name", self.trash_name, "another one than webdav.versions_name")
         if self.wrong_logins_a_minute < 0:
             raise InvalidArgument("webdav.wrong_logins_a_minute", self.wrong_logins_a_minute, "0 or more")
         if self.infinity_members < 0:

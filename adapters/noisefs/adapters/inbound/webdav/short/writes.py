@@ -44,8 +44,12 @@ class SmallWrites:
         telemetry: Telemetry,
         clock: Clock,
         count_open: Callable[[int], None],
+        past_names: frozenset[str],
     ) -> None:
-        """``count_open`` is told when a request begins (1) and ends (-1)."""
+        """``count_open`` is told when a request begins (1) and ends (-1). ``past_names``: of collections in a bucket
+        that may be of the past: they take the long way.
+        """
+        self._past_names = past_names
         self._doorman = doorman
         self._objects = objects
         self._locks = locks
@@ -91,6 +95,8 @@ class SmallWrites:
         if found is None or "Content-Length" not in found[2]:
             return None
         who, place, headers = found
+        if place.key.partition("/")[0] in self._past_names:
+            return None
         replacement = Replacement(self._locks, who, place, headers, frozenset())
         claims = replacement.claims
         committed = self._objects.put_small(

@@ -70,6 +70,14 @@ Admit = Callable[[Reading, Bucket, Version | None], Attributes]
 write, of which nothing is left then. It may be asked again where a commit is retried."""
 
 
+First = Callable[[Writing], None]
+"""Looks, refuses by raising, writes what goes with a change."""
+
+
+def _nothing(_tx: Writing) -> None:
+    pass
+
+
 class Objects(Reads):
     """Object operations. Task-safe. Every method raises ``BucketNotFound`` and ``AccessDenied`` as ``Buckets.get``."""
 
@@ -264,11 +272,12 @@ class Objects(Reads):
         condition: WriteCondition = ALWAYS,
         version_id: str | None = None,
         bypass: bool = False,
+        first: First = _nothing,
     ) -> Removed:
         """Remove the object. Its bytes become unreadable at once; in a bucket with versions a delete marker covers it.
 
         ``version_id``: remove this version for good; one that is not there is removed already. ``bypass``: set a
-        governance retention aside.
+        governance retention aside. ``first`` runs at the beginning of the commit.
 
         Raises:
             PreconditionFailed: The condition does not hold; ``ObjectNotFound`` where ``if_match`` meets no object.
@@ -277,7 +286,12 @@ class Objects(Reads):
         """
         raw_key = naming.key_bytes(key)
         doomed = Doomed(key, version_id, condition)
-        return await self._commits.run(partial(self._remove_one, who, bucket, raw_key, doomed, bypass=bypass))
+
+        def remove(tx: Writing) -> Removed:
+            first(tx)
+            return self._remove_one(who, bucket, raw_key, doomed, tx, bypass=bypass)
+
+        return await self._commits.run(remove)
 
     def begin_delete(
         self, who: Principal, bucket: str, key: str, *, condition: WriteCondition = ALWAYS
@@ -381,10 +395,11 @@ class Objects(Reads):
         sse: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         digested: tuple[str, Mapping[str, str]] | None = None,
+        first: First = _nothing,
     ) -> tuple[Version, str]:
         """Let ``key`` name the same bytes: no data moves, ETag, checksums and parts stay. ``attributes``, ``tags``,
         ``sse``: replace them; ``headers``: these of them, an empty one goes. ``digested``: the source's ETag and
-        checksums of its bytes, to be kept for its own.
+        checksums of its bytes, to be kept for its own. ``first`` runs at the beginning of the commit.
 
         Returns the new version, and the id of the one that was copied (empty: its bucket never had versions). A source
         condition that fails raises ``PreconditionFailed``, never ``NotModified``.
@@ -398,6 +413,7 @@ class Objects(Reads):
         raw_source, raw_key = naming.key_bytes(source_key), naming.key_bytes(key)
 
         def publish(tx: Writing, ready: Ready) -> tuple[Version, str]:
+            first(tx)
             source = reach_bucket(tx, who, source_bucket)
             version = lookup.find(tx, source, source_bucket, source_key, raw_source, source_version).version
             check_source(source_condition, version)

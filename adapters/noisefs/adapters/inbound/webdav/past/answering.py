@@ -1,0 +1,237 @@
+"""Requests for places in the past: reading, copying out, restoring and emptying; everything else is refused.
+
+A restored file comes back by its delete marker going away, all older versions with it; moved to another place it is the
+newest bytes that arrive there, and what the key had goes, as if the trash were emptied of it. What object lock protects
+stays, and is told.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from xml.sax.saxutils import escape
+
+from aiohttp import web
+
+from noisefs.adapters.inbound.webdav import answers, multistatus
+from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard, check_conditions
+from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.listing import Listing
+from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.past.finding import PastNodes
+from noisefs.adapters.inbound.webdav.past.places import Kind, PastPlace, to_do, to_list, to_read
+from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.reading import Reading
+from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.core.domain.requests import Doomed, Need, Principal, WriteCondition
+from noisefs.core.errors import AccessDenied, NoisefsError
+from noisefs.core.ports.index import Writing
+from noisefs.core.services.namespace.objects.service import Objects
+
+_BATCH: Final = 200
+"""Versions that are removed in one commit."""
+_REMOVE: Final = "s3:DeleteObjectVersion"
+
+
+class Past:
+    """Answers requests for what was. Task-safe."""
+
+    def __init__(
+        self, *, nodes: Nodes, past: PastNodes, guard: Guard, objects: Objects, reading: Reading, listing: Listing
+    ) -> None:
+        """``listing``: over ``past``; ``nodes``: what is."""
+        self._nodes = nodes
+        self._past = past
+        self._guard = guard
+        self._objects = objects
+        self._reading = reading
+        self._listing = listing
+
+    async def answer(
+        self, request: web.BaseRequest, caller: Caller, past: PastPlace, incoming: Incoming
+    ) -> tuple[web.StreamResponse, int]:
+        """The answer, and how many bytes of it were sent already.
+
+        Raises:
+            Refused: Whatever refuses the request.
+            NoisefsError: What the services raise.
+        """
+        who = to_list(caller.who, past.bucket, past.prefix)
+        caller = Caller(who, caller.headers, caller.hosts, caller.view)
+        method = request.method
+        if method == "PROPFIND":
+            return await self._listing.answer(request, caller, past.place, incoming)
+        node = await self._past.find(who, past.place)
+        if method not in ("GET", "HEAD", "COPY", "MOVE", "DELETE"):
+            raise Refused(403, "older versions and deleted files are not changed: copy them out, or restore them")
+        if node is None:
+            raise Refused(404, f"{past.place.path!r} does not exist")
+        if method in ("GET", "HEAD"):
+            return await self._read(request, caller, past, node)
+        if past.kind is Kind.VERSIONS and method != "COPY":
+            raise Refused(403, "older versions can be read and copied only")
+        await self._guard.check_if(caller, past.place, node)
+        check_conditions(caller.headers, node)
+        if method == "DELETE":
+            return await self._remove(caller, past, node), 0
+        return await self._relocate(caller, past, node, keep=method == "COPY"), 0
+
+    async def _read(
+        self, request: web.BaseRequest, caller: Caller, past: PastPlace, node: Node
+    ) -> tuple[web.StreamResponse, int]:
+        await self._guard.check_if(caller, past.place, node)
+        if node.is_collection:
+            return await self._reading.collection(request, caller, node, self._past)
+        key, version_id = await self._named(caller.who, past)
+        who = to_read(caller.who, past.bucket, key, version_id)
+        caller = Caller(who, caller.headers, caller.hosts, caller.view)
+        return await self._reading.file(request, caller, Place(past.bucket, key), version_id)
+
+    async def _named(self, who: Principal, past: PastPlace) -> tuple[str, str]:
+        named = await self._past.named(who, past)
+        if named is None:
+            raise Refused(404, f"{past.place.path!r} does not exist")
+        return named
+
+    # ------------------------------------------------------------------ out of it
+
+    async def _relocate(self, caller: Caller, past: PastPlace, node: Node, *, keep: bool) -> web.Response:
+        url = caller.headers.get("Destination")
+        if url is None:
+            raise Refused(400, "a Destination is missing")
+        target = caller.place_of(url.strip())
+        if target is None:
+            raise Refused(502, "the Destination is on another server")
+        if not target.key or caller.view.is_top(target):
+            raise Refused(403, "a bucket cannot be replaced: only what is in it")
+        if await self._past.place_in_past(caller.who, target) is not None:
+            raise Refused(403, "nothing is written among older versions and deleted files")
+        target = Place(target.bucket, target.key)
+        if not past.key:
+            raise Refused(403, "this collection stays where it is")
+        if node.is_collection:
+            if keep or past.kind is Kind.VERSIONS or (target.bucket, target.key) != (past.bucket, past.key):
+                raise Refused(403, "a folder of deleted files is moved to where it was, or file by file")
+            return await self._restore_below(caller, past)
+        change = await self._admitted(caller, target)
+        key, version_id = await self._named(caller.who, past)
+        tokens = caller.condition.tokens
+
+        def first(tx: Writing) -> None:
+            self._guard.check_within(tx, caller.who, tokens, change)
+
+        if not keep and (target.bucket, target.key) == (past.bucket, key):
+            deleted = await self._past.deleted_key(caller.who, past)
+            if deleted is None:
+                raise Refused(404, f"{past.place.path!r} does not exist")
+            who = to_do(caller.who, [Need(_REMOVE, past.bucket, key, deleted.marker_id)])
+            await self._objects.delete(who, past.bucket, key, version_id=deleted.marker_id, first=first)
+            return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
+        needs = [
+            Need("s3:GetObjectVersion", past.bucket, key, version_id),
+            Need("s3:PutObject", target.bucket, target.key),
+        ]
+        overwrite = caller.headers.get("Overwrite", "T").strip().upper() != "F"
+        await self._objects.copy(
+            to_do(caller.who, needs),
+            past.bucket,
+            key,
+            target.bucket,
+            target.key,
+            source_version=version_id,
+            condition=WriteCondition() if overwrite else WriteCondition(if_none_match=("*",)),
+            first=first,
+        )
+        if not keep:
+            failed = await self._purge(caller.who, past.bucket, [key])
+            if failed:
+                return self._told(caller, past, failed)
+        if change.membership:
+            return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
+        return answers.whole(204, "", b"")
+
+    async def _admitted(self, caller: Caller, target: Place) -> Change:
+        """What the request changes at its target, if it may."""
+        writer = to_do(caller.who, [Need("s3:PutObject", target.bucket, target.key)])
+        there = await self._nodes.find(writer, target)
+        if there is not None and there.is_collection:
+            raise Refused(409, "a collection is there")
+        if there is not None and caller.headers.get("Overwrite", "T").strip().upper() == "F":
+            raise Refused(412, "the target exists, and Overwrite is F")
+        change = Change(target, membership=there is None, tree=False)
+        await self._guard.check_locks(caller.who, caller.condition.tokens, change)
+        in_place = await self._nodes.has_collection(writer, target.parent)
+        if there is None and not in_place and target.parent.key:
+            raise Refused(409, f"the collection {target.parent.path!r} does not exist")
+        return change
+
+    async def _restore_below(self, caller: Caller, past: PastPlace) -> web.Response:
+        """Bring back everything that was deleted below a folder."""
+        change = Change(Place(past.bucket, past.key), membership=True, tree=True)
+        await self._guard.check_locks(caller.who, caller.condition.tokens, change)
+        doomed = [Doomed(one.key, one.marker_id) async for one in self._past.deleted(caller.who, past, flat=True)]
+        failed = await self._remove_all(caller.who, past.bucket, doomed)
+        if failed:
+            return self._told(caller, past, failed)
+        return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
+
+    # ------------------------------------------------------------------ for good
+
+    async def _remove(self, caller: Caller, past: PastPlace, node: Node) -> web.Response:
+        """Empty the trash of a file, or of everything below a collection."""
+        if node.is_collection:
+            keys = [one.key async for one in self._past.deleted(caller.who, past, flat=True)]
+        else:
+            keys = [past.key]
+        failed = await self._purge(caller.who, past.bucket, keys)
+        if failed:
+            return self._told(caller, past, failed)
+        return answers.whole(204, "", b"")
+
+    async def _purge(self, who: Principal, bucket: str, keys: Sequence[str]) -> dict[str, NoisefsError]:
+        """Remove all versions of deleted keys; what could not be, by key.
+
+        Markers go last, and not where something stays: they cover it.
+        """
+        failed: dict[str, NoisefsError] = {}
+        for begin in range(0, len(keys), _BATCH):
+            found = [await self._past.versions_of(who, bucket, key) for key in keys[begin : begin + _BATCH]]
+            entries = [entry for of_key in found if of_key and of_key[0].version.delete_marker for entry in of_key]
+            for markers in (False, True):
+                some = [entry for entry in reversed(entries) if entry.version.delete_marker is markers]
+                doomed = [Doomed(entry.key, entry.version_id) for entry in some if entry.key not in failed]
+                failed |= await self._remove_all(who, bucket, doomed)
+        return failed
+
+    async def _remove_all(self, who: Principal, bucket: str, doomed: Sequence[Doomed]) -> dict[str, NoisefsError]:
+        """Remove versions, in as few commits as the rights to them allow; what could not be, by key."""
+        failed: dict[str, NoisefsError] = {}
+        for begin in range(0, len(doomed), _BATCH):
+            some = doomed[begin : begin + _BATCH]
+            try:
+                failed |= await self._remove_some(who, bucket, some)
+            except AccessDenied:
+                for one in some:
+                    try:
+                        failed |= await self._remove_some(who, bucket, [one])
+                    except AccessDenied as exc:
+                        failed[one.key] = exc
+        return failed
+
+    async def _remove_some(self, who: Principal, bucket: str, some: Sequence[Doomed]) -> dict[str, NoisefsError]:
+        allowed = to_do(who, [Need(_REMOVE, bucket, one.key, one.version_id) for one in some])
+        outcomes = await self._objects.delete_many(allowed, bucket, some)
+        return {
+            one.key: outcome for one, outcome in zip(some, outcomes, strict=True) if isinstance(outcome, NoisefsError)
+        }
+
+    def _told(self, caller: Caller, past: PastPlace, failed: dict[str, NoisefsError]) -> web.Response:
+        """The answer that tells what stayed."""
+        if list(failed) == [past.key]:
+            raise failed[past.key]
+        top = past.place.key.partition("/")[0]
+        shown = caller.view.shown
+        rows = "".join(
+            f"<D:response><D:href>{escape(shown(Place(past.bucket, f'{top}/{key}').href(collection=False)))}</D:href>"
+            "<D:status>HTTP/1.1 403 Forbidden</D:status></D:response>"
+            for key in failed
+        )
+        return answers.whole(207, multistatus.CONTENT_TYPE, multistatus.HEAD + rows.encode() + multistatus.TAIL)
