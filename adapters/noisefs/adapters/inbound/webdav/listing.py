@@ -173,13 +173,8 @@ class Listing:
             left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
         return usage.bytes, min(left, default=None)
 
-<<<<<<< HEAD
     async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> bytes:
-        dead = await self._dead(who, wanted, nodes)
-=======
-    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> str:
         dead = await self._dead(who, renderer, wanted, nodes)
->>>>>>> a3aac91 (wip)
         if len(nodes) <= INLINE_NODES:
             return renderer.page(nodes, dead)
         return await asyncio.get_running_loop().run_in_executor(self._pool, renderer.page, nodes, dead)
