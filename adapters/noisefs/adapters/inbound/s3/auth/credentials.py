@@ -25,6 +25,10 @@ _QUERY_FIELDS: Final = (
     "X-Amz-SignedHeaders",
     "X-Amz-Expires",
 )
+_URLS_OF_SDKS: Final = (
+    " Some SDKs sign URLs with Signature Version 2 unless they are told otherwise; for boto3: "
+    "Config(signature_version='s3v4'). The operator can accept such URLs: s3.signature_v2."
+)
 _HEADER: Final = "AuthorizationHeaderMalformed"
 _QUERY: Final = "AuthorizationQueryParametersError"
 
@@ -70,9 +74,10 @@ def claim_of(
     if authorization.startswith(f"{ALGORITHM} "):
         return _from_header(authorization, headers.get("x-amz-date", ""), region, services)
     if authorization.startswith("AWS ") or ("AWSAccessKeyId" in params and "Signature" in params):
+        hint = "" if authorization else _URLS_OF_SDKS
         raise S3Error(
             "InvalidRequest",
-            f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}.",
+            f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}.{hint}",
         )
     if authorization.startswith("AWS4-ECDSA-"):
         raise S3Error("NotImplemented", f"Signature Version 4A is not implemented by this server: use {ALGORITHM}.")
