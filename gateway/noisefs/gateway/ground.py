@@ -165,11 +165,15 @@ def _root_key(folder: Folder, config: Config, disk: LocalDisk, ask: rootkey.Ask 
 
 
 def store_settings(config: Config) -> StoreSettings:
-    """What the configuration says about the store."""
+    """What the configuration says about the store, for one of its processes: they share the memory."""
+
+    def share(total_bytes: int) -> int:
+        return -(-total_bytes // config.workers)
+
     return StoreSettings(
-        hot_bytes=config.hot.max_bytes,
-        write_buffer_bytes=config.store.write_buffer_bytes,
-        read_buffer_bytes=config.store.read_buffer_bytes,
+        hot_bytes=share(config.hot.max_bytes),
+        write_buffer_bytes=share(config.store.write_buffer_bytes),
+        read_buffer_bytes=share(config.store.read_buffer_bytes),
         inline_max_bytes=config.store.inline_max_bytes,
         prefetch_waste=config.cache.prefetch_waste,
         durability=config.store.durability,

@@ -440,7 +440,10 @@ class Config(Table):
         default=(), description="Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
     )
     workers: int = Field(
-        default=1, ge=1, le=64, description="Processes that serve; more help only with many tiny requests."
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve; more help only with many tiny requests. They share the memory set below.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
