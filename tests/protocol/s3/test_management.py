@@ -77,7 +77,7 @@ def test_users_and_keys_come_and_go(root: S3Server, iam: Any, s3: Any, bucket: s
     assert iam.get_user(UserName="carol")["User"]["UserId"] == made["UserId"]
     assert code(iam.create_user, UserName="carol") == (409, "EntityAlreadyExists")
     assert code(iam.create_user, UserName="no spaces") == (400, "ValidationError")
-    assert code(iam.create_user, UserName="dave", Path="/staff/") == (400, "ValidationError")
+    assert code(iam.create_user, UserName="dave", Path="staff") == (400, "ValidationError")
     names = [
         user["UserName"]
         for page in iam.get_paginator("list_users").paginate(PaginationConfig={"PageSize": 1})
@@ -106,6 +106,40 @@ def test_users_and_keys_come_and_go(root: S3Server, iam: Any, s3: Any, bucket: s
     assert code(carol.list_buckets) == (403, "InvalidAccessKeyId")
     iam.delete_user(UserName="carol")
     assert code(iam.get_user, UserName="carol") == (404, "NoSuchEntity")
+
+
+def test_users_have_paths_and_get_other_names(root: S3Server, iam: Any, s3: Any, bucket: str) -> None:
+    made = iam.create_user(UserName="erin", Path="/staff/")["User"]
+    assert (made["Arn"], made["Path"]) == (f"arn:aws:iam::{ACCOUNT}:user/staff/erin", "/staff/")
+    assert [user["UserName"] for user in iam.list_users(PathPrefix="/st")["Users"]] == ["erin"]
+    key = iam.create_access_key(UserName="erin")["AccessKey"]
+    pair = (key["AccessKeyId"], key["SecretAccessKey"])
+    assert client_of(root, "sts", *pair).get_caller_identity()["Arn"] == made["Arn"]
+
+    def let(arn: str, **more: Any) -> None:
+        named = {"Principal": {"AWS": arn}, "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}", **more}
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(named))
+
+    with pytest.raises(ClientError, match="no such user"):
+        let(f"arn:aws:iam::{ACCOUNT}:user/erin")
+    let(made["Arn"])
+    erin = client_of(root, "s3", *pair)
+    erin.list_objects_v2(Bucket=bucket)
+    assert code(iam.update_user, UserName="erin", NewUserName="eve") == (409, "DeleteConflict")
+    let("*", Condition={"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:user/staff/*"}})
+    erin.list_objects_v2(Bucket=bucket)
+    assert code(iam.update_user, UserName="erin", NewUserName="bob") == (409, "EntityAlreadyExists")
+    iam.update_user(UserName="erin", NewUserName="eve", NewPath="/gone/")
+    assert code(iam.get_user, UserName="erin") == (404, "NoSuchEntity")
+    assert iam.get_user(UserName="eve")["User"]["UserId"] == made["UserId"]
+    assert code(erin.list_objects_v2, Bucket=bucket) == (403, "AccessDenied")
+    own = policy({"Action": "iam:GetUser", "Resource": f"arn:aws:iam::{ACCOUNT}:user/gone/*"})
+    iam.put_user_policy(UserName="eve", PolicyName="own", PolicyDocument=own)
+    assert client_of(root, "iam", *pair).get_user()["User"]["UserName"] == "eve"
+    iam.delete_user_policy(UserName="eve", PolicyName="own")
+    iam.delete_access_key(UserName="eve", AccessKeyId=pair[0])
+    iam.delete_user(UserName="eve")
+    s3.delete_bucket_policy(Bucket=bucket)
 
 
 def test_policies_of_users_read_back_and_count_at_once(root: S3Server, iam: Any, bucket: str) -> None:

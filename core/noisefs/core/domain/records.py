@@ -331,6 +331,8 @@ class User(Record, frozen=True, array_like=True):
     """How many policies the user has: only then they are looked at. Every change of one changes ``revision`` too."""
     root: str = ""
     """What ``/`` is for this user over WebDAV: a bucket, perhaps with a key behind a slash; empty: all buckets."""
+    path: str = "/"
+    """What stands before the name in the user's ARN."""
 
 
 class AccessKey(Record, frozen=True, array_like=True):

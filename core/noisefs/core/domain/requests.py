@@ -62,6 +62,7 @@ class Principal:
         root: Where WebDAV paths begin for this user: a bucket, perhaps with a key behind a slash; empty: above all.
         role: The role that the user took on. Its rights are those of its policies; what it makes belongs to the user,
             whose own rights it does not have.
+        path: What stands before the name in the user's ARN.
     """
 
     user_id: UserId
@@ -75,6 +76,7 @@ class Principal:
     trusted: bool = False
     root: str = ""
     role: RoleSession | None = None
+    path: str = "/"
 
     def owns(self, owner: str) -> bool:
         """Whether what belongs to ``owner`` is theirs to use."""
@@ -94,6 +96,7 @@ class Principal:
             self.trusted,
             self.root,
             self.role,
+            self.path,
         )
 
 

@@ -21,6 +21,7 @@ from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.ids import ID_BYTES, UserId
 from noisefs.core.domain.records import AccessKey, User, decode, encode
 from noisefs.core.domain.requests import Principal
+from noisefs.core.domain.rights.identity import PATH, PATH_ALLOWED
 from noisefs.core.domain.sealing.keys import LOGIN_COST, SALT_BYTES, KeyWrap, SlowHash, hash_password, verify_password
 from noisefs.core.errors import (
     AccessKeyExists,
@@ -157,22 +158,21 @@ class Accounts:
 
     # ------------------------------------------------------------------ users
 
-    async def add_user(self, name: str, *, admin: bool = False, password: str | None = None) -> UserId:
-        """Make a user.
+    async def add_user(self, name: str, *, admin: bool = False, password: str | None = None, path: str = "/") -> UserId:
+        """Make a user. ``path``: what stands before the name in the ARN.
 
         Raises:
             UserExists: The name is taken.
-            InvalidArgument: The name or the password is not allowed.
+            InvalidArgument: The name, the path or the password is not allowed.
         """
-        if _NAME.fullmatch(name) is None:
-            raise InvalidArgument("user name", name, "1 to 64 characters of A-Z a-z 0-9 _ . - + @")
+        check_user(name, path)
         envelope = await self._envelope(password)
         user_id = UserId(self._entropy.secret(ID_BYTES).hex())
 
         def add(tx: Writing) -> UserId:
             if tx.get(Table.USER_NAMES, name.encode()) is not None:
                 raise UserExists(name)
-            user = User(name, admin, disabled=False, created_us=self._clock.now_us(), password=envelope)
+            user = User(name, admin, disabled=False, created_us=self._clock.now_us(), password=envelope, path=path)
             tx.demand(HIGHEST)
             tx.put(Table.USER_NAMES, name.encode(), user_id.encode())
             tx.put(Table.USERS, user_id.encode(), encode(user))
@@ -421,7 +421,7 @@ class Accounts:
     def _principal(self, tx: Reading, user_id: UserId, user: User) -> Principal:
         """The user with their policies."""
         policies = user_policies.policies_of(tx, user_id) if user.policies else ()
-        return Principal(user_id, user.name, user.admin, self.account, policies, root=user.root)
+        return Principal(user_id, user.name, user.admin, self.account, policies, root=user.root, path=user.path)
 
     async def _envelope(self, password: str | None) -> bytes:
         if password is None:
@@ -439,6 +439,14 @@ class Accounts:
 
         await self._commits.run(change)
         self.look_again()
+
+
+def check_user(name: str, path: str) -> None:
+    """Refuse a name or a path that no user may have. Raises ``InvalidArgument``."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidArgument("user name", name[:200], "1 to 64 characters of A-Z a-z 0-9 _ . - + @")
+    if PATH.fullmatch(path) is None:
+        raise InvalidArgument("Path", path[:200], PATH_ALLOWED)
 
 
 def _may_be_password(password: str) -> bool:

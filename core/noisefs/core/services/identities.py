@@ -9,10 +9,11 @@ from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.keyspace import bucket_owner_key
 from noisefs.core.domain.records import AccessKey, User, decode, encode
 from noisefs.core.domain.rights.identity import user_of_canonical
-from noisefs.core.errors import AccessKeyNotFound, Conflict, UserNotFound
+from noisefs.core.errors import AccessKeyNotFound, Conflict, UserExists, UserNotFound
 from noisefs.core.ports.index import Index, Reading, Table, Writing
 from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services import app_passwords
+from noisefs.core.services.accounts import check_user
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.rights.named import who_names
 from noisefs.core.services.user_policies import named
@@ -43,6 +44,34 @@ class Identities:
     def find(self, user: str) -> tuple[UserId, User]:
         """The user of a name, an id or a canonical id."""
         return self._index.read(lambda tx: _found(tx, user))
+
+    async def update_user(self, user: str, *, name: str, path: str) -> None:
+        """Give a user another name and path. Their logins over WebDAV follow at once.
+
+        Raises:
+            UserExists: The name is taken.
+            InvalidArgument: The name or the path is not allowed.
+            Conflict: It would have another name, and a bucket's or role's policy names it.
+        """
+        check_user(name, path)
+        if self.find(user)[1].name != name:
+            naming = await self._workers.run(Lane.DISK, self._index.read, lambda tx: self._naming(tx, user))
+            if naming:
+                raise Conflict(f"{naming} names user {user!r}: change it first")
+
+        def change(tx: Writing) -> None:
+            user_id, row = _found(tx, user)
+            if name != row.name:
+                if tx.get(Table.USER_NAMES, name.encode()) is not None:
+                    raise UserExists(name)
+                tx.delete(Table.USER_NAMES, row.name.encode())
+                tx.put(Table.USER_NAMES, name.encode(), user_id.encode())
+            tx.demand(HIGHEST)
+            new = msgspec.structs.replace(row, name=name, path=path, revision=row.revision + 1)
+            tx.put(Table.USERS, user_id.encode(), encode(new))
+
+        await self._commits.run(change)
+        self._changed()
 
     async def delete_user(self, user: str) -> None:
         """Remove a user for good: its name is free again.

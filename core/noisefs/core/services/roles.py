@@ -13,6 +13,7 @@ import msgspec
 from noisefs.core.domain.buckets.durability import HIGHEST
 from noisefs.core.domain.keyspace import prefix_end
 from noisefs.core.domain.records import decode, encode
+from noisefs.core.domain.rights.identity import PATH, PATH_ALLOWED
 from noisefs.core.domain.rights.managed import MANAGED
 from noisefs.core.domain.rights.policy import IDENTITY_POLICY_BYTES, TRUST, Policy, parse_policy
 from noisefs.core.domain.rights.role import LONGEST_S, PREFIX, SHORTEST_S, Role, role_key
@@ -30,7 +31,6 @@ POLICIES_MOST: Final = 20
 TAGS_MOST: Final = 50
 _NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _POLICY_NAME: Final = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
-_PATH: Final = re.compile(r"/|/[\x21-\x7e]{1,510}/", re.ASCII)
 _DESCRIPTION_MOST: Final = 1000
 _TRUST_BYTES: Final = 4096
 _ID_BYTES: Final = 10
@@ -72,8 +72,8 @@ class Roles:
         """
         if _NAME.fullmatch(name) is None:
             raise InvalidArgument("RoleName", name[:100], "1 to 64 characters of A-Z a-z 0-9 _ + = , . @ -")
-        if _PATH.fullmatch(path) is None:
-            raise InvalidArgument("Path", path[:100], "/ or a path that begins and ends with /")
+        if PATH.fullmatch(path) is None:
+            raise InvalidArgument("Path", path[:100], PATH_ALLOWED)
         role_id = _BEGIN + base64.b32encode(self._entropy.secret(_ID_BYTES)).decode()
         role = Role(role_id, name, path, self._clock.now_us(), trust, description, max_session_s, tags=dict(tags or {}))
         policy = await self._checked(role)

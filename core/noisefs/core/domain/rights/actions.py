@@ -41,7 +41,7 @@ _IAM: Final = (
     "GetRole", "GetRolePolicy", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedRolePolicies",
     "ListAttachedUserPolicies", "ListGroupsForUser", "ListInstanceProfilesForRole", "ListRolePolicies",
     "ListRoleTags", "ListRoles", "ListUserPolicies", "ListUsers", "PutRolePolicy", "PutUserPolicy", "TagRole",
-    "UntagRole", "UpdateAccessKey", "UpdateAssumeRolePolicy", "UpdateRole",
+    "UntagRole", "UpdateAccessKey", "UpdateAssumeRolePolicy", "UpdateRole", "UpdateUser",
 )  # fmt: skip
 _STS: Final = ["AssumeRole", "GetCallerIdentity", "GetSessionToken"]
 

@@ -34,7 +34,7 @@ def arn_of(who: Principal) -> str:
     """The ARN of whoever asks; empty: nobody knows."""
     if who.role is not None:
         return who.role.arn(who.account)
-    return user_arn(who.account, who.name) if who.user_id else ""
+    return user_arn(who.account, who.name, who.path) if who.user_id else ""
 
 
 def utc_time(time_us: int) -> str:

@@ -14,6 +14,9 @@ ANONYMOUS_ID: Final = "65a011a29cdf8ec533ec3d1ccaae921c"
 """Canonical id of whoever writes without a name: S3's own."""
 ROOT_ARN: Final = re.compile(r"arn:aws:iam::([A-Za-z0-9-]*):root")
 USER_ARN: Final = re.compile(r"arn:aws:(?:iam|sts)::([A-Za-z0-9-]*):(user|role|assumed-role|federated-user)/(\S+)")
+PATH: Final = re.compile(r"/|/[\x21-\x7e]{1,510}/", re.ASCII)
+"""What may stand before a user's or role's name in its ARN."""
+PATH_ALLOWED: Final = "/, or a path that begins and ends with /"
 ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
 _CANONICAL_LENGTH: Final = 64
 _USER_LENGTH: Final = 32
@@ -25,9 +28,9 @@ def account_of(store_id: StoreId) -> str:
     return str(100_000_000_000 + number % 900_000_000_000)
 
 
-def user_arn(account: str, name: str) -> str:
+def user_arn(account: str, name: str, path: str = "/") -> str:
     """The ARN of a user."""
-    return f"arn:aws:iam::{account}:user/{name}"
+    return f"arn:aws:iam::{account}:user{path}{name}"
 
 
 def canonical_id(user_id: UserId) -> str:

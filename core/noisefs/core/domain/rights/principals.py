@@ -56,6 +56,8 @@ class Principals:
     accounts: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
+    spelled: frozenset[str] = frozenset()
+    """ARNs with the paths of users and roles, which ``arns`` is without: names are unique."""
 
     def names(self, caller: Caller, *, denying: bool) -> bool:
         """Whether the caller is one of them. ``denying``: an account stands for all of its users."""
@@ -87,6 +89,7 @@ def compile_principals(value: object) -> Principals:
     accounts: set[str] = set()
     ids: set[str] = set()
     services: set[str] = set()
+    spelled: set[str] = set()
     for kind, named in value.items():
         texts = [named] if isinstance(named, str) else named
         if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
@@ -112,18 +115,24 @@ def compile_principals(value: object) -> Principals:
                 accounts.add(text)
             elif USER_ARN.fullmatch(text) and "*" not in text and "?" not in text:
                 arns.add(_without_path(text))
+                spelled.add(text)
             else:
                 raise ValueError(f"AWS principal {text!r} is no account, user or root ARN, nor *")
-    return Principals(everybody, frozenset(arns), frozenset(accounts), frozenset(ids), frozenset(services))
+    return Principals(
+        everybody, frozenset(arns), frozenset(accounts), frozenset(ids), frozenset(services), frozenset(spelled)
+    )
 
 
 class Named(NamedTuple):
-    """Somebody that a policy names: ``text`` as it says it, and a user's id, a user's name or a role's name."""
+    """Somebody that a policy names: ``text`` as it says it, and a user's id, a user's name or a role's name; ``path``
+    where a name has one, empty where the ARN is that of a session.
+    """
 
     text: str
     user_id: str = ""
     user: str = ""
     role: str = ""
+    path: str = ""
 
 
 def named_by(principals: Principals, account: str) -> list[Named]:
@@ -133,12 +142,16 @@ def named_by(principals: Principals, account: str) -> list[Named]:
         ValueError: One of another account: there is no other here; or something that is neither.
     """
     found = []
-    for arn in sorted(principals.arns):
+    for arn in sorted(principals.spelled):
         named = USER_ARN.fullmatch(arn)
         if named is None or named[2] == "federated-user" or named[1] not in ("", account):
             raise ValueError(f"{arn!r} is no user or role of account {account}")
+        folder, _, name = named[3].rpartition("/")
+        path = f"/{folder}/" if folder else "/"
         if named[2] == "user":
-            found.append(Named(arn, user=named[3]))
+            found.append(Named(arn, user=name, path=path))
+        elif named[2] == "role":
+            found.append(Named(arn, role=name, path=path))
         else:
             found.append(Named(arn, role=named[3].partition("/")[0]))
     for text in sorted(principals.ids):
@@ -150,7 +163,7 @@ def named_by(principals: Principals, account: str) -> list[Named]:
 
 
 def _without_path(arn: str) -> str:
-    """A user's or role's ARN without its path, which says nothing: names are unique without."""
+    """A user's or role's ARN without its path: names are unique without."""
     named = USER_ARN.fullmatch(arn)
     if named is None or named[2] not in ("user", "role"):
         return arn

@@ -97,7 +97,7 @@ async def list_users(target: Administered, _: NoParameters) -> object:
         {
             "user": user.name,
             "id": user_id,
-            "arn": user_arn(target.store.accounts.account, user.name),
+            "arn": user_arn(target.store.accounts.account, user.name, user.path),
             "admin": user.admin,
             "disabled": user.disabled,
             "password": bool(user.password),

@@ -12,7 +12,7 @@ from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import User
 from noisefs.core.domain.rights.identity import canonical_id, user_arn
 from noisefs.core.domain.rights.managed import name_of
-from noisefs.core.errors import InvalidArgument
+from noisefs.core.errors import InvalidArgument, UserNotFound
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.identities import Identities
 from noisefs.core.services.user_policies import UserPolicies
@@ -32,6 +32,7 @@ class Iam:
             "CreateUser": self.create_user,
             "GetUser": self.get_user,
             "ListUsers": self.list_users,
+            "UpdateUser": self.update_user,
             "DeleteUser": self.delete_user,
             "CreateAccessKey": self.create_key,
             "ListAccessKeys": self.list_keys,
@@ -51,11 +52,9 @@ class Iam:
     async def create_user(self, form: Form) -> str | None:
         """Make a user, who is no administrator."""
         form.only("UserName", "Path")
-        name = form.need("UserName")
-        if form.get("Path", "/") != "/":
-            raise InvalidArgument("Path", form.get("Path")[:200], "users have no paths here: /")
-        self._permit(form, "iam:CreateUser", name)
-        await self._accounts.add_user(name)
+        name, path = form.need("UserName"), form.get("Path", "/")
+        self._permit(form, "iam:CreateUser", path, name)
+        await self._accounts.add_user(name, path=path)
         return element_of(*self._identities.find(name), self._accounts.account)
 
     async def get_user(self, form: Form) -> str | None:
@@ -69,14 +68,25 @@ class Iam:
         form.only("PathPrefix", "Marker", "MaxItems")
         permit(form, "iam:ListUsers")
         most = min(max(form.number("MaxItems", 100), 1), _PAGE_MOST)
-        users = await self._accounts.list_users() if form.get("PathPrefix", "/") == "/" else []
-        rest = [(user_id, user) for user_id, user in users if user.name > form.get("Marker")]
+        begin, after = form.get("PathPrefix", "/"), form.get("Marker")
+        users = await self._accounts.list_users()
+        rest = [(user_id, user) for user_id, user in users if user.name > after and user.path.startswith(begin)]
         members = "".join(
             element_of(user_id, user, self._accounts.account, name="member") for user_id, user in rest[:most]
         )
         more = len(rest) > most
         marker = element("Marker", rest[most - 1][1].name) if more else ""
         return f"<Users>{members}</Users>{flag('IsTruncated', value=more)}{marker}"
+
+    async def update_user(self, form: Form) -> str | None:
+        """Give a user another name or path."""
+        form.only("UserName", "NewUserName", "NewPath")
+        form.need("UserName")
+        _, user = self._about(form, "iam:UpdateUser")
+        name, path = form.get("NewUserName", user.name), form.get("NewPath", user.path)
+        self._permit(form, "iam:UpdateUser", path, name)
+        await self._identities.update_user(user.name, name=name, path=path)
+        return None
 
     async def delete_user(self, form: Form) -> str | None:
         """Remove a user that owns nothing."""
@@ -198,15 +208,16 @@ class Iam:
         asked = form.get("UserName") or who.name
         try:
             user_id, user = self._identities.find(asked)
-        finally:
-            self._permit(form, action, asked)
-        if user.name != asked:
-            self._permit(form, action, user.name, canonical_id(user_id))
+        except UserNotFound:
+            self._permit(form, action, "/", asked)
+            raise
+        self._permit(form, action, user.path, *{asked, user.name, canonical_id(user_id)})
         return user_id, user
 
-    def _permit(self, form: Form, action: str, *names: str) -> None:
+    def _permit(self, form: Form, action: str, path: str, *names: str) -> None:
         """Refuse whoever may not do this to a user, under any of the names it has. Raises ``AccessDenied``."""
-        permit(form, action, {user_arn(account, name) for account in (self._accounts.account, "") for name in names})
+        accounts = (self._accounts.account, "")
+        permit(form, action, {user_arn(account, name, path) for account in accounts for name in names})
 
 
 def attached_xml(arns: Iterable[str]) -> str:
@@ -220,6 +231,7 @@ def attached_xml(arns: Iterable[str]) -> str:
 def element_of(user_id: UserId, user: User, account: str, *, name: str = "User") -> str:
     """A user as IAM shows it."""
     return (
-        f"<{name}>{element('Path', '/')}{element('UserName', user.name)}{element('UserId', user_id)}"
-        f"{element('Arn', user_arn(account, user.name))}{optional('CreateDate', iso_time(user.created_us))}</{name}>"
+        f"<{name}>{element('Path', user.path)}{element('UserName', user.name)}{element('UserId', user_id)}"
+        f"{element('Arn', user_arn(account, user.name, user.path))}"
+        f"{optional('CreateDate', iso_time(user.created_us))}</{name}>"
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from noisefs.core.domain.keyspace import prefix_end
-from noisefs.core.domain.records import Bucket, decode
+from noisefs.core.domain.records import Bucket, User, decode
 from noisefs.core.domain.rights import role as roles
 from noisefs.core.domain.rights.policy import TRUST, Policy, parse_policy
 from noisefs.core.domain.rights.principals import Named, named_by
@@ -33,16 +33,22 @@ def check_principals(tx: Reading, account: str, policy: Policy) -> None:
             "Principal", str(exc), "Invalid principal in policy: users and roles of this store"
         ) from exc
     for one in named:
-        if one.role:
-            raw = tx.get(Table.META, roles.role_key(one.role))
-            raw = raw if raw is not None and decode(Role, raw).name == one.role else None
-        elif one.user:
-            raw = tx.get(Table.USER_NAMES, one.user.encode("utf-8", "replace"))
-        else:
-            raw = tx.get(Table.USERS, one.user_id.encode("utf-8", "replace"))
-        if raw is None:
+        if not _exists(tx, one):
             kind = "role" if one.role else "user"
             raise InvalidPolicy("Principal", one.text, f"Invalid principal in policy: there is no such {kind}")
+
+
+def _exists(tx: Reading, one: Named) -> bool:
+    """Whether there is such a user or role, of exactly this name and path."""
+    if one.role:
+        raw = tx.get(Table.META, roles.role_key(one.role))
+        role = None if raw is None else decode(Role, raw)
+        return role is not None and role.name == one.role and one.path in ("", role.path)
+    if one.user_id:
+        return tx.get(Table.USERS, one.user_id.encode("utf-8", "replace")) is not None
+    user_id = tx.get(Table.USER_NAMES, one.user.encode("utf-8", "replace"))
+    raw = None if user_id is None else tx.get(Table.USERS, user_id)
+    return raw is not None and decode(User, raw).path == one.path
 
 
 def who_names(tx: Reading, account: str, *, user_id: str = "", user: str = "", role: str = "") -> str:
