@@ -19,7 +19,7 @@ from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
-from noisefs.gateway.caching import kept_of, policy_of, tidy, warm_of
+from noisefs.gateway.caching import kept_of, others_of, policy_of, tidy, warm_of
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.config.show import shown
 from noisefs.gateway.departing import depart, shipping_over
@@ -71,6 +71,8 @@ async def open_store(
         networked = await stack.enter_async_context(open_network(ground, index, commits))
         sinks = await stack.enter_async_context(sinks_of(config, ground.clock))
         store = _store(ground, index, commits, networked, sinks, worker=worker if background else None)
+        if background and store.caching is not None and config.workers > 1:
+            store.caching.tiers.others = await stack.enter_async_context(others_of(ground, worker))
         held = _ballast(ground)
         store.commits.relieve_with(held.relieve)
         if ballast:

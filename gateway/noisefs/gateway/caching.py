@@ -1,8 +1,13 @@
 """The tiers of a process, as the configuration has them: one disk cache for each, all within one budget."""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
+from noisefs.adapters.inbound.admin.client import short_path
+from noisefs.adapters.inbound.peers.handler import PeerHandler
+from noisefs.adapters.outbound.peers.client import HttpPeer
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.caching.tinylfu import WTinyLfu
@@ -10,7 +15,9 @@ from noisefs.core.domain.caching.twoq import TwoQ
 from noisefs.core.errors import FileMissing, NoisefsError
 from noisefs.core.services.caching.entry import PolicyOf
 from noisefs.core.services.caching.listing import SealedList
+from noisefs.core.services.caching.peers import Lending, Peers
 from noisefs.core.services.caching.warm import WarmTier
+from noisefs.core.services.store import Store
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.ground import Ground
 
@@ -50,6 +57,28 @@ def kept_of(ground: Ground, worker: int) -> SealedList:
     """The list of what this process has in memory."""
     path = str(ground.folder.cache / f"{_HOT}{worker}.list")
     return SealedList(ground.disk, path, ground.keys, ground.entropy, b"hot")
+
+
+@asynccontextmanager
+async def others_of(ground: Ground, worker: int) -> AsyncIterator[Peers]:
+    """The other workers, as those who own some of the cells. None of them has to run."""
+    with ExitStack() as stack:
+        numbers = [number for number in range(ground.config.workers) if number != worker]
+        paths = [stack.enter_context(short_path(ground.folder.cells_socket(number))) for number in numbers]
+        others = [
+            HttpPeer(str(number), keys=ground.keys, clock=ground.clock, socket_path=path)
+            for number, path in zip(numbers, paths, strict=True)
+        ]
+        peers = Peers(str(worker), others, ground.clock)
+        try:
+            yield peers
+        finally:
+            await peers.close()
+
+
+def lending_over(store: Store) -> PeerHandler:
+    """What answers other processes."""
+    return PeerHandler(Lending(store.cells, store.geometry.block_bytes), store.keys, store.clock, store.workers)
 
 
 def tidy(ground: Ground) -> None:

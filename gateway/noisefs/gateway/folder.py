@@ -112,6 +112,10 @@ class Folder:
         """Where a worker lends its metrics to the first one."""
         return self.locks / f"metrics-{worker}.sock"
 
+    def cells_socket(self, worker: int) -> Path:
+        """Where a worker gives cells to the others."""
+        return self.locks / f"cells-{worker}.sock"
+
     def state(self) -> State:
         """What the folder is.
 

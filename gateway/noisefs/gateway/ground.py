@@ -40,6 +40,9 @@ sizes: on a disk that somebody else filled, cleaning moves what lives to a new o
 READS_AT_ONCE: Final = 32
 """Windows of all readers that wait for nodes at a time; each has a thread that waits with it."""
 
+READS_FOR_PEERS: Final = 16
+"""The same for other processes of the store."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -122,7 +125,10 @@ async def open_ground(
             disk, str(folder.head), str(folder.head_lock), root_key, entropy, clock, presence.instance_id
         )
         head = head_file.read()
-        workers = ThreadWorkers(network_threads=READS_AT_ONCE if config.ipfs.nodes else 1)
+        workers = ThreadWorkers(
+            network_threads=READS_AT_ONCE if config.ipfs.nodes else 1,
+            peer_threads=READS_FOR_PEERS if config.ipfs.nodes and config.workers > 1 else 1,
+        )
         stack.callback(workers.close)
         packs = LocalPackStore(
             disk,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from noisefs.adapters.inbound.admin.operations.operation import Administered
 from noisefs.adapters.outbound.prometheus.telemetry import PrometheusTelemetry
+from noisefs.gateway.caching import lending_over
 from noisefs.gateway.collector import collect_less
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
@@ -78,6 +79,10 @@ async def listening(
         else:
             lent = bind_local(local(folder.metrics_socket(worker)))
             private = [Listener(serve_metrics(opened.store, telemetry), lent, config.limits, None)]
+        if config.workers > 1 and opened.store.caching is not None:
+            handler = lending_over(opened.store)
+            lent = bind_local(local(folder.cells_socket(worker)))
+            private.append(Listener(handler.handle, lent, config.limits, None))
         collect_less()
         for listener in (*private, *public):
             await listener.start()

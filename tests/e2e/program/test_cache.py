@@ -1,11 +1,15 @@
 """The tiers of the program over a real node: read once, kept, still there after a restart or a kill, and explained."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from tests.e2e.program.test_nodes import ask, content, get, lose_packs, node, put, served, settings, settle
+from tests.e2e.program.test_workers import workers_of
 from tests.support.kubo import swarm
 from tests.support.server import RunningServer
 
@@ -82,3 +86,32 @@ def test_without_nodes_there_is_nothing_to_tell(tmp_path: Path) -> None:
         put(server, "small", b"x" * 5000)
         assert tiers_of(server, "small") <= {"memory", "index"}
         ask(server, "cache", "explain", "bucket/none", code=3)
+
+
+def test_two_workers_fetch_a_cell_once_and_one_goes_on_alone(tmp_path: Path) -> None:
+    large = content(SIZE * 4, 1)
+    with swarm(tmp_path) as (daemon,):
+        environment = settings([node(daemon, "one")]) | {"NOISEFS_CACHE__DISK_MAX_BYTES": "64MiB"}
+        with served(tmp_path, environment) as server:
+            put(server, "large", large)
+        with served(tmp_path, environment) as server:
+            settle(server, SIZE)
+        lose_packs(server)
+        with RunningServer(tmp_path / "data", "--workers", "2", environment=environment) as server:
+            opened = [0.0, 0.0]
+            for _ in range(64):  # the system chooses who gets a connection
+                assert get(server, "large") == large
+                metrics = server.metrics()
+                opened = [metrics.get(f'noisefs_cells_opened_total{{worker="{number}"}}', 0.0) for number in (0, 1)]
+                if min(opened):
+                    break
+            assert min(opened) > 0
+            name = 'noisefs_network_blocks_total{kind="cell",why="read",worker="%d"}'
+            fetched = [metrics.get(name % number, 0.0) for number in (0, 1)]
+            assert sum(fetched) == len(large) // 131072
+            os.kill(workers_of(server)[1], signal.SIGKILL)
+            for _ in range(4):
+                try:
+                    assert get(server, "large") == large
+                except BotoCoreError:
+                    continue  # this connection was the dead one's

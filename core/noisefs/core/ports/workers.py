@@ -22,6 +22,8 @@ class Lane(Enum):
     """Reads of packs and of long index ranges."""
     NETWORK = "network"
     """Reads of blocks that only nodes have: these threads wait, and nobody else waits for them."""
+    PEERS = "peers"
+    """What other processes ask for: apart from ``NETWORK``, so that two processes never wait for each other."""
     BACKGROUND = "background"
     """Packer, cleaner, scrub, snapshots: never in the way of the others."""
 

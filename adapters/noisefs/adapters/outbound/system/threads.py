@@ -71,10 +71,15 @@ class ThreadWorkers(Workers):
     """Threads that live from construction to ``close``. Task-safe, and usable from several event loops."""
 
     def __init__(
-        self, *, cpu_threads: int | None = None, disk_threads: int = DISK_THREADS, network_threads: int = 1
+        self,
+        *,
+        cpu_threads: int | None = None,
+        disk_threads: int = DISK_THREADS,
+        network_threads: int = 1,
+        peer_threads: int = 1,
     ) -> None:
         """``cpu_threads``: by default one for each core this process may use. ``network_threads``: reads that wait for
-        nodes at a time; they take no time of the machine meanwhile.
+        nodes at a time; they take no time of the machine meanwhile. ``peer_threads``: the same for other processes.
         """
         cores = len(os.sched_getaffinity(0))
         sizes = {
@@ -84,6 +89,7 @@ class ThreadWorkers(Workers):
             Lane.DISK: disk_threads,
             Lane.BACKGROUND: BACKGROUND_THREADS,
             Lane.NETWORK: network_threads,
+            Lane.PEERS: peer_threads,
         }
         self._queues: dict[Lane, SimpleQueue[_Job | None]] = {lane: SimpleQueue() for lane in Lane}
         self._mailbox: _Mailbox | None = None

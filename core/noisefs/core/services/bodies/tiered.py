@@ -75,25 +75,41 @@ class TieredCells:
         left = self._nearby([(body_id, number) for number in range(segment, segment + count)], found, keep, why)
         if left and reach is Reach.DISK:
             fetch(left)
-            left = []
+        elif left:
+            # What this process owns comes first, and is there for others before it asks them: else two could wait for
+            # each other.
+            for keys in self._tiers.by_owner(left):
+                self._together(keys, found, fetch, keep=keep, why=why)
+        found.sort(key=_number_of)
+        return found
+
+    def _together(
+        self,
+        keys: list[CellKey],
+        found: Found,
+        fetch: Callable[[list[CellKey]], None],
+        *,
+        keep: bool,
+        why: Why,
+    ) -> None:
+        """Add these, of one body, each fetched by one reader for all who want it."""
+        left = keys
         while left:
             lead, follow = self._tiers.flights.begin(left)
             try:
                 rest = self._nearby(lead, found, keep, why)  # it may have come since
                 if rest:
-                    given = self._tiers.asked(rest)
+                    given = self._whole(self._tiers.asked(rest))
                     self._take(given, found, keep, why)
                     rest = [key for key in rest if key not in given]
                 if rest:
                     fetch(rest)
             finally:
                 if lead:
-                    self._tiers.flights.end(lead, self._cut_up(body_id, found).get)
+                    self._tiers.flights.end(lead, self._cut_up(lead[0][0], found).get)
             brought = self._tiers.flights.follow(follow)
             self._take(brought, found, keep, why)
             left = [key for key in follow if key not in brought]
-        found.sort(key=_number_of)
-        return found
 
     def keep(self, body_id: BodyId, found: Found, away: Collection[PackId], *, keep: bool, why: Why) -> None:
         """Offer to the tiers what was read from packs. ``away``: those of which nodes gave blocks."""
@@ -125,6 +141,10 @@ class TieredCells:
                 self._tiers.promoted(len(warm))
             self._take(warm, found, keep, why)
         return [key for key in rest if key not in warm]
+
+    def _whole(self, given: Mapping[CellKey, Kept]) -> dict[CellKey, Kept]:
+        """Those that are as long as a cell: of what others say nothing is taken for granted."""
+        return {key: kept for key, kept in given.items() if len(kept.sealed) == self._block_bytes}
 
     def _take(self, given: Mapping[CellKey, Kept], found: Found, keep: bool, why: Why) -> None:
         """Add cells that came one by one, and keep them in memory if they shall be."""
@@ -163,7 +183,7 @@ class TieredCells:
             try:
                 held = self._hot.slice(*key) or self._slice_nearby(key, why)
                 if held is None:
-                    given = self._tiers.asked(lead).get(key)
+                    given = self._tiers.asked(lead, slices=True).get(key)
                     held = fetch() if given is None else self._kept(key, given, why)
             finally:
                 come = None if held is None else Kept(held.sealed, held.generation, held.cold)

@@ -1,6 +1,7 @@
 """One fetch for a cell, however many readers want it at the same time: the first leads, the others wait for it.
 
-Who leads some cells and follows others brings its own first, so that no two ever wait for each other.
+Who leads some cells and follows others brings its own first, so that no two ever wait for each other. The same holds
+between processes: what a process owns it brings before it asks others for theirs.
 """
 
 import threading

@@ -19,8 +19,11 @@ class Others(Protocol):
     def is_mine(self, key: CellKey) -> bool:
         """Whether this process is the one that fetches and keeps it on the disk."""
 
-    def ask(self, keys: Sequence[CellKey]) -> dict[CellKey, Kept]:
-        """What their owners have, or fetch, of these; nothing for those that are down or slow. Blocks, boundedly."""
+    def ask(self, keys: Sequence[CellKey], *, slices: bool) -> dict[CellKey, Kept]:
+        """What their owners have, or fetch, of these; nothing for those that are down or slow. Blocks, boundedly.
+
+        ``slices``: they are slices, not whole cells.
+        """
 
 
 class Tiers:
@@ -46,14 +49,21 @@ class Tiers:
             self._telemetry.count(Counter.CELL_READS, len(found), ("warm",))
         return found
 
-    def asked(self, keys: Sequence[CellKey]) -> dict[CellKey, Kept]:
+    def by_owner(self, keys: list[CellKey]) -> list[list[CellKey]]:
+        """This process's own, then the others."""
+        if self.others is None:
+            return [keys]
+        mine = [key for key in keys if self.others.is_mine(key)]
+        return [mine, [key for key in keys if key not in mine]]
+
+    def asked(self, keys: Sequence[CellKey], *, slices: bool = False) -> dict[CellKey, Kept]:
         """What other processes give of those that are not this one's."""
         if self.others is None:
             return {}
         theirs = [key for key in keys if not self.others.is_mine(key)]
         if not theirs:
             return {}
-        found = self.others.ask(theirs)
+        found = self.others.ask(theirs, slices=slices)
         self._telemetry.count(Counter.PEER_READS, len(found), ("given",))
         self._telemetry.count(Counter.PEER_READS, len(theirs) - len(found), ("not given",))
         if found:

@@ -1,0 +1,1 @@
+"""Other processes of the store that ask for cells."""
