@@ -31,6 +31,7 @@ REPORT: Final = TOOLS / "components.json"
 
 DEBIAN: Final = {
     **{name: (name,) for name in ("curl", "s3cmd", "litmus", "cadaver", "redis-server", "restic", "s3fs", "git")},
+    "chromium": ("chromium",),
     "mount.davfs": ("davfs2",),
     "fusermount3": ("fuse3",),
     "gio": ("libglib2.0-bin", "gvfs", "gvfs-backends"),

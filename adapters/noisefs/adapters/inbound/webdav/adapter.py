@@ -24,6 +24,7 @@ from noisefs.adapters.inbound.webdav.nextcloud import about
 from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
+from noisefs.adapters.inbound.webdav.page.assets import asset
 from noisefs.adapters.inbound.webdav.past.answering import Past
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
 from noisefs.adapters.inbound.webdav.past.places import Kind
@@ -204,6 +205,9 @@ class WebdavAdapter:
         document = about.document_of(request.raw_path) if method == "GET" else None
         if document is not None:
             return about.answer(request.raw_path, request.headers, document(who)), 0
+        found = asset(request.raw_path) if method == "GET" else None
+        if found is not None:
+            return found, 0
         if method == "SEARCH":
             raise Refused(405, "searching is not supported", condition=NO_SEARCH)
         if method not in answers.METHODS:

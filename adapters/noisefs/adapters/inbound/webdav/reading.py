@@ -1,6 +1,5 @@
-"""GET and HEAD: files as they are, collections as a plain page for browsers."""
+"""GET and HEAD: files as they are, collections as a page for browsers."""
 
-import html
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
@@ -11,6 +10,7 @@ from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.claims import checksums_of
 from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.page.rendering import Page
 from noisefs.adapters.inbound.webdav.place import Place
 from noisefs.adapters.inbound.webdav.preconditions import byte_range, http_date, read_condition
 from noisefs.adapters.inbound.webdav.refusal import Refused
@@ -19,15 +19,6 @@ from noisefs.core.domain.records import Version
 from noisefs.core.errors import NotModified, ObjectNotFound
 from noisefs.core.services.namespace.objects.service import Objects
 
-_PAGE_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_HEAD: Final = (
-    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-    "<style>body{{font-family:sans-serif}}td{{padding-right:2em}}</style></head>\n"
-    "<body><h1>{title}</h1>\n<table>\n"
-)
-_PAGE_TAIL: Final = "</table></body></html>\n"
 _FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 """A user's file opened in a browser runs no script with the login of whoever opens it."""
 
@@ -63,7 +54,7 @@ class Reading:
             raise Refused(404, f"{place.path!r} does not exist")
         await self._guard.check_if(caller, place, node)
         if node.is_collection:
-            return await self.collection(request, caller, node, self._nodes)
+            return await self.collection(request, self._page(caller, node), self._nodes.members(caller.who, node))
         return await self.file(request, caller, place)
 
     async def file(
@@ -105,27 +96,19 @@ class Reading:
             return sent, sent.body_length
 
     async def collection(
-        self, request: web.BaseRequest, caller: Caller, node: Node, nodes: Nodes
+        self, request: web.BaseRequest, page: Page, members: AsyncIterator[list[Node]]
     ) -> tuple[web.StreamResponse, int]:
-        """A page for people, with the members that ``nodes`` finds."""
-        response = web.StreamResponse(
-            headers={
-                **answers.COMMON,
-                "Content-Type": "text/html; charset=utf-8",
-                "Content-Security-Policy": _PAGE_POLICY,
-                "Cache-Control": "no-store",
-            }
-        )
+        """A page for people."""
+        response = web.StreamResponse(headers={**answers.COMMON, **page.headers})
+        return response, await answers.stream(request, response, page.pieces(members), self._settings.body_timeout_s)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            yield _PAGE_HEAD.format(title=html.escape(node.place.path)).encode("utf-8", "replace")
-            if not node.place.is_root:
-                yield _row(caller.view.shown(node.place.parent.href(collection=True)), "..", None)
-            async for page in nodes.members(caller.who, node):
-                yield b"".join(_row(caller.view.shown(member.href), _label(member), member.version) for member in page)
-            yield _PAGE_TAIL.encode()
-
-        return response, await answers.stream(request, response, _filled(pieces()), self._settings.body_timeout_s)
+    def _page(self, caller: Caller, node: Node) -> Page:
+        links: tuple[tuple[str, Place], ...] = ()
+        if node.place.is_bucket and node.bucket is not None and node.bucket.versioning:
+            settings = self._settings
+            names = (("Deleted files", settings.trash_name), ("Versions", settings.versions_name))
+            links = tuple((label, node.place.child(name)) for label, name in names if name)
+        return Page(node, caller.view, links, removable=not node.place.is_root)
 
 
 def described(headers: Mapping[str, str], version: Version) -> tuple[int, dict[str, str]]:
@@ -157,22 +140,6 @@ def _is_field_value(value: str) -> bool:
     return bool(value) and value.isprintable()
 
 
-def _label(member: Node) -> str:
-    return f"{member.place.name}/" if member.is_collection else member.place.name
-
-
-def _row(href: str, label: str, version: Version | None) -> bytes:
-    size, date = ("", "") if version is None else (f"{version.size:,}", http_date(version.modified_us))
-    link = f'<a href="{html.escape(href)}">{html.escape(label)}</a>'
-    return f"<tr><td>{link}</td><td>{size}</td><td>{date}</td></tr>\n".encode("utf-8", "replace")
-
-
 async def _nothing() -> AsyncIterator[bytes]:
     return
     yield b""  # what makes it a generator
-
-
-async def _filled(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        if piece:
-            yield piece

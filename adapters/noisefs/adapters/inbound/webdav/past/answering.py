@@ -16,6 +16,7 @@ from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard, check_c
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.listing import Listing
 from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.page.rendering import Page
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
 from noisefs.adapters.inbound.webdav.past.places import Kind, PastPlace, to_do, to_list, to_read
 from noisefs.adapters.inbound.webdav.place import Place
@@ -79,7 +80,10 @@ class Past:
     ) -> tuple[web.StreamResponse, int]:
         await self._guard.check_if(caller, past.place, node)
         if node.is_collection:
-            return await self._reading.collection(request, caller, node, self._past)
+            trash = past.kind is Kind.TRASH
+            restores = f"{past.place.key.partition('/')[0]}/" if trash else ""
+            page = Page(node, caller.view, writable=False, removable=trash, restores=restores)
+            return await self._reading.collection(request, page, self._past.members(caller.who, node))
         key, version_id = await self._named(caller.who, past)
         who = to_read(caller.who, past.bucket, key, version_id)
         caller = Caller(who, caller.headers, caller.hosts, caller.view)
