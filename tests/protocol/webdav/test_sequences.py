@@ -1,7 +1,4 @@
-"""What desktop clients send, request by request: Finder, Explorer, Office and GNOME Files.
-
-Recorded behaviour, reduced to what a server can get wrong.
-"""
+"""What several clients do at a time, or over a long time; what one sends request by request is in ``clients``."""
 
 import re
 from urllib.parse import quote
@@ -10,16 +7,10 @@ from noisefs.core.domain.requests import Attributes
 from tests.support.namespace import stream
 from tests.support.webdav_server import WebdavServer
 
-FINDER = "WebDAVFS/3.0.0 (03008000) Darwin/23.0.0 (arm64)"
-EXPLORER = "Microsoft-WebDAV-MiniRedir/10.0.19045"
 OFFICE = "Microsoft Office Word 2014"
 LOCK = (
     '<?xml version="1.0" encoding="utf-8" ?><D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
     "<D:locktype><D:write/></D:locktype><D:owner><D:href>http://example/</D:href></D:owner></D:lockinfo>"
-)
-FINDER_ASKS = (
-    '<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:getlastmodified/><D:getcontentlength/>'
-    "<D:creationdate/><D:resourcetype/></D:prop></D:propfind>"
 )
 
 
@@ -28,61 +19,6 @@ def token_of(headers: object) -> str:
     found = re.search(r"<(urn:uuid:[^>]+)>", str(headers))
     assert found is not None
     return found[1]
-
-
-async def test_finder_copies_a_file_in(dav: WebdavServer) -> None:
-    """It locks an empty file, sends the bytes in chunks, unlocks; and does the same for its ``._`` companion."""
-    assert (await dav("OPTIONS", "/bucket/", auth=None, User_Agent=FINDER)).status == 401
-    assert (await dav("OPTIONS", "/bucket/", User_Agent=FINDER)).headers["DAV"] == "1, 2, 3"
-    assert (await dav("PROPFIND", "/bucket/", FINDER_ASKS, Depth="0")).status == 207
-    quota = '<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/><D:quota-used-bytes/></D:prop></D:propfind>'
-    assert "1000000" in (await dav("PROPFIND", "/bucket/", quota, Depth="0")).text
-    for name in ("photo.jpg", "._photo.jpg"):
-        path = f"/bucket/{name}"
-        assert (await dav("PROPFIND", path, FINDER_ASKS, Depth="0")).status == 404
-        assert (await dav("PUT", path, b"")).status == 201
-        locked = await dav("LOCK", path, LOCK, Depth="0", Timeout="Second-600")
-        token = token_of(locked.headers)
-        fields = {"If": f"(<{token}>)", "X_Expected_Entity_Length": "100000"}
-        assert (await dav("PUT", path, stream(b"j" * 100_000, 4096), **fields)).status == 204
-        assert (await dav("PROPFIND", path, FINDER_ASKS, Depth="0")).status == 207
-        assert (await dav("UNLOCK", path, Lock_Token=f"<{token}>")).status == 204
-    assert len((await dav("GET", "/bucket/photo.jpg")).body) == 100_000
-
-
-async def test_explorer_copies_a_file_in(dav: WebdavServer) -> None:
-    """PUT, LOCK, PROPPATCH of its times, HEAD, PUT under the lock, PROPPATCH, UNLOCK."""
-    path = "/bucket/Neuer%20Ordner/Datei.txt"
-    assert (await dav("MKCOL", "/bucket/Neuer%20Ordner", User_Agent=EXPLORER)).status == 201
-    assert (await dav("PROPFIND", path, Depth="0", User_Agent=EXPLORER)).status == 404
-    assert (await dav("PUT", path, b"", User_Agent=EXPLORER)).status == 201
-    locked = await dav("LOCK", path, LOCK, Timeout="Second-3600", User_Agent=EXPLORER)
-    condition = f"(<{token_of(locked.headers)}>)"
-    times = (
-        '<?xml version="1.0" encoding="utf-8" ?><D:propertyupdate xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:">'
-        "<D:set><D:prop><Z:Win32CreationTime>Sat, 21 Nov 2020 10:00:00 GMT</Z:Win32CreationTime>"
-        "<Z:Win32LastAccessTime>Sat, 21 Nov 2020 10:00:00 GMT</Z:Win32LastAccessTime>"
-        "<Z:Win32LastModifiedTime>Sat, 21 Nov 2020 10:00:00 GMT</Z:Win32LastModifiedTime>"
-        "<Z:Win32FileAttributes>00000020</Z:Win32FileAttributes></D:prop></D:set></D:propertyupdate>"
-    )
-    patched = await dav("PROPPATCH", path, times, If=condition, User_Agent=EXPLORER)
-    assert patched.status == 207
-    assert "403" not in patched.text
-    assert (await dav("HEAD", path, User_Agent=EXPLORER)).status == 200
-    assert (await dav("PUT", path, b"Hallo", If=condition, User_Agent=EXPLORER)).status == 204
-    assert (await dav("PROPPATCH", path, times, If=condition, User_Agent=EXPLORER)).status == 207
-    assert (await dav("UNLOCK", path, Lock_Token=f"<{token_of(locked.headers)}>")).status == 204
-    listing = await dav("PROPFIND", "/bucket/Neuer%20Ordner", Depth="1", User_Agent=EXPLORER)
-    assert "Win32LastModifiedTime" in listing.text
-
-
-async def test_explorer_renames_a_folder(dav: WebdavServer) -> None:
-    """With a whole URL, and Overwrite F."""
-    await dav("MKCOL", "/bucket/New%20Folder")
-    await dav("PUT", "/bucket/New%20Folder/x", b"1")
-    to = f"{dav.url}/bucket/Bilder%20(1)"
-    assert (await dav("MOVE", "/bucket/New%20Folder", Destination=to, Overwrite="F")).status == 201
-    assert (await dav("GET", "/bucket/Bilder%20(1)/x")).body == b"1"
 
 
 async def test_word_saves_a_document(dav: WebdavServer) -> None:
