@@ -108,6 +108,23 @@ def test_users_and_keys_come_and_go(root: S3Server, iam: Any, s3: Any, bucket: s
     assert code(iam.get_user, UserName="carol") == (404, "NoSuchEntity")
 
 
+def test_the_store_as_an_account(iam: Any) -> None:
+    found = iam.get_account_summary()["SummaryMap"]
+    assert (found["Users"], found["Roles"], found["Groups"]) == (3, 0, 0)
+    assert iam.list_groups()["Groups"] == []
+    assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
+    assert iam.create_access_key(UserName="bob")["AccessKey"]["CreateDate"]
+    key = iam.list_access_keys(UserName="bob")["AccessKeyMetadata"]
+    for one in key:
+        if one["AccessKeyId"] != OTHER_KEY:
+            iam.delete_access_key(UserName="bob", AccessKeyId=one["AccessKeyId"])
+    iam.create_user(UserName="Bert")
+    assert [user["UserName"] for user in iam.list_users()["Users"]] == ["alice", "Bert", "bob", "root"]
+    pages = iam.get_paginator("list_users").paginate(PaginationConfig={"PageSize": 1})
+    assert [user["UserName"] for page in pages for user in page["Users"]] == ["alice", "Bert", "bob", "root"]
+    iam.delete_user(UserName="Bert")
+
+
 def test_users_have_paths_and_get_other_names(root: S3Server, iam: Any, s3: Any, bucket: str) -> None:
     made = iam.create_user(UserName="erin", Path="/staff/")["User"]
     assert (made["Arn"], made["Path"]) == (f"arn:aws:iam::{ACCOUNT}:user/staff/erin", "/staff/")
@@ -192,7 +209,7 @@ def test_users_manage_what_a_policy_lets_them(root: S3Server, iam: Any) -> None:
 def test_forms_nobody_signed_or_understands(root: S3Server, iam: Any) -> None:
     assert code(client_of(root, "iam", ADMIN[0], "wrong").list_users) == (403, "SignatureDoesNotMatch")
     assert code(client_of(root, "iam", "AKIDUNKNOWN000000001", "x").list_users) == (403, "InvalidClientTokenId")
-    assert code(iam.list_groups) == (501, "NotImplemented")
+    assert code(iam.create_group, GroupName="g") == (501, "NotImplemented")
     assert code(iam.create_user, UserName="eve", Tags=[{"Key": "a", "Value": "b"}]) == (400, "ValidationError")
 
 

@@ -25,6 +25,7 @@ from noisefs.adapters.inbound.s3.management.desk import Desk
 from noisefs.adapters.inbound.s3.management.iam import Iam
 from noisefs.adapters.inbound.s3.management.roles import RoleActions
 from noisefs.adapters.inbound.s3.management.sts import Sts
+from noisefs.adapters.inbound.s3.management.summary import Summary
 from noisefs.adapters.inbound.s3.operations.access_logs import AccessLogOperations
 from noisefs.adapters.inbound.s3.operations.acls import AclOperations
 from noisefs.adapters.inbound.s3.operations.buckets import BucketOperations
@@ -130,7 +131,11 @@ class S3Adapter:
         self._gatekeeper = Gatekeeper(accounts, tokens, telemetry, clock, settings)
         iam = Iam(accounts=accounts, identities=identities, policies=user_policies)
         self._desk = Desk(
-            gatekeeper=self._gatekeeper, iam=iam, roles=RoleActions(roles=roles), sts=Sts(tokens=tokens, roles=roles)
+            gatekeeper=self._gatekeeper,
+            iam=iam,
+            roles=RoleActions(roles=roles),
+            summary=Summary(accounts=accounts, roles=roles),
+            sts=Sts(tokens=tokens, roles=roles),
         )
         self._domain = None if settings.virtual_host_domain is None else settings.virtual_host_domain.lower()
         self._host_id = os.urandom(16).hex()

@@ -38,10 +38,11 @@ _TAGGED: Final = ["ListTagsForResource", "TagResource", "UntagResource"]
 _IAM: Final = (
     "AttachRolePolicy", "AttachUserPolicy", "CreateAccessKey", "CreateRole", "CreateUser", "DeleteAccessKey",
     "DeleteRole", "DeleteRolePolicy", "DeleteUser", "DeleteUserPolicy", "DetachRolePolicy", "DetachUserPolicy",
-    "GetRole", "GetRolePolicy", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedRolePolicies",
-    "ListAttachedUserPolicies", "ListGroupsForUser", "ListInstanceProfilesForRole", "ListRolePolicies",
-    "ListRoleTags", "ListRoles", "ListUserPolicies", "ListUsers", "PutRolePolicy", "PutUserPolicy", "TagRole",
-    "UntagRole", "UpdateAccessKey", "UpdateAssumeRolePolicy", "UpdateRole", "UpdateUser",
+    "GetAccountSummary", "GetRole", "GetRolePolicy", "GetUser", "GetUserPolicy", "ListAccessKeys",
+    "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListGroups", "ListGroupsForUser",
+    "ListInstanceProfilesForRole", "ListOpenIDConnectProviders", "ListRolePolicies", "ListRoleTags",
+    "ListRoles", "ListUserPolicies", "ListUsers", "PutRolePolicy", "PutUserPolicy", "TagRole", "UntagRole",
+    "UpdateAccessKey", "UpdateAssumeRolePolicy", "UpdateRole", "UpdateUser",
 )  # fmt: skip
 _STS: Final = ["AssumeRole", "GetCallerIdentity", "GetSessionToken"]
 

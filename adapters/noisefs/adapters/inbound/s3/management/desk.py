@@ -22,6 +22,7 @@ from noisefs.adapters.inbound.s3.management.forms import (
 from noisefs.adapters.inbound.s3.management.iam import Iam
 from noisefs.adapters.inbound.s3.management.roles import RoleActions
 from noisefs.adapters.inbound.s3.management.sts import Sts
+from noisefs.adapters.inbound.s3.management.summary import Summary
 from noisefs.adapters.inbound.s3.target import Target
 from noisefs.core.domain.rights.conditions import Lookup
 from noisefs.core.errors import EntityTooLarge, NoisefsError
@@ -36,10 +37,10 @@ _TYPE: Final = "text/xml"
 class Desk:
     """Answers forms. Task-safe."""
 
-    def __init__(self, *, gatekeeper: Gatekeeper, iam: Iam, roles: RoleActions, sts: Sts) -> None:
+    def __init__(self, *, gatekeeper: Gatekeeper, iam: Iam, roles: RoleActions, summary: Summary, sts: Sts) -> None:
         self._gatekeeper = gatekeeper
         self._sts = sts.actions
-        self._all = iam.actions | roles.actions | sts.actions
+        self._all = iam.actions | roles.actions | summary.actions | sts.actions
 
     @staticmethod
     def takes(method: str, target: Target, headers: Mapping[str, str]) -> bool:

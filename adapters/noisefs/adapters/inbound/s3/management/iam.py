@@ -69,8 +69,12 @@ class Iam:
         permit(form, "iam:ListUsers")
         most = min(max(form.number("MaxItems", 100), 1), _PAGE_MOST)
         begin, after = form.get("PathPrefix", "/"), form.get("Marker")
-        users = await self._accounts.list_users()
-        rest = [(user_id, user) for user_id, user in users if user.name > after and user.path.startswith(begin)]
+        users = sorted(await self._accounts.list_users(), key=lambda one: _order(one[1].name))
+        rest = [
+            (user_id, user)
+            for user_id, user in users
+            if user.path.startswith(begin) and (not after or _order(user.name) > _order(after))
+        ]
         members = "".join(
             element_of(user_id, user, self._accounts.account, name="member") for user_id, user in rest[:most]
         )
@@ -101,9 +105,11 @@ class Iam:
         form.only("UserName")
         _, user = self._about(form, "iam:CreateAccessKey")
         made = await self._accounts.add_key(user.name)
+        keys = dict(await self._identities.keys(user.name))
+        created = optional("CreateDate", iso_time(keys[made.access_key_id].created_us))
         return (
             f"<AccessKey>{element('UserName', user.name)}{element('AccessKeyId', made.access_key_id)}"
-            f"{element('Status', 'Active')}{element('SecretAccessKey', made.secret)}</AccessKey>"
+            f"{element('Status', 'Active')}{element('SecretAccessKey', made.secret)}{created}</AccessKey>"
         )
 
     async def list_keys(self, form: Form) -> str | None:
@@ -218,6 +224,11 @@ class Iam:
         """Refuse whoever may not do this to a user, under any of the names it has. Raises ``AccessDenied``."""
         accounts = (self._accounts.account, "")
         permit(form, action, {user_arn(account, name, path) for account in accounts for name in names})
+
+
+def _order(name: str) -> tuple[str, str]:
+    """IAM lists names whatever their case."""
+    return name.lower(), name
 
 
 def attached_xml(arns: Iterable[str]) -> str:
