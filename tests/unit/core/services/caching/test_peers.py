@@ -81,6 +81,15 @@ class Process:
         return self.telemetry.counted(Telemetered.NETWORK_BLOCKS, ("cell", "read"))
 
 
+def owners_in_turn(body_id: BodyId) -> list[str]:
+    """Two names of which the second one owns the first stretch of this body, the first one the second."""
+    for number in range(10_000):
+        names = [f"a{number}", f"b{number}"]
+        if [owner_of(body_id, stretch * STRETCH, names) for stretch in (0, 1)] == names[::-1]:
+            return names
+    raise AssertionError("no such names")
+
+
 @asynccontextmanager
 async def two(tmp_path: Path, data: bytes, *, patience_s: float = 30) -> AsyncIterator[tuple[list[Process], BodyId]]:
     """Two processes that know of each other, and an object that only the node has."""
@@ -91,12 +100,13 @@ async def two(tmp_path: Path, data: bytes, *, patience_s: float = 30) -> AsyncIt
         await net.upload("one")
         net.take_away()
         both = [Process(net, number, tmp_path) for number in range(2)]
+        names = owners_in_turn(extents[0].body_id)
         for number, process in enumerate(both):
             await process.listen()
             stack.push_async_callback(process.runner.cleanup)
             other = both[1 - number]
-            peer = HttpPeer(str(1 - number), keys=KEYS, clock=net.clock, socket_path=str(other.path))
-            peers = Peers(str(number), [peer], net.clock, patience_s=patience_s)
+            peer = HttpPeer(names[1 - number], keys=KEYS, clock=net.clock, socket_path=str(other.path))
+            peers = Peers(names[number], [peer], net.clock, patience_s=patience_s)
             stack.push_async_callback(peers.close)
             process.tiers.others = peers
         yield both, extents[0].body_id
