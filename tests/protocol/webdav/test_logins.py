@@ -61,6 +61,22 @@ async def test_a_read_only_device_changes_nothing(dav: WebdavServer) -> None:
     assert (await dav("GET", f"/{BUCKET}/k", auth=auth)).body == b"x"
 
 
+async def test_a_read_only_device_brings_no_chunks_either(dav: WebdavServer) -> None:
+    """Nextcloud's uploads lie outside of every bucket; one that reaches a collection may use them."""
+    auth = await device(dav, read_only=True)
+    uploads = f"/remote.php/dav/uploads/{USER}/one"
+    for method, path in (("MKCOL", ""), ("PUT", "/00001"), ("MOVE", "/.file"), ("DELETE", "")):
+        reply = await dav(method, f"{uploads}{path}", b"x" if method == "PUT" else None, auth=auth)
+        assert reply.status == 403, method
+    await dav.world.trees.make(dav.who, BUCKET, "in/")
+    narrow = await device(dav, "tablet", root=f"{BUCKET}/in")
+    assert (await dav("MKCOL", uploads, auth=narrow)).status == 201
+    assert (await dav("PUT", f"{uploads}/00001", b"x" * 1000, auth=narrow)).status == 201
+    target = f"{dav.url}/remote.php/dav/files/{USER}/k"
+    assert (await dav("MOVE", f"{uploads}/.file", auth=narrow, Destination=target)).status == 201
+    assert (await dav("GET", f"/{BUCKET}/in/k")).body == b"x" * 1000
+
+
 @pytest.mark.parametrize("folder", ["in", "a*b?c$d", "ä ö"])
 async def test_a_device_may_reach_one_collection_only(dav: WebdavServer, folder: str) -> None:
     """It is its root, and nothing beside it can be named or reached."""

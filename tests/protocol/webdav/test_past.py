@@ -168,6 +168,15 @@ async def test_nothing_else_is_changed(dav: WebdavServer) -> None:
     assert (await dav("GET", f"/{BUCKET}/k")).body == b"x"
 
 
+async def test_chunks_are_not_joined_there(dav: WebdavServer) -> None:
+    """Which would be a real file of that name."""
+    uploads = "/remote.php/dav/uploads/alice/one"
+    await dav("MKCOL", uploads)
+    await dav("PUT", f"{uploads}/00001", b"x")
+    target = f"{dav.url}/remote.php/dav/files/alice{_TRASH}/k"
+    assert (await dav("MOVE", f"{uploads}/.file", Destination=target)).status == 403
+
+
 async def test_locks_and_conditions_of_the_target_count(dav: WebdavServer) -> None:
     """A lock on what is replaced, or on the folder that gets a member."""
     await deleted(dav, "a")

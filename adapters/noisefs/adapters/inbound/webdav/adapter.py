@@ -25,7 +25,7 @@ from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, up
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
 from noisefs.adapters.inbound.webdav.page.assets import asset
-from noisefs.adapters.inbound.webdav.past.answering import Past
+from noisefs.adapters.inbound.webdav.past.answering import NOT_IN_PAST, Past
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
 from noisefs.adapters.inbound.webdav.past.places import Kind
 from noisefs.adapters.inbound.webdav.patching import CONTENT_TYPE, Patching
@@ -44,6 +44,7 @@ from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry
 from noisefs.core.services.accounts import Accounts
 from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.rights.evaluating import permit_service
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.trees.properties import Properties
 from noisefs.core.services.namespace.trees.service import Trees
@@ -221,6 +222,7 @@ class WebdavAdapter:
                 raise Refused(404, f"{who.name!r} has nothing under the name {user!r}")
             if upload is not None:
                 caller = Caller(who, request.headers, hosts, view)
+                await self._check_upload(request, caller, bare)
                 return await self._chunks.answer(request, caller, upload, incoming), 0
             view = view if alias is None else view._replace(base=alias.base)
         place = view.place_of(request.raw_path)
@@ -235,10 +237,20 @@ class WebdavAdapter:
             if past is not None:
                 return await self._past.answer(request, caller, past, incoming)
             if await self._past_nodes.place_in_past(who, target) is not None:
-                raise Refused(403, "nothing is written among older versions and deleted files")
+                raise Refused(403, NOT_IN_PAST)
             return await self._dispatched(request, caller, place, incoming)
         except Refused as exc:
             raise exc.seen(view.shown) if exc.hrefs else exc  # noqa: B904  # the same, in other words
+
+    async def _check_upload(self, request: web.BaseRequest, caller: Caller, place: Place) -> None:
+        """Refuse chunks of whoever may write nothing, and what would be joined where nothing is written."""
+        method = request.method
+        who = caller.who.who_asks(asking_for(caller.who, request, method, place, None, self._clock.now_us()))
+        if method != "PROPFIND":
+            permit_service(who, "s3:PutObject", f"{who.root}/chunk")
+        url = request.headers.get("Destination")
+        if url is not None and await self._past_nodes.place_in_past(who, caller.place_of(url.strip())) is not None:
+            raise Refused(403, NOT_IN_PAST)
 
     async def _dispatched(
         self, request: web.BaseRequest, caller: Caller, place: Place, incoming: Incoming

@@ -27,6 +27,7 @@ from noisefs.core.errors import AccessDenied, NoisefsError
 from noisefs.core.ports.index import Writing
 from noisefs.core.services.namespace.objects.service import Objects
 
+NOT_IN_PAST: Final = "nothing is written among older versions and deleted files"
 _BATCH: Final = 200
 """Versions that are removed in one commit."""
 _REMOVE: Final = "s3:DeleteObjectVersion"
@@ -107,7 +108,7 @@ class Past:
         if not target.key or caller.view.is_top(target):
             raise Refused(403, "a bucket cannot be replaced: only what is in it")
         if await self._past.place_in_past(caller.who, target) is not None:
-            raise Refused(403, "nothing is written among older versions and deleted files")
+            raise Refused(403, NOT_IN_PAST)
         target = Place(target.bucket, target.key)
         if not past.key:
             raise Refused(403, "this collection stays where it is")
