@@ -15,6 +15,10 @@ from noisefs.core.domain.rights.principals import Caller
 
 ACCOUNT = "123456789012"
 USERS = {name: Caller(UserId(name[0] * 32), name, ACCOUNT, admin=False) for name in ("alice", "bob")}
+SESSIONS = tuple(
+    Caller(UserId("a" * 32), "", ACCOUNT, admin=False, role=role, session=name)
+    for role, name in (("reader", "one"), ("reader", "two"), ("writer", "one"))
+)
 NOBODY = Caller(UserId(""), "", ACCOUNT, admin=False)
 ACTIONS = ("s3:GetObject", "s3:PutObject", "s3:GetObjectAcl", "s3:ListBucket", "s3:DeleteObject")
 RESOURCES = ("arn:aws:s3:::b", "arn:aws:s3:::b/k", "arn:aws:s3:::b/a/k", "arn:aws:s3:::b/alice/k")
@@ -36,6 +40,14 @@ CONDITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("StringEquals", "s3:ExistingObjectTag/Kind", ("public", "secret")),
     ("StringNotEquals", "s3:ExistingObjectTag/Kind", ("secret",)),
     ("Null", "s3:ExistingObjectTag/Kind", ("true",)),
+)
+
+
+ARNS = (
+    *(f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in USERS),
+    *(f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("reader", "writer")),
+    f"arn:aws:iam::{ACCOUNT}:role/some/path/reader",
+    f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/one",
 )
 
 
@@ -62,9 +74,7 @@ def statements(draw: st.DrawFn, *, principal: bool) -> dict[str, Any]:
     one[name] = draw(some((*RESOURCES, "arn:aws:s3:::b/*", "arn:aws:s3:::b*", "arn:aws:s3:::b/${aws:username}/*", "*")))
     if principal:
         everybody = st.just("*")
-        users = st.builds(
-            lambda names: {"AWS": [f"arn:aws:iam::{ACCOUNT}:user/{n}" for n in names]}, some(tuple(USERS))
-        )
+        users = st.builds(lambda arns: {"AWS": arns}, some(ARNS))
         name = draw(st.sampled_from(("Principal", "NotPrincipal"))) if effect == "Deny" else "Principal"
         one[name] = draw(everybody | users)
     return one
@@ -89,6 +99,19 @@ def within(address: str, network: str) -> bool:
         return sum(int(part) << shift for part, shift in zip(text.split("."), (24, 16, 8, 0), strict=True))
 
     return number(address) >> (32 - int(length)) == number(base) >> (32 - int(length))
+
+
+def is_one_of(caller: Caller, arns: Sequence[str]) -> bool:
+    for arn in arns:
+        kind, _, rest = arn.rpartition(":")[2].partition("/")
+        name = rest.rpartition("/")[2]
+        if kind == "user" and not caller.role and caller.name == name:
+            return True
+        if kind == "role" and caller.role == name:
+            return True
+        if kind == "assumed-role" and rest == f"{caller.role}/{caller.session}":
+            return True
+    return False
 
 
 def holds(operator: str, values: list[str], found: str | None, username: str | None) -> bool:
@@ -127,7 +150,7 @@ def said(
             continue
         named = one.get("Principal", one.get("NotPrincipal"))
         if named is not None:
-            is_named = named == "*" or (bool(username) and f"arn:aws:iam::{ACCOUNT}:user/{username}" in named["AWS"])
+            is_named = named == "*" or is_one_of(caller, named["AWS"])
             if is_named != ("Principal" in one):
                 continue
         if all(
@@ -148,7 +171,7 @@ def document_of(found: list[dict[str, Any]]) -> dict[str, Any]:
     resource_policy=st.none() | st.lists(statements(principal=True), min_size=1, max_size=4),
     identity=st.lists(st.lists(statements(principal=False), min_size=1, max_size=3), max_size=2),
     session=st.lists(st.lists(statements(principal=False), min_size=1, max_size=3), max_size=1),
-    caller=st.sampled_from((*USERS.values(), NOBODY)),
+    caller=st.sampled_from((*USERS.values(), *SESSIONS, NOBODY)),
     action=st.sampled_from(ACTIONS),
     resource=st.sampled_from(RESOURCES),
     context=st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in CONTEXTS.items()}),
