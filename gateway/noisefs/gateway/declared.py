@@ -4,8 +4,9 @@ import logging
 
 from pydantic import SecretStr
 
+from noisefs.adapters.inbound.admin.operations.roots import checked_root
 from noisefs.core.domain.requests import Principal
-from noisefs.core.errors import BucketExists, ConfigError, UserExists
+from noisefs.core.errors import BucketExists, BucketNotFound, ConfigError, InvalidArgument, UserExists
 from noisefs.core.services.store import Store
 from noisefs.gateway.config.schema import Config, KeyDeclaration, UserDeclaration
 from noisefs.gateway.making import FIRST_USER
@@ -48,6 +49,9 @@ async def apply(store: Store, config: Config) -> None:
                 max_bytes=bucket.quota_bytes,
                 max_objects=bucket.quota_objects,
             )
+    for user in config.users:
+        if user.root is not None:
+            await _ensure_root(store, user.name, user.root)
 
 
 async def _ensure_user(store: Store, user: UserDeclaration) -> None:
@@ -68,6 +72,15 @@ async def _ensure_user(store: Store, user: UserDeclaration) -> None:
         await store.quotas.set_user(operator, user.name, max_bytes=user.quota_bytes, max_objects=user.quota_objects)
     for key in user.keys:
         await store.accounts.add_key(user.name, access_key_id=key.access_key, secret=_secret_of(key))
+
+
+async def _ensure_root(store: Store, name: str, root: str) -> None:
+    try:
+        bucket, prefix = await checked_root(store, root) if root else ("", "")
+    except (InvalidArgument, BucketNotFound) as exc:
+        raise ConfigError(f"users: {name}: root", root, str(exc)) from exc
+    if store.identities.find(name)[1].root != f"{bucket}/{prefix}".rstrip("/"):
+        await store.accounts.set_root(name, bucket, prefix)
 
 
 def _secret_of(key: KeyDeclaration) -> str:

@@ -406,6 +406,10 @@ class UserDeclaration(Table):
         default=None, description="WebDAV password of the name; keys work as logins without it."
     )
     keys: tuple[KeyDeclaration, ...] = Field(default=(), description="Access keys.")
+    root: str | None = Field(
+        default=None,
+        description="What `/` is over WebDAV: a bucket, perhaps with a path; empty: all buckets. Default: as it is.",
+    )
     quota_bytes: Size | None = Field(
         default=None, ge=0, description="All their buckets may hold so many bytes; 0: any number. Default: as it is."
     )

@@ -25,7 +25,7 @@ class AppPasswordName(Parameters, frozen=True):
 
 async def add_app_password(target: Administered, asked: AddAppPassword) -> object:
     """Make a password. It is in this answer, and never again."""
-    root = "" if asked.only is None else "/".join(filter(None, await checked_root(target, asked.only)))
+    root = "" if asked.only is None else "/".join(filter(None, await checked_root(target.store, asked.only)))
     password = await target.store.accounts.app_passwords.add(
         asked.user, asked.name, read_only=asked.read_only, root=root
     )

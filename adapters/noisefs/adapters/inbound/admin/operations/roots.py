@@ -5,6 +5,7 @@ from typing import Any, Final
 from noisefs.adapters.inbound.admin.operations.buckets import OPERATOR
 from noisefs.adapters.inbound.admin.operations.operation import Administered, Operation, Parameters
 from noisefs.core.errors import InvalidArgument
+from noisefs.core.services.store import Store
 
 
 class SetRoot(Parameters, frozen=True):
@@ -14,7 +15,7 @@ class SetRoot(Parameters, frozen=True):
     root: str | None
 
 
-async def checked_root(target: Administered, root: str) -> tuple[str, str]:
+async def checked_root(store: Store, root: str) -> tuple[str, str]:
     """Bucket and key of a collection, which is made if it is not there.
 
     Raises:
@@ -25,15 +26,15 @@ async def checked_root(target: Administered, root: str) -> tuple[str, str]:
     prefix = prefix.strip("/")
     if not bucket or not all(part and part not in (".", "..") for part in prefix.split("/") if prefix):
         raise InvalidArgument("root", root, "a bucket, perhaps with the path of a collection behind a slash")
-    await target.store.buckets.get(OPERATOR, bucket)
+    await store.buckets.get(OPERATOR, bucket)
     if prefix:
-        await target.store.trees.make(OPERATOR, bucket, f"{prefix}/")
+        await store.trees.make(OPERATOR, bucket, f"{prefix}/")
     return bucket, prefix
 
 
 async def set_root(target: Administered, asked: SetRoot) -> object:
     """Let a user's WebDAV paths begin at a collection."""
-    bucket, prefix = ("", "") if asked.root is None else await checked_root(target, asked.root)
+    bucket, prefix = ("", "") if asked.root is None else await checked_root(target.store, asked.root)
     await target.store.accounts.set_root(asked.name, bucket, prefix)
     return {"user": asked.name, "root": f"{bucket}/{prefix}".rstrip("/") or None}
 
