@@ -253,6 +253,13 @@ def test_a_session_policy_narrows_them(root: S3Server, sts: Any, s3: Any, bucket
         assert code(call, **named) == (403, "AccessDenied")
 
 
+def test_a_client_of_minios_names_no_role(root: S3Server, sts: Any, bucket: str) -> None:
+    made = sts.assume_role(DurationSeconds=900)
+    assert made["AssumedRoleUser"]["Arn"].endswith(":assumed-role/alice/session")
+    temporary(root, made).list_objects_v2(Bucket=bucket)
+    assert code(sts.assume_role, RoleArn="arn:aws:iam::999999999999:role/any") == (400, "ValidationError")
+
+
 def test_tokens_that_are_worth_nothing(root: S3Server, sts: Any, bucket: str) -> None:
     made, other = sts.get_session_token()["Credentials"], sts.get_session_token()["Credentials"]
     pair = (made["AccessKeyId"], made["SecretAccessKey"])

@@ -1,8 +1,8 @@
 """STS: who somebody is, and temporary credentials.
 
 AssumeRole with the ARN of a role of this store gives that role's rights to whom its trust policy lets. An ARN of any
-other account names none: then the credentials are those of whoever asks, narrowed by the session's policy. So tools
-that can only assume a role work, and nobody gets more rights than they have.
+other account names none, and MinIO's clients send none at all: then the credentials are those of whoever asks, narrowed
+by the session's policy. So tools that can only assume a role work, and nobody gets more rights than they have.
 """
 
 import re
@@ -29,6 +29,7 @@ _ROLE_MOST_S: Final = 43_200
 _CHAINED_MOST_S: Final = 3600
 """Longest session of a role that a session of another one takes on."""
 _SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_NO_NAME: Final = "session"
 _EXTERNAL_ID: Final = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _ROLE_ARN: Final = re.compile(r"arn:aws:iam::(\d*):role(/|/\S*/)([^/\s]+)", re.ASCII)
 
@@ -61,11 +62,12 @@ class Sts:
 
     async def assume(self, form: Form) -> str | None:
         """Temporary credentials of a role, or of whoever asks, under a session's name."""
-        name = form.need("RoleSessionName")
+        given = form.get("RoleArn")
+        name = form.need("RoleSessionName") if given else form.get("RoleSessionName", _NO_NAME)
         if _SESSION_NAME.fullmatch(name) is None:
             raise InvalidArgument("RoleSessionName", name[:100], "2 to 64 characters of A-Z a-z 0-9 _ + = , . @ -")
         duration_s = form.number("DurationSeconds", _ROLE_S)
-        named = _ROLE_ARN.fullmatch(form.need("RoleArn"))
+        named = _ROLE_ARN.fullmatch(given)
         known = ("RoleArn", "RoleSessionName", "DurationSeconds", "Policy")
         if named is not None and named[1] in ("", self._roles.account):
             form.only(*known, "ExternalId")
