@@ -1,8 +1,9 @@
 """PROPFIND and the page for browsers: what is there, and what WebDAV has no name for."""
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pytest
@@ -11,8 +12,9 @@ from noisefs.adapters.inbound.webdav import WebdavSettings
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.ports.index import Reading
 from noisefs.core.ports.telemetry import Counter
+from noisefs.core.ports.workers import Lane
 from tests.support.namespace import stream
-from tests.support.webdav_server import Reply, WebdavServer, serve
+from tests.support.webdav_server import PASSWORD, USER, Reply, WebdavServer, basic, serve
 
 D = "{DAV:}"
 T = TypeVar("T")
@@ -215,9 +217,15 @@ async def test_the_page_for_browsers_escapes_everything(small_pages: WebdavServe
     assert (head.status, head.body) == (200, b"")
 
 
-async def test_a_listing_shows_no_more_than_it_must_look_up(dav: WebdavServer) -> None:
-    """No metadata is asked for member by member: one listing query a page."""
-    await put(dav, *(f"f{number}" for number in range(100)))
+@pytest.mark.parametrize(
+    "asked_for", ["", '<propfind xmlns="DAV:"><prop><displayname/><x xmlns="u:"/></prop></propfind>']
+)
+async def test_a_listing_shows_no_more_than_it_must_look_up(dav: WebdavServer, asked_for: str) -> None:
+    """No metadata is asked for member by member: one listing query a page, one for its properties."""
+    names = [f"f{number}" for number in range(100)]
+    await put(dav, *names)
+    for name in names:
+        await dav.world.properties.update(dav.who, "bucket", name, {"{u:}x": f'<x xmlns="u:">{name}</x>'.encode()})
     asked = 0
     read = dav.world.index.read
 
@@ -227,5 +235,33 @@ async def test_a_listing_shows_no_more_than_it_must_look_up(dav: WebdavServer) -
         return read(work)
 
     dav.world.index.read = counting  # type: ignore[method-assign]  # to count
-    await dav("PROPFIND", "/bucket/", Depth="1")
-    assert asked <= 6
+    reply = await dav("PROPFIND", "/bucket/", asked_for, Depth="1")
+    assert {one.findtext(".//{u:}x") for one in responses(reply).values()} >= set(names)
+    assert asked <= 8
+
+
+async def test_a_listing_begins_before_it_is_complete() -> None:
+    """The first members are sent while the others are still looked for."""
+    async with serve(WebdavSettings(list_page=20)) as dav:
+        await put(dav, *(f"f{number:03}" for number in range(200)))
+        begun, pages, run = asyncio.Event(), 0, dav.world.workers.run
+
+        async def held_up(lane: Lane, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:  # Any: as the port's
+            nonlocal pages
+            pages += lane is Lane.DISK
+            if pages > 1:
+                await begun.wait()
+            return await run(lane, work, *args, **kwargs)
+
+        dav.world.workers.run = held_up  # type: ignore[method-assign]  # to hold it up
+        fields = {"Authorization": basic(USER, PASSWORD), "Depth": "1"}
+        async with dav.session.request("PROPFIND", f"{dav.url}/bucket/", headers=fields) as response:
+            beginning = b""
+            async with asyncio.timeout(20):
+                while b"f018" not in beginning:
+                    beginning += await response.content.readany()
+            begun.set()
+            whole = beginning + await response.read()
+        assert b"f020" not in beginning
+        assert whole.count(b"<D:response>") == 201
+        assert whole.endswith(b"</D:multistatus>")

@@ -247,6 +247,24 @@ async def test_stalled_requests_hold_no_thread() -> None:
             await wire.close()
 
 
+async def test_many_stalled_uploads_leave_room_for_others(old: WebdavServer) -> None:
+    """A hundred large bodies that stop in the middle, declared or in chunks, also of the file that others replace."""
+    wires = [await connect(old) for _ in range(100)]
+    for number, wire in enumerate(wires):
+        framing = "Content-Length: 10000000" if number % 2 else "Transfer-Encoding: chunked"
+        path = f"/bucket/s{number}" if number % 4 else "/bucket/f"
+        await wire.send(f"PUT {path} HTTP/1.1\r\nHost: x\r\n{AUTH}{framing}\r\n\r\n")
+        await wire.send(b"n" * 300_000 if number % 2 else b"100000\r\n" + b"n" * 300_000)
+    async with asyncio.timeout(20):
+        for size in (10, 100_000, 3_000_000):
+            assert (await old("PUT", "/bucket/f", io.BytesIO(b"x" * size))).status == 204
+            assert (await old("GET", "/bucket/f")).body == b"x" * size
+        assert (await old("PROPFIND", "/bucket/", Depth="1")).status == 207
+    for wire in wires:
+        await wire.close()
+    assert await kept(old) == b"x" * 3_000_000
+
+
 async def test_a_reader_that_stops_reading_is_cut_off() -> None:
     """It does not hold its file, nor a thread, for ever."""
     size = 12 << 20

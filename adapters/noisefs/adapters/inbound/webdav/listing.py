@@ -85,8 +85,9 @@ class Listing:
         first = await anext(pages)
         renderer = Renderer(wanted, scene, brevity_of(caller.headers, wanted, len(first), locked=bool(scene.locks)))
         body = await self._rendered(caller.who, renderer, wanted, first)
-        following = await anext(pages, None) if len(first) <= self._settings.list_page else None
-        if following is None and len(first) <= self._settings.list_page:
+        short = len(first) < self._settings.list_page  # what follows a long page is not waited for
+        following = await anext(pages, None) if short else None
+        if short and following is None:
             return answers.whole(207, multistatus.CONTENT_TYPE, b"".join((multistatus.HEAD, body, multistatus.TAIL))), 0
         response = web.StreamResponse(status=207, headers={**answers.COMMON, "Content-Type": multistatus.CONTENT_TYPE})
 
