@@ -216,6 +216,33 @@ async def test_where_a_join_cannot_go(dav: WebdavServer) -> None:
     assert (await dav("MKCOL", f"{UPLOADS}/web-2", Destination=f"{FILES}/bucket/none/f")).status == 409
 
 
+async def test_a_user_with_a_root_of_their_own(dav: WebdavServer) -> None:
+    """Behind the alias paths begin there too, those of joins and of refusals included."""
+    await dav("MKCOL", "/bucket/home")
+    await dav.world.accounts.set_root(USER, "bucket", "home")
+    assert (await dav("PUT", f"{FILES}/f", b"1")).status == 201
+    assert set(found(await dav("PROPFIND", f"{FILES}/", Depth="1"))) == {f"{FILES}/", f"{FILES}/f"}
+    await begin(dav, ("1", b"2"))
+    assert (await join(dav, "/g")).status == 201
+    keys = [key for key, _ in (await dav.world.objects.list(dav.who, "bucket")).entries]
+    assert keys == ["home/", "home/f", "home/g"]
+    lock = '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    assert (await dav("LOCK", "/g", lock)).status == 200
+    await begin(dav, ("1", b"3"))
+    refused = await join(dav, "/g")
+    assert (refused.status, f"<D:href>{FILES}/g</D:href>" in refused.text) == (423, True)
+
+
+async def test_nothing_is_joined_among_older_versions(dav: WebdavServer) -> None:
+    """As nothing else is written there."""
+    await dav.world.store.versions.configure(dav.who, "bucket", enabled=True)
+    top = found(await dav("PROPFIND", "/bucket/", Depth="1"))
+    await begin(dav, ("1", b"2"))
+    for name in (".trash", ".versions"):
+        assert (await join(dav, f"/bucket/{name}/g")).status == 403
+    assert found(await dav("PROPFIND", "/bucket/", Depth="1")) == top
+
+
 async def test_rights_of_a_join(dav: WebdavServer) -> None:
     """Those of a PUT: somebody else's bucket stays closed."""
     auth = basic(OTHER, OTHER_PASSWORD)

@@ -21,7 +21,7 @@ from noisefs.adapters.inbound.webdav.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.listing import Listing
 from noisefs.adapters.inbound.webdav.nextcloud import about
-from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE, alias_of, upload_of
+from noisefs.adapters.inbound.webdav.nextcloud.alias import alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
 from noisefs.adapters.inbound.webdav.nodes import Nodes
 from noisefs.adapters.inbound.webdav.page.assets import asset
@@ -215,16 +215,12 @@ class WebdavAdapter:
             raise Refused(405, f"{method[:20]} is not allowed: {answers.ALLOW}")
         view = view_of(who.root)
         bare = place_of(request.raw_path)
-        if bare.bucket == REMOTE:
-            upload, alias = upload_of(bare), alias_of(bare)
-            user = upload.user if upload is not None else "" if alias is None else alias.user
-            if user and user != who.name and user != user_named(request.headers):
-                raise Refused(404, f"{who.name!r} has nothing under the name {user!r}")
-            if upload is not None:
-                caller = Caller(who, request.headers, hosts, view)
-                await self._check_upload(request, caller, bare)
-                return await self._chunks.answer(request, caller, upload, incoming), 0
-            view = view if alias is None else view._replace(base=alias.base)
+        upload, alias = upload_of(bare), alias_of(bare)
+        named = upload or alias
+        if named is not None:
+            if named.user and named.user not in (who.name, user_named(request.headers)):
+                raise Refused(404, f"{who.name!r} has nothing under the name {named.user!r}")
+            view = view._replace(base=named.base)
         place = view.place_of(request.raw_path)
         caller = Caller(who, request.headers, hosts, view)
         if "Origin" in request.headers and place.bucket != bare.bucket:
@@ -233,11 +229,14 @@ class WebdavAdapter:
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)
         try:
-            past = await self._past_nodes.place_in_past(who, place)
+            past = None if upload is not None else await self._past_nodes.place_in_past(who, place)
             if past is not None:
                 return await self._past.answer(request, caller, past, incoming)
             if await self._past_nodes.place_in_past(who, target) is not None:
                 raise Refused(403, NOT_IN_PAST)
+            if upload is not None:
+                await self._check_upload(request, caller, bare)
+                return await self._chunks.answer(request, caller, upload, incoming), 0
             return await self._dispatched(request, caller, place, incoming)
         except Refused as exc:
             raise exc.seen(view.shown) if exc.hrefs else exc  # noqa: B904  # the same, in other words

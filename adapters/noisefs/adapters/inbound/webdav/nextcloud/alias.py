@@ -35,6 +35,11 @@ class UploadPlace(NamedTuple):
 
     @property
     def base(self) -> str:
+        """What paths of files begin with beside it, decoded."""
+        return f"/{REMOTE}/dav/files/{self.user}"
+
+    @property
+    def above(self) -> str:
         """What comes before the upload's name, decoded."""
         return f"/{REMOTE}/dav/uploads/{self.user}"
 

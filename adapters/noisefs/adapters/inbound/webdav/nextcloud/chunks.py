@@ -107,7 +107,7 @@ class Chunks:
                 raise Refused(404, "the upload has no such chunk")
         else:
             nodes = [Node(folder), *(_node(folder, chunk) for chunk in chunks if depth != "0")]
-        renderer = Renderer(wanted, Scene(now_us=self._clock.now_us(), view=View(base=where.base)))
+        renderer = Renderer(wanted, Scene(now_us=self._clock.now_us(), view=View(base=where.above)))
         xml = b"".join((multistatus.HEAD, renderer.page(nodes, _NO_DEAD), multistatus.TAIL))
         return answers.whole(207, multistatus.CONTENT_TYPE, xml)
 
