@@ -267,6 +267,10 @@ def test_bucket_policies_name_roles_and_sessions(root: S3Server, reader: Any, st
     assert code(session.get_object, Bucket=bucket, Key="k") == DENIED
     now(f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/job")
     assert session.get_object(Bucket=bucket, Key="k")["ContentLength"] == 1
+    narrow = taken(root, sts, Policy=policy("s3:ListBucket"))
+    assert narrow.get_object(Bucket=bucket, Key="k")["ContentLength"] == 1
+    now(READER)
+    assert code(narrow.get_object, Bucket=bucket, Key="k") == DENIED
     now(BOB)
     assert code(session.get_object, Bucket=bucket, Key="k") == DENIED
     now(

@@ -20,7 +20,7 @@ SERVICES: Final = frozenset({"logging.s3.amazonaws.com"})
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, as policies see them. Without a ``user_id``: anonymous, or a ``service``. With a ``role``: a session of
-    it, of the name ``session``; the user then does not count.
+    it, of the name ``session``; the user then does not count. ``exact``: only what names this very session does.
     """
 
     user_id: UserId
@@ -30,6 +30,7 @@ class Caller:
     service: str = ""
     role: str = ""
     session: str = ""
+    exact: bool = False
 
     @property
     def anonymous(self) -> bool:
@@ -40,6 +41,8 @@ class Caller:
         """What it may be named by: with the account's id, or as some tools write it without."""
         if self.role:
             whole = f"assumed-role/{self.role}/{self.session}"
+            if self.exact:
+                return (f"arn:aws:sts::{self.account}:{whole}", f"arn:aws:sts:::{whole}")
             both = (self.account, "")
             return tuple(
                 f"arn:aws:{name}" for one in both for name in (f"iam::{one}:role/{self.role}", f"sts::{one}:{whole}")
@@ -63,6 +66,8 @@ class Principals:
         """Whether the caller is one of them. ``denying``: an account stands for all of its users."""
         if caller.service:
             return caller.service in self.services or (denying and self.everybody)
+        if caller.exact:
+            return not self.arns.isdisjoint(caller.arns())
         if self.everybody:
             return True
         if caller.anonymous:
