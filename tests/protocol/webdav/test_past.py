@@ -108,11 +108,38 @@ async def test_a_move_restores(dav: WebdavServer) -> None:
     dav.world.check()
 
 
+async def test_a_file_comes_back_with_its_folder(dav: WebdavServer) -> None:
+    """Which was deleted after it; not over a folder that has its name now."""
+    await deleted(dav, "d/a", "e")
+    await dav("DELETE", f"/{BUCKET}/d")
+    assert (await dav("MOVE", f"{_TRASH}/d/a", Destination=f"/{BUCKET}/d/a")).status == 201
+    assert (await dav("GET", f"/{BUCKET}/d/a")).body == b"d/a"
+    await dav("MKCOL", f"/{BUCKET}/e")
+    await dav("PUT", f"/{BUCKET}/e/x", b"x")
+    assert (await dav("MOVE", f"{_TRASH}/e", Destination=f"/{BUCKET}/e")).status == 409
+
+
+async def test_a_folder_may_come_back_elsewhere(dav: WebdavServer) -> None:
+    """Where nothing is; a copy leaves the trash as it is, a move empties it of the folder."""
+    await deleted(dav, "d/a", "d/e/b", "other")
+    await dav("PUT", f"/{BUCKET}/file", b"x")
+    await dav("MKCOL", f"/{BUCKET}/folder")
+    assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/file")).status == 409
+    assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/folder/")).status == 409
+    assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/none/z/")).status == 409
+    assert (await dav("COPY", f"{_TRASH}/d/", Destination=f"/{BUCKET}/y/")).status == 201
+    assert len(await hrefs(dav, f"{_TRASH}/")) == 2
+    assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/folder/z/")).status == 201
+    for path in ("y", "folder/z"):
+        assert (await dav("GET", f"/{BUCKET}/{path}/e/b")).body == b"d/e/b"
+    assert await hrefs(dav, f"{_TRASH}/") == [f"{_TRASH}/other"]
+    dav.world.check()
+
+
 async def test_a_folder_is_restored_to_where_it_was(dav: WebdavServer) -> None:
-    """Everything deleted below it; elsewhere it goes file by file."""
+    """Everything deleted below it."""
     await deleted(dav, "d/a", "d/e/b", "other")
     await dav("DELETE", f"/{BUCKET}/d")
-    assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/z/")).status == 403
     assert (await dav("MOVE", f"{_TRASH}/d/", Destination=f"/{BUCKET}/d/")).status == 201
     assert (await dav("GET", f"/{BUCKET}/d/e/b")).body == b"d/e/b"
     assert (await dav("GET", f"/{BUCKET}/d/a")).body == b"d/a"

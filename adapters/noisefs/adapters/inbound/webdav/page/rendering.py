@@ -103,9 +103,9 @@ class Page:
         name = html.escape(member.place.name)
         label = f"{name}/" if member.is_collection else name
         acts = "" if member.is_collection else f'<a href="{url}" download="{name}">Download</a> '
-        if self.restores and not member.is_collection:
+        if self.restores:
             key = member.place.key.removeprefix(self.restores)
-            target = html.escape(self.view.shown(Place(member.place.bucket, key).href(collection=False)))
+            target = html.escape(self.view.shown(Place(member.place.bucket, key).href(collection=member.is_collection)))
             acts += (
                 f'<button type="button" data-href="{url}" data-name="{name}" data-target="{target}">Restore</button> '
             )

@@ -6,6 +6,7 @@ stays, and is told.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -113,45 +114,57 @@ class Past:
         if not past.key:
             raise Refused(403, "this collection stays where it is")
         if node.is_collection:
-            if keep or past.kind is Kind.VERSIONS or (target.bucket, target.key) != (past.bucket, past.key):
-                raise Refused(403, "a folder of deleted files is moved to where it was, or file by file")
-            return await self._restore_below(caller, past)
-        change = await self._admitted(caller, target)
+            if past.kind is Kind.VERSIONS:
+                raise Refused(403, "older versions are copied one by one")
+            if not keep and (target.bucket, target.key) == (past.bucket, past.key):
+                return await self._restore_below(caller, past)
+            return await self._copy_below(caller, past, target, keep=keep)
         key, version_id = await self._named(caller.who, past)
-        tokens = caller.condition.tokens
-
-        def first(tx: Writing) -> None:
-            self._guard.check_within(tx, caller.who, tokens, change)
-
         if not keep and (target.bucket, target.key) == (past.bucket, key):
-            deleted = await self._past.deleted_key(caller.who, past)
-            if deleted is None:
-                raise Refused(404, f"{past.place.path!r} does not exist")
-            who = to_do(caller.who, [Need(_REMOVE, past.bucket, key, deleted.marker_id)])
-            await self._objects.delete(who, past.bucket, key, version_id=deleted.marker_id, first=first)
-            return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
-        needs = [
-            Need("s3:GetObjectVersion", past.bucket, key, version_id),
-            Need("s3:PutObject", target.bucket, target.key),
-        ]
-        overwrite = caller.headers.get("Overwrite", "T").strip().upper() != "F"
-        await self._objects.copy(
-            to_do(caller.who, needs),
-            past.bucket,
-            key,
-            target.bucket,
-            target.key,
-            source_version=version_id,
-            condition=WriteCondition() if overwrite else WriteCondition(if_none_match=("*",)),
-            first=first,
-        )
+            return await self._restore(caller, past)
+        change = await self._admitted(caller, target)
+        await self._copy(caller, (past.bucket, key, version_id), target, change)
         if not keep:
             failed = await self._purge(caller.who, past.bucket, [key])
             if failed:
                 return self._told(caller, past, failed)
-        if change.membership:
-            return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
-        return answers.whole(204, "", b"")
+        return _made() if change.membership else answers.whole(204, "", b"")
+
+    async def _restore(self, caller: Caller, past: PastPlace) -> web.Response:
+        """Bring a file back to where it was: its delete marker goes. Whoever may remove that may do it."""
+        deleted = await self._past.deleted_key(caller.who, past)
+        if deleted is None:
+            raise Refused(404, f"{past.place.path!r} does not exist")
+        target = Place(past.bucket, deleted.key)
+        who = to_do(caller.who, [Need(_REMOVE, past.bucket, deleted.key, deleted.marker_id)])
+        if await self._nodes.has_collection(who, target):
+            raise Refused(409, "a collection is there")
+        change = Change(target, membership=True, tree=False)
+        await self._guard.check_locks(who, caller.condition.tokens, change)
+        first = partial(self._check_locks, caller=caller, change=change)
+        await self._objects.delete(who, past.bucket, deleted.key, version_id=deleted.marker_id, first=first)
+        return _made()
+
+    async def _copy(self, caller: Caller, source: tuple[str, str, str], target: Place, change: Change) -> None:
+        """Let a place name the bytes of a version: bucket, key and version id."""
+        bucket, key, version_id = source
+        needs = [
+            Need("s3:GetObjectVersion", bucket, key, version_id),
+            Need("s3:PutObject", target.bucket, target.key),
+        ]
+        await self._objects.copy(
+            to_do(caller.who, needs),
+            bucket,
+            key,
+            target.bucket,
+            target.key,
+            source_version=version_id,
+            condition=WriteCondition() if _overwrites(caller) else WriteCondition(if_none_match=("*",)),
+            first=partial(self._check_locks, caller=caller, change=change),
+        )
+
+    def _check_locks(self, tx: Writing, *, caller: Caller, change: Change) -> None:
+        self._guard.check_within(tx, caller.who, caller.condition.tokens, change)
 
     async def _admitted(self, caller: Caller, target: Place) -> Change:
         """What the request changes at its target, if it may."""
@@ -159,14 +172,31 @@ class Past:
         there = await self._nodes.find(writer, target)
         if there is not None and there.is_collection:
             raise Refused(409, "a collection is there")
-        if there is not None and caller.headers.get("Overwrite", "T").strip().upper() == "F":
+        if there is not None and not _overwrites(caller):
             raise Refused(412, "the target exists, and Overwrite is F")
         change = Change(target, membership=there is None, tree=False)
         await self._guard.check_locks(caller.who, caller.condition.tokens, change)
-        in_place = await self._nodes.has_collection(writer, target.parent)
-        if there is None and not in_place and target.parent.key:
+        if there is None and target.parent.key and not await self._nodes.has_collection(writer, target.parent):
             raise Refused(409, f"the collection {target.parent.path!r} does not exist")
         return change
+
+    async def _copy_below(self, caller: Caller, past: PastPlace, target: Place, *, keep: bool) -> web.Response:
+        """Copy what was deleted below a folder to where nothing is; unless ``keep`` the trash is emptied of it then.
+
+        File by file, and the trash last: if it breaks off, some are in both places and none in neither.
+        """
+        change = await self._admitted(caller, target)
+        if not change.membership:
+            raise Refused(409, "a file is there")
+        keys: list[str] = []
+        async for one in self._past.deleted(caller.who, past, flat=True):
+            there = Place(target.bucket, f"{target.prefix}{one.key[len(past.prefix) :]}")
+            await self._copy(
+                caller, (past.bucket, one.key, one.version_id), there, Change(there, membership=True, tree=False)
+            )
+            keys.append(one.key)
+        failed = {} if keep else await self._purge(caller.who, past.bucket, keys)
+        return self._told(caller, past, failed) if failed else _made()
 
     async def _restore_below(self, caller: Caller, past: PastPlace) -> web.Response:
         """Bring back everything that was deleted below a folder."""
@@ -174,9 +204,7 @@ class Past:
         await self._guard.check_locks(caller.who, caller.condition.tokens, change)
         doomed = [Doomed(one.key, one.marker_id) async for one in self._past.deleted(caller.who, past, flat=True)]
         failed = await self._remove_all(caller.who, past.bucket, doomed)
-        if failed:
-            return self._told(caller, past, failed)
-        return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
+        return self._told(caller, past, failed) if failed else _made()
 
     # ------------------------------------------------------------------ for good
 
@@ -240,3 +268,11 @@ class Past:
             for key in failed
         )
         return answers.whole(207, multistatus.CONTENT_TYPE, multistatus.HEAD + rows.encode() + multistatus.TAIL)
+
+
+def _made() -> web.Response:
+    return answers.whole(201, "text/plain; charset=utf-8", b"Created\n")
+
+
+def _overwrites(caller: Caller) -> bool:
+    return caller.headers.get("Overwrite", "T").strip().upper() != "F"
