@@ -175,7 +175,7 @@ async def test_options_tells_what_this_is(dav: WebdavServer) -> None:
     for path in ("/", "/bucket/", "/bucket/none", "*"):
         reply = await dav("OPTIONS", path) if path != "*" else await dav("OPTIONS", "/*")
         assert reply.status == 200
-        assert reply.headers["DAV"] == "1, 2, 3"
+        assert reply.headers["DAV"].startswith("1, 2, 3")
         assert reply.headers["MS-Author-Via"] == "DAV"
         assert "LOCK" in reply.headers["Allow"]
 
