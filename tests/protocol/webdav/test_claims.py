@@ -1,6 +1,8 @@
 """What clients say about the bytes they send: checksums and sizes. What does not hold replaces nothing."""
 
+import base64
 import hashlib
+import io
 import zlib
 
 import pytest
@@ -27,6 +29,21 @@ async def test_a_checksum_is_checked(dav: WebdavServer, algorithm: str, size: in
     claim = f"{algorithm}:{DIGESTS[algorithm]}"
     assert (await dav("PUT", "/bucket/f", DATA[:size], OC_Checksum=claim)).status == (204 if size == len(DATA) else 400)
     assert (await dav("GET", "/bucket/f")).body == (DATA if size == len(DATA) else b"old")
+
+
+@pytest.mark.parametrize("size", [30, len(DATA)])
+async def test_a_content_md5_is_checked(dav: WebdavServer, size: int) -> None:
+    """RFC 1864: in base64; what is none is refused, and so is another one than OC-Checksum says."""
+    await dav("PUT", "/bucket/f", b"old")
+    right = base64.b64encode(hashlib.md5(DATA[:size]).digest()).decode()
+    wrong = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    for claim in (wrong, "x", "", right[:-4]):
+        assert (await dav("PUT", "/bucket/f", io.BytesIO(DATA[:size]), Content_MD5=claim)).status == 400
+    both = {"Content_MD5": right, "OC_Checksum": f"MD5:{hashlib.md5(b'other').hexdigest()}"}
+    assert (await dav("PUT", "/bucket/f", io.BytesIO(DATA[:size]), **both)).status == 400
+    assert (await dav("GET", "/bucket/f")).body == b"old"
+    assert (await dav("PUT", "/bucket/f", io.BytesIO(DATA[:size]), Content_MD5=right)).status == 204
+    assert (await dav("GET", "/bucket/f")).body == DATA[:size]
 
 
 async def test_a_checksum_is_kept(dav: WebdavServer) -> None:

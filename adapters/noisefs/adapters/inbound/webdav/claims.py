@@ -1,6 +1,7 @@
 """What a client says about the bytes that it sends, besides how many they are: digests.
 
 ``OC-Checksum`` (ownCloud, Nextcloud, rclone): ``SHA1:<hex>``, perhaps several with spaces between them.
+``Content-MD5`` (RFC 1864): base64.
 """
 
 import base64
@@ -15,6 +16,7 @@ from noisefs.core.domain.requests import Digested
 from noisefs.core.errors import DigestMismatch
 
 _HEADER: Final = "OC-Checksum"
+_MD5_HEADER: Final = "Content-MD5"
 _KEPT: Final = frozenset(("SHA1", "SHA256", "CRC32", "CRC32C"))
 """Of those that are checked: what S3 clients are told too. The MD5 is the entity tag."""
 _SHOWN: Final = ("SHA1", "SHA256")
@@ -52,13 +54,30 @@ _NOTHING: Final = Claims({})
 
 
 def claims_of(headers: Mapping[str, str]) -> Claims:
-    """What the headers of an upload claim. Cost: a look-up where they claim nothing.
+    """What the headers of an upload claim. Cost: two look-ups where they claim nothing.
 
     Raises:
         Refused: 400; a checksum is malformed, or of an algorithm that cannot be checked here.
     """
-    text = headers.get(_HEADER)
-    return _NOTHING if text is None else Claims(_digests(text))
+    text, md5 = headers.get(_HEADER), headers.get(_MD5_HEADER)
+    if text is None and md5 is None:
+        return _NOTHING
+    digests = {} if text is None else _digests(text)
+    if md5 is not None:
+        digest = _md5(md5)
+        if digests.setdefault("MD5", digest) != digest:
+            raise Refused(400, f"{_HEADER} and {_MD5_HEADER} name different bytes")
+    return Claims(digests)
+
+
+def _md5(text: str) -> bytes:
+    try:
+        digest = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != _MD5_DIGITS // 2:
+        raise Refused(400, f"{_MD5_HEADER} is {text[:40]!r}: an MD5 in base64")
+    return digest
 
 
 def _digests(text: str) -> dict[str, bytes]:
