@@ -148,3 +148,27 @@ def test_both_protocols_on_the_same_keys(server: RunningServer) -> None:
         assert etag == ours.headers["etag"] == theirs["ETag"]
         ledger.check(data)
     s3.close()
+
+
+def test_both_processes_have_one_lock_table(server: RunningServer) -> None:
+    """Of many who lock one name at once, one gets it; everybody else is kept out, by whichever process, until it ends.
+
+    Each request has a connection of its own, so the kernel deals them out to both processes.
+    """
+    dav = DavClient(server)
+    dav("PUT", "/bucket/f", b"old")
+    body = '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    with ThreadPoolExecutor(8) as pool:
+        granted = list(pool.map(lambda _: dav("LOCK", "/bucket/f", body, Timeout="Second-600"), range(24)))
+        assert sorted(reply.status for reply in granted) == [200] + [423] * 23
+        token = next(reply.headers["lock-token"] for reply in granted if reply.status == 200)
+        assert {reply.status for reply in pool.map(lambda _: dav("PUT", "/bucket/f", b"no"), range(24))} == {423}
+        assert {reply.status for reply in pool.map(lambda _: dav("DELETE", "/bucket"), range(8))} == {423}
+        held = list(pool.map(lambda _: dav("PUT", "/bucket/f", b"yes", If=f"({token})"), range(24)))
+        assert {reply.status for reply in held} == {204}
+        assert {reply.status for reply in pool.map(lambda _: dav("LOCK", "/bucket/f", If=f"({token})"), range(8))} == {
+            200
+        }
+        assert dav("UNLOCK", "/bucket/f", Lock_Token=token).status == 204
+        freed = list(pool.map(lambda _: dav("PUT", "/bucket/f", b"free"), range(24)))
+        assert {reply.status for reply in freed} == {204}
