@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from noisefs.adapters.inbound.webdav import WebdavSettings
-from tests.support.webdav_server import BUCKET, Reply, WebdavServer, serve
+from tests.support.webdav_server import BUCKET, Reply, WebdavServer, basic, serve
 
 _APP = "https://app.example"
 _PATH = f"/{BUCKET}/k"
@@ -119,3 +119,35 @@ async def test_other_sites_pages_change_nothing(dav: WebdavServer) -> None:
 async def test_an_app_that_may_changes_things(app: WebdavServer) -> None:
     """The settings let it, though it is another site."""
     assert (await app("PUT", _PATH, b"y", Origin=_APP, Sec_Fetch_Site="cross-site")).status == 201
+
+
+async def test_a_bucket_s_rules_are_for_that_bucket(dav: WebdavServer) -> None:
+    """Not for where something is moved to, nor for what only looks like it below a user's root or in an upload."""
+    bob = await dav.world.accounts.principal_of_name("bob")
+    for name in ("bobs", "remote.php"):
+        await dav.world.buckets.create(bob, name)
+        await dav.world.buckets.configure(bob, name, "cors", rule("GET", "PUT", "DELETE"))
+    admin = await dav.world.accounts.add_user("admin", admin=True, password="correct horse")
+    assert admin
+    await dav("PUT", _PATH, b"mine")
+    for method in ("COPY", "MOVE"):
+        await dav("PUT", "/bobs/k", b"evil", auth=basic("admin", "correct horse"))
+        reply = await dav(
+            method, "/bobs/k", auth=basic("admin", "correct horse"), Origin=_APP, Destination=f"{dav.url}{_PATH}"
+        )
+        assert reply.status == 403
+    assert (await dav("GET", _PATH)).body == b"mine"
+    assert (await dav("MKCOL", "/remote.php/dav/uploads/alice/one", Origin=_APP)).status == 403
+    await dav.world.accounts.set_root("alice", BUCKET)
+    await dav("MKCOL", "/bobs")
+    assert (await dav("PUT", "/bobs/k", b"x", Origin=_APP)).status == 403
+    assert "Access-Control-Allow-Origin" not in (await dav("GET", "/k", Origin=_APP)).headers
+
+
+async def test_any_origin_of_the_settings_has_no_browsers_login() -> None:
+    """Scripts bring a login of their own; else every site could act for whoever visits it."""
+    async with serve(WebdavSettings(cors_origins=("*",))) as dav:
+        reply = await preflight(dav, "PUT", "https://any.example")
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in reply.headers
+        assert (await dav("PUT", _PATH, b"x", Origin="https://any.example")).status == 201

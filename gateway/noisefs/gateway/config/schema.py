@@ -102,7 +102,7 @@ class WebdavConfig(Table):
     cors_origins: list[Annotated[str, Field(pattern=r"^[!-~]+$")]] = Field(
         default=[],
         description="Origins, such as `https://app.example` or `https://*.example`, whose scripts may use the share "
-        "with their user's login; buckets' CORS rules count besides.",
+        "with their user's login; `*`: any, with a login of their own only. Buckets' CORS rules count besides.",
     )
     wrong_logins_a_minute: int = Field(
         default=30, ge=0, description="Wrong logins of one address after which further ones wait (429); 0: never."

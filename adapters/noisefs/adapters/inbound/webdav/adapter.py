@@ -199,7 +199,6 @@ class WebdavAdapter:
         hosts = own_hosts(request, self._hosts)
         if "Origin" in request.headers:
             request["own_headers"] = self._browsers.headers_for(request)
-        self._browsers.check_site(request, hosts)
         who = await self._doorman.principal(request.headers.get("Authorization"), client, method, request.raw_path)
         if method == "OPTIONS":
             return _options(), 0
@@ -226,6 +225,9 @@ class WebdavAdapter:
         if "Origin" in request.headers and place.bucket != bare.bucket:
             request["own_headers"] = self._browsers.headers_for(request, place.bucket)
         target = caller.place_of(request.headers.get("Destination", "/").strip()) if method in TWOFOLD else None
+        for changed in (place, target):
+            if changed is not None:
+                self._browsers.check_site(request, hosts, changed.bucket)
         who = who.who_asks(asking_for(who, request, method, place, target, self._clock.now_us()))
         caller = replace(caller, who=who)
         try:
@@ -235,6 +237,7 @@ class WebdavAdapter:
             if await self._past_nodes.place_in_past(who, target) is not None:
                 raise Refused(403, NOT_IN_PAST)
             if upload is not None:
+                self._browsers.check_site(request, hosts, "")
                 await self._check_upload(request, caller, bare)
                 return await self._chunks.answer(request, caller, upload, incoming), 0
             return await self._dispatched(request, caller, place, incoming)

@@ -62,6 +62,7 @@ _EXPOSED: Final[tuple[str, ...]] = (
     *("DAV", "ETag", "Lock-Token", "Location", "Allow", "MS-Author-Via", "Content-Range", "Accept-Ranges"),
     *("Accept-Patch", "Last-Modified", "Retry-After", "OC-ETag", "OC-FileId", "OC-Checksum", "X-OC-MTime"),
 )
+_ANY: Final = "*"
 _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 """What an answer may repeat."""
 
@@ -99,8 +100,11 @@ class Browsers:
         told = self._told(origin, request.method, bucket or _bucket_of(request), ())
         return {"Vary": "Origin"} if told is None else told
 
-    def check_site(self, request: web.BaseRequest, hosts: frozenset[str]) -> None:
+    def check_site(self, request: web.BaseRequest, hosts: frozenset[str], bucket: str) -> None:
         """Refuse a change that a page of another site begins: a browser would send this user's password along.
+
+        ``bucket``: where the change is, for whoever asks. Its path may have looked like another one, whose rules are
+        somebody else's.
 
         Raises:
             Refused: 403.
@@ -110,7 +114,7 @@ class Browsers:
         if request.method in _SAFE or (site is None and origin is None):
             return
         own = site in ("same-origin", "none") if site is not None else host_of(origin or "") in hosts
-        if own or self._told(origin or "", request.method, _bucket_of(request), ()) is not None:
+        if own or self._told(origin or "", request.method, bucket, ()) is not None:
             return
         raise Refused(403, "a page of another site may not change anything here")
 
@@ -118,12 +122,12 @@ class Browsers:
         if _PLAIN.fullmatch(origin) is None or method not in answers.METHODS:
             return None
         if any(is_like(pattern, origin) for pattern in self._origins):
-            return _allowed(origin)
+            return _allowed(origin, for_all=_ANY in self._origins)
         rules = self._rules(bucket)
         others = [name for name in wanted if name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES)]
         for rule in rules:
             if all(rule.fits(origin, one, others) for one in _AS_S3.get(method, ("POST",))):
-                return _allowed(origin, rule)
+                return _allowed(origin, rule, for_all=rule.is_for_all)
         return None
 
     def _rules(self, bucket: str) -> tuple[Rule, ...]:
@@ -131,7 +135,7 @@ class Browsers:
         return () if kept is None else kept_rules(kept)
 
 
-def _allowed(origin: str, rule: Rule | None = None) -> dict[str, str]:
+def _allowed(origin: str, rule: Rule | None = None, *, for_all: bool) -> dict[str, str]:
     """What the answer says; ``rule``: the one that fits, ``None``: the settings allow it."""
     told = {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": _VARY}
     exposed = _EXPOSED
@@ -139,9 +143,9 @@ def _allowed(origin: str, rule: Rule | None = None) -> dict[str, str]:
         exposed = (*exposed, *rule.exposed_headers)
         if rule.max_age_s:
             told["Access-Control-Max-Age"] = rule.max_age_s
-        if rule.is_for_all:  # no login of the browser's own goes along with it
-            told["Access-Control-Allow-Origin"] = "*"
-            del told["Access-Control-Allow-Credentials"]
+    if for_all:  # no login that the browser has goes along: any site could act for whoever visits it
+        told["Access-Control-Allow-Origin"] = _ANY
+        del told["Access-Control-Allow-Credentials"]
     told["Access-Control-Expose-Headers"] = ", ".join(dict.fromkeys(exposed))
     return told
 
