@@ -55,6 +55,20 @@ def test_all_workers_serve_one_namespace(server: RunningServer) -> None:
         assert dav(server.webdav, "GET", "/shared/7") == (200, body[7:])
 
 
+def test_a_revoked_device_is_out_of_every_worker_within_a_second(server: RunningServer) -> None:
+    """Each has verified its password, and the command tells one of them at most."""
+    with server:
+        made = noisefs("app-password", "add", "admin", "phone", "--data", str(server.data), "--json")
+        login = f"admin:{json.loads(made.stdout)['password']}"
+        assert {dav(server.webdav, "PROPFIND", "/", login=login)[0] for _ in range(20)} == {207}
+        listed = noisefs("app-password", "list", "--data", str(server.data), "--json")
+        assert json.loads(listed.stdout)[0]["last_used"] is not None
+        noisefs("app-password", "revoke", "admin", "phone", "--data", str(server.data))
+        begun = time.monotonic()
+        while {dav(server.webdav, "PROPFIND", "/", login=login)[0] for _ in range(8)} != {401}:
+            assert time.monotonic() - begun < 3
+
+
 def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(server: RunningServer) -> None:
     """Requests go on meanwhile, on the others."""
     with server:
