@@ -28,3 +28,5 @@ class Access(NamedTuple):
     """Whether the reader was just at the cell before it."""
     bucket_class: int = 0
     """A small number for the kind of bucket, chosen by the caller."""
+    group: Key | None = None
+    """The object the cell belongs to, or whatever else is read together."""

@@ -63,6 +63,10 @@ class CachePolicy(abc.ABC):
     def discard(self, key: Key) -> None:
         """Stop keeping a key, because it is gone or bad. Unknown keys are ignored; ``dropped`` is not told."""
 
+    def standing(self, key: Key) -> int:
+        """How firmly a key is held: 0 for not resident, more where the policy would drop others first."""
+        return 1 if key in self else 0
+
     @abc.abstractmethod
     def __contains__(self, key: object) -> bool:
         """Whether a key is resident."""

@@ -1,0 +1,1 @@
+"""The port ``CacheTrainer`` with LightGBM."""

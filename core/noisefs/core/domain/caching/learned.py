@@ -1,0 +1,173 @@
+"""The policy of the tiers: shadows of several policies compete, and the contents follow whoever leads.
+
+Every candidate, fixed or scored by a model, runs as a shadow of the full size, in metadata only, and sees every read.
+The one whose shadow hit most lately is in charge: what the cache holds follows its shadow, and once they agree, hits
+are exactly its hits. A change of charge drops nothing before room is needed. So a bad model costs nothing but the time
+until its shadow falls behind, and one that never led costs nothing at all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisefs.core.domain.caching.access import Access, Key
+from noisefs.core.domain.caching.arc import Arc
+from noisefs.core.domain.caching.choosing import Chooser
+from noisefs.core.domain.caching.lru import Lru
+from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
+from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.scored import Score, Scored
+from noisefs.core.domain.caching.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.twoq import TwoQ
+
+_LEAST_SURPLUS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody else is in charge."""
+
+    before: str
+    now: str
+
+
+def _unheard(change: Change) -> None:
+    """Do nothing about a change of charge."""
+
+
+class Learned(CachePolicy):
+    """Whoever leads; S3-FIFO at first."""
+
+    name: ClassVar[str] = "learned"
+
+    def __init__(
+        self,
+        capacity_bytes: int,
+        dropped: Dropped = nobody,
+        seed: int = 0,
+        changed: Callable[[Change], object] = _unheard,
+    ) -> None:
+        """``changed`` is told of each change of charge at the moment; it must not call the policy."""
+        super().__init__(capacity_bytes, dropped)
+        self._changed = changed
+        fixed: list[CachePolicy] = [
+            S3Fifo(capacity_bytes, partial(self._left, 0)),
+            Lru(capacity_bytes, self._lru_left),
+            TwoQ(capacity_bytes, partial(self._left, 2)),
+            WTinyLfu(capacity_bytes, partial(self._left, 3)),
+            Arc(capacity_bytes, partial(self._left, 4)),
+        ]
+        self.scored: Final = Scored(capacity_bytes, seed, fixed, partial(self._left, len(fixed)))
+        self._candidates: Final[Sequence[CachePolicy]] = [*fixed, self.scored]
+        self._reads: Final = [candidate.read for candidate in self._candidates]
+        self._may = [True] * len(fixed) + [False]
+        self._chooser = Chooser(len(self._candidates), charge=0)
+        self._leader: CachePolicy = self._candidates[0]
+        self._sizes: dict[Key, int] = {}
+        self._bytes = 0
+        # What the leader does not hold, the next to leave at the end; some of these came back meanwhile.
+        self._surplus: list[Key] = []
+
+    @property
+    def resident_bytes(self) -> int:
+        return self._bytes
+
+    @property
+    def in_charge(self) -> str:
+        """The name of the candidate whose decisions count now."""
+        return self._leader.name
+
+    def recent_hits(self) -> dict[str, float]:
+        """What each candidate's shadow hit lately, older hits weighing less."""
+        return {each.name: score for each, score in zip(self._candidates, self._chooser.scores, strict=True)}
+
+    def samples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows, the oldest first, and whether each was read again: what a trainer wants. Copies all."""
+        self.scored.expire()
+        return self.scored.labels.rows()
+
+    def use(self, score: Score | None) -> None:
+        """Let the scored candidate decide by this model from now on, and let it lead if it can; without
+        one it does not lead."""
+        self._may[-1] = score is not None
+        self.scored.use(score)
+
+    def read(self, access: Access) -> bool:
+        key = access.key
+        hits = self._chooser.hits
+        for at, read in enumerate(self._reads):
+            if read(access):
+                hits[at] += 1
+        hit = key in self._sizes
+        if not hit:
+            self._keep(key, access.size_bytes)
+        if self._chooser.read(len(self._sizes), self._missing, self._may):
+            self._change()
+        return hit
+
+    def admit(self, access: Access) -> bool:
+        for candidate in self._candidates:
+            candidate.admit(access)
+        if access.key not in self._sizes:
+            self._keep(access.key, access.size_bytes)
+        return access.key in self._sizes
+
+    def discard(self, key: Key) -> None:
+        for candidate in self._candidates:
+            candidate.discard(key)
+        self._bytes -= self._sizes.pop(key, 0)
+
+    def standing(self, key: Key) -> int:
+        return self._leader.standing(key)
+
+    def _keep(self, key: Key, size: int) -> None:
+        if key not in self._leader:
+            return
+        while self._bytes + size > self._capacity:
+            victim = self._surplus.pop()
+            if victim in self._sizes and victim not in self._leader:
+                self._bytes -= self._sizes.pop(victim)
+                self._dropped(victim)
+        self._sizes[key] = size
+        self._bytes += size
+
+    def _left(self, at: int, key: Key) -> None:
+        if at == self._chooser.in_charge and key in self._sizes:
+            self._surplus.append(key)
+            if len(self._surplus) > 2 * len(self._sizes) + _LEAST_SURPLUS:
+                self._surplus = self._without_returned(self._surplus)
+
+    def _without_returned(self, surplus: list[Key]) -> list[Key]:
+        """Each surplus key once, at its last place."""
+        left = dict.fromkeys(key for key in reversed(surplus) if key in self._sizes and key not in self._leader)
+        return list(left)[::-1]
+
+    def _lru_left(self, key: Key) -> None:
+        self.scored.lru_dropped(key)
+        self._left(1, key)
+
+    def _missing(self, at: int) -> int:
+        candidate = self._candidates[at]
+        return len(candidate) - sum(key in candidate for key in self._sizes)
+
+    def _change(self) -> None:
+        before, self._leader = self._leader, self._candidates[self._chooser.in_charge]
+        leader = self._leader
+        # The end leaves first: what has been here the longest.
+        self._surplus = [key for key in reversed(self._sizes) if key not in leader]
+        self._changed(Change(before.name, leader.name))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._sizes
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __iter__(self) -> Iterator[Key]:
+        first = [key for key in self._leader if key in self._sizes]
+        rest = self._sizes.keys() - set(first)
+        return iter(first + [key for key in self._sizes if key in rest])

@@ -1,0 +1,76 @@
+"""Replaying a trace through a policy, and what share of the way from LRU to Belady's bound it goes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.arc import Arc
+from noisefs.core.domain.caching.learned import Learned
+from noisefs.core.domain.caching.lru import Lru
+from noisefs.core.domain.caching.policy import CachePolicy
+from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.scored import Score
+from noisefs.core.domain.caching.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.twoq import TwoQ
+
+Train = Callable[[NDArray[np.float32], NDArray[np.float32], int], Score | None]
+"""A model of rows and labels, by a seed; ``None`` where none is worth having."""
+
+FIXED: Final[dict[str, Callable[[int], CachePolicy]]] = {each.name: each for each in (Lru, S3Fifo, TwoQ, WTinyLfu, Arc)}
+FIRST_TRAINING_READS: Final = 3000
+TRAINING_READS: Final = 25_000
+"""A model is made after so many reads; while there were fewer, whenever half as many again have come."""
+SCORED_GAP: Final = 0.005
+"""A gap between LRU and Belady below this share of the requests says nothing about policies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a policy missed."""
+
+    requests: int
+    misses: int
+    missed_bytes: int
+    trainings: int = 0
+    changes: tuple[tuple[int, str], ...] = ()
+    """Which read put whom in charge."""
+
+
+def replay_fixed(policy: CachePolicy, accesses: Sequence[Access], sizes: Sequence[int]) -> Replayed:
+    """Read a trace through a policy. ``sizes``: the bytes of each read, where accesses count as something else."""
+    missed = misses = 0
+    for access, size in zip(accesses, sizes, strict=True):
+        if not policy.read(access):
+            misses += 1
+            missed += size
+    return Replayed(len(accesses), misses, missed)
+
+
+def replay_learned(
+    capacity: int, accesses: Sequence[Access], sizes: Sequence[int], seed: int, train: Train
+) -> Replayed:
+    """Read a trace through the learned policy, training at fixed numbers of reads from what was read before them."""
+    changes: list[tuple[int, str]] = []
+    at = 0
+    policy = Learned(capacity, seed=seed, changed=lambda change: changes.append((at, change.now)))
+    next_training = FIRST_TRAINING_READS
+    missed = misses = trainings = 0
+    for at, (access, size) in enumerate(zip(accesses, sizes, strict=True), 1):
+        if not policy.read(access):
+            misses += 1
+            missed += size
+        if at >= next_training:
+            next_training = at + min(TRAINING_READS, max(FIRST_TRAINING_READS, at // 2))
+            score = train(*policy.samples(), seed)
+            policy.use(score)
+            trainings += score is not None
+    return Replayed(len(accesses), misses, missed, trainings, tuple(changes))
+
+
+def gap_closed(misses: int, lru: int, belady: int) -> float | None:
+    """The share of the way from LRU's misses to Belady's; ``None`` where there is no way to go."""
+    return (lru - misses) / (lru - belady) if lru > belady else None
