@@ -178,6 +178,20 @@ def test_copies_between_all_of_them(s3: Any, bucket: str, named: str) -> None:
     assert code_of(refused) == "InvalidRequest"
 
 
+def test_a_part_that_is_sent_again_is_the_same_part(s3: Any, bucket: str) -> None:
+    """Its ETag is that of the first time, and not the MD5 of what only who has the key may know."""
+    named = {"Bucket": bucket, "Key": "k", **customer()}
+    upload = s3.create_multipart_upload(**named)["UploadId"]
+    parts = [s3.upload_part(UploadId=upload, PartNumber=1, Body=b"data", **named)["ETag"] for _ in range(2)]
+    other = s3.upload_part(UploadId=upload, PartNumber=2, Body=b"else", **named)["ETag"]
+    assert parts[0] == parts[1] != other
+    assert parts[0] != f'"{hashlib.md5(b"data").hexdigest()}"'
+    s3.complete_multipart_upload(
+        UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": parts[0]}]}, **named
+    )
+    assert s3.get_object(**named)["Body"].read() == b"data"
+
+
 def test_parts_copied_from_a_customers_object(s3: Any, bucket: str) -> None:
     """Sealed anew, whole and in part."""
     data = pattern(P + 7)

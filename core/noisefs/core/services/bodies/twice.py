@@ -1,9 +1,10 @@
 """Objects sealed twice: whose key it takes, and the streams behind it (:mod:`~noisefs.core.domain.sealing.inner`)."""
 
+import hmac
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 
@@ -29,6 +30,10 @@ from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.workers import Workers
 from noisefs.core.services.bodies.inner import InnerStream, opened
 
+_ETAGS: Final = b"noisefs part etags"
+"""What the key of parts' ETags is derived with."""
+_MD5_BYTES: Final = 16
+
 
 @dataclass(frozen=True, slots=True)
 class NewInner:
@@ -44,6 +49,7 @@ class Sealing:
 
     inner: Inner
     stream: InnerStream
+    etag_key: bytes
 
     def pieces(self) -> AsyncIterator[memoryview]:
         """The sealed bytes."""
@@ -53,6 +59,14 @@ class Sealing:
     def digested(self) -> Digested:
         """Size and digests of the plaintext, when all pieces were taken."""
         return self.stream.digested
+
+    def part_digest(self) -> bytes:
+        """What stands for the plaintext's MD5 in a part's ETag, when all pieces were taken and it was computed.
+
+        A part that is sent again, as clients do that got no answer, has the same one; it tells nothing to whoever lacks
+        the key.
+        """
+        return hmac.digest(self.etag_key, self.digested.digests["MD5"], "sha256")[:_MD5_BYTES]
 
 
 class InnerSealer:
@@ -109,7 +123,8 @@ class InnerSealer:
         stream_id = self._entropy.secret(STREAM_BYTES)
         cipher = stream_cipher(new.data_key, stream_id, self._store_id)
         stream = InnerStream(source, cipher, segment_bytes=self._segment_bytes, workers=self._workers, digests=digests)
-        return Sealing(msgspec.structs.replace(new.inner, stream=stream_id), stream)
+        etag_key = hmac.digest(new.data_key, _ETAGS, "sha256")
+        return Sealing(msgspec.structs.replace(new.inner, stream=stream_id), stream, etag_key)
 
     def reading(
         self, version: Version, parts: Sequence[PartInfo], data_key: bytes, start: int, end: int

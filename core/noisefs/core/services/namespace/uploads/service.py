@@ -177,7 +177,7 @@ class Uploads:
         sealing = None
         if inner is not None and data_key is not None:
             sealing = self._sealer.sealing(source, NewInner(inner, data_key), wanted)
-            source, wanted = sealing.pieces(), {"MD5"}
+            source, wanted = sealing.pieces(), set()
         staged = await self._writer.ingest(source, digests=wanted, group=raw_id, durability=row.durability)
         async with staged:
             digested = staged.digested if sealing is None else sealing.digested
@@ -186,6 +186,7 @@ class Uploads:
             checksums = dict(verify(digested))
             if algorithm not in checksums:
                 checksums[algorithm] = base64.b64encode(digested.digests[algorithm]).decode()
+            md5 = digested.digests["MD5"] if sealing is None else sealing.part_digest()
             await staged.settle()
 
             def publish(tx: Writing) -> Part:
@@ -194,7 +195,7 @@ class Uploads:
                 now_us = self._clock.now_us()
                 extents = staged.enlist(tx, BodyState.HELD, durability=now_row.durability)
                 stream_id = b"" if sealing is None else sealing.inner.stream
-                part = Part(digested.size, staged.digested.digests["MD5"], now_us, extents, checksums, stream_id)
+                part = Part(digested.size, md5, now_us, extents, checksums, stream_id)
                 _replace_part(tx, raw_id, number, part, now_us)
                 return part
 
