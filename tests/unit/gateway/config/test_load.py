@@ -176,3 +176,14 @@ def test_bad_nodes_and_classes_are_refused(assignment: str, told: str) -> None:
     """Each with what is allowed."""
     with pytest.raises(BadConfiguration, match=re.escape(told)):
         load(environment={}, assignments=[assignment])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["webdav.trash_name=..", "webdav.trash_name=a/b", "webdav.trash_name=.versions", "webdav.wrong_logins_a_minute=-1"],
+)
+def test_names_of_the_shares_own_collections_are_checked(assignment: str) -> None:
+    """No path, and not the same twice; empty ones are none."""
+    assert "webdav" in message(assignments=[assignment])
+    config = load(environment={}, assignments=["webdav.trash_name=", "webdav.versions_name="]).config
+    assert (config.webdav.trash_name, config.webdav.versions_name) == ("", "")
