@@ -19,7 +19,7 @@ from noisefs.core.services.snapshots.service import Snapshots, SnapshotSettings
 from noisefs.core.services.store import Store
 from noisefs.gateway import rootkey
 from noisefs.gateway.ballast import Ballast
-from noisefs.gateway.caching import kept_of, others_of, policy_of, tidy, warm_of
+from noisefs.gateway.caching import kept_of, learning_over, others_of, policy_of, tidy, warm_of
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.config.show import shown
 from noisefs.gateway.departing import depart, shipping_over
@@ -73,6 +73,8 @@ async def open_store(
         store = _store(ground, index, commits, networked, sinks, worker=worker if background else None)
         if background and store.caching is not None and config.workers > 1:
             store.caching.tiers.others = await stack.enter_async_context(others_of(ground, worker))
+        if background and store.caching is not None:
+            store.caching.learning = learning_over(ground, store, worker)
         held = _ballast(ground)
         store.commits.relieve_with(held.relieve)
         if ballast:
@@ -120,7 +122,7 @@ def _store(
     worker: int | None,
 ) -> Store:
     """``worker``: which of several processes this is, where it serves."""
-    policy = policy_of(ground.config)
+    policy = policy_of(ground.config, ground.telemetry, "memory")
     if networked is None:
         return ground.store(index, commits=commits, policy_of=policy, sinks=sinks)
     if worker == 0:

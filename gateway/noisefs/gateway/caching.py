@@ -3,17 +3,23 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from noisefs.adapters.inbound.admin.client import short_path
 from noisefs.adapters.inbound.peers.handler import PeerHandler
+from noisefs.adapters.outbound.lightgbm.process import TrainerProcess
 from noisefs.adapters.outbound.peers.client import HttpPeer
+from noisefs.core.domain.caching.arc import Arc
+from noisefs.core.domain.caching.learned import Change, Learned
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.caching.tinylfu import WTinyLfu
 from noisefs.core.domain.caching.twoq import TwoQ
 from noisefs.core.errors import FileMissing, NoisefsError
+from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.caching.entry import PolicyOf
+from noisefs.core.services.caching.learning import Learning, Taught
 from noisefs.core.services.caching.listing import SealedList
 from noisefs.core.services.caching.peers import Lending, Peers
 from noisefs.core.services.caching.warm import WarmTier
@@ -25,13 +31,37 @@ log = logging.getLogger(__name__)
 
 _CELLS: Final = "cells-"
 _HOT: Final = "hot-"
+_MODEL: Final = "model-"
 
-POLICIES: Final[dict[str, PolicyOf]] = {policy.name: policy for policy in (S3Fifo, Lru, TwoQ, WTinyLfu)}
+POLICIES: Final[dict[str, PolicyOf]] = {policy.name: policy for policy in (S3Fifo, Lru, TwoQ, WTinyLfu, Arc)}
 
 
-def policy_of(config: Config) -> PolicyOf:
-    """Who decides what a tier keeps."""
-    return POLICIES[config.cache.policy]
+def policy_of(config: Config, telemetry: Telemetry, tier: str) -> PolicyOf:
+    """Who decides what a tier keeps. Without nodes nothing is far away, and the cheapest will do."""
+    if not config.ipfs.nodes:
+        return S3Fifo
+    if config.cache.policy != Learned.name:
+        return POLICIES[config.cache.policy]
+
+    def changed(change: Change) -> None:
+        telemetry.count(Counter.POLICY_CHANGES, 1, (tier, change.now))
+        log.info("cache.policy_changed", extra={"tier": tier, "before": change.before, "now": change.now})
+
+    return partial(Learned, changed=changed)
+
+
+def learning_over(ground: Ground, store: Store, worker: int) -> Learning | None:
+    """What teaches the tiers; ``None`` where nothing is to be learned."""
+    if ground.config.cache.policy != Learned.name or store.caching is None:
+        return None
+    folder = ground.folder.cache
+    taught: list[Taught] = []
+    for name, tier in (("memory", store.cells.hot), ("disk", store.caching.tiers.warm)):
+        if tier is not None:
+            path = str(folder / f"{_MODEL}{worker}.{name}")
+            kept = SealedList(ground.disk, path, ground.keys, ground.entropy, f"model-{name}".encode())
+            taught.append(Taught(name, tier, kept))
+    return Learning(taught, TrainerProcess(), workers=ground.workers, telemetry=ground.telemetry)
 
 
 def warm_of(ground: Ground, worker: int) -> WarmTier | None:
@@ -44,7 +74,7 @@ def warm_of(ground: Ground, worker: int) -> WarmTier | None:
         disk=ground.disk,
         path=str(ground.folder.cache / f"{_CELLS}{worker}"),
         max_bytes=share,
-        policy_of=policy_of(config),
+        policy_of=policy_of(config, ground.telemetry, "disk"),
         keys=ground.keys,
         entropy=ground.entropy,
         clock=ground.clock,
@@ -88,7 +118,7 @@ def tidy(ground: Ground) -> None:
     try:
         ground.disk.make_folder(folder)
         for name in ground.disk.list_folder(folder):
-            number = name.removeprefix(_CELLS).removeprefix(_HOT).partition(".")[0]
+            number = name.removeprefix(_CELLS).removeprefix(_HOT).removeprefix(_MODEL).partition(".")[0]
             cells = name.startswith(_CELLS)
             if not number.isdigit() or int(number) >= config.workers or (cells and not config.cache.disk_max_bytes):
                 ground.disk.unlink(f"{folder}/{name}")

@@ -84,6 +84,12 @@ class Counter(_Metric):
         "Cells fetched ahead of a reader, by what came of them",
         ("outcome",),
     )
+    TRAININGS = ("noisefs_cache_trainings_total", "Models trained for a tier, by what came of it", ("tier", "outcome"))
+    POLICY_CHANGES = (
+        "noisefs_cache_policy_changes_total",
+        "How often a policy took charge of a tier",
+        ("tier", "policy"),
+    )
     PEER_READS = ("noisefs_peer_cells_total", "Cells asked of another process, by what came of it", ("outcome",))
     UNPINNED = ("noisefs_unpinned_roots_total", "Roots that a node let go of", ("node",))
 

@@ -13,8 +13,10 @@ _MIB = 1 << 20
 class CacheConfig(Table):
     """What is kept of packs that only nodes have, and what is fetched ahead."""
 
-    policy: Literal["s3fifo", "lru", "2q", "wtinylfu"] = Field(
-        default="s3fifo", description="Who decides what memory and disk keep."
+    policy: Literal["learned", "s3fifo", "lru", "2q", "wtinylfu", "arc"] = Field(
+        default="learned",
+        description="Who decides what memory and disk keep, where there are nodes. `learned`: whichever of the others, "
+        "or of a model that is trained from the reads (with the extra `learned`), would have hit most lately.",
     )
     disk_max_bytes: Size = Field(
         default=4096 * _MIB,

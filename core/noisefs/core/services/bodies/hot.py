@@ -8,13 +8,16 @@ is ever stale; an entry that no longer opens is dropped and read again. What is 
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Run
 from noisefs.core.services.caching.entry import ENTRY_BYTES, PREFETCH, CellKey, Kept, Outcome, PolicyOf, Why
+
+T = TypeVar("T")
 
 Demoted: TypeAlias = Callable[[CellKey, Kept], None]
 """Told of what came from a network and is kept no more. Quick."""
@@ -223,6 +226,11 @@ class HotTier:
                     if len(found) == most:
                         break
         return found
+
+    def with_policy(self, work: Callable[[CachePolicy], T]) -> T:
+        """What ``work`` returns, while nobody else uses the policy."""
+        with self._lock:
+            return work(self._policy)
 
     def state(self) -> HotState:
         """How it stands."""

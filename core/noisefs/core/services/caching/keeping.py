@@ -18,6 +18,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.caching.ahead import Ahead
 from noisefs.core.services.caching.entry import Why
+from noisefs.core.services.caching.learning import TRAIN_EVERY_S, Learning
 from noisefs.core.services.caching.listing import SealedList
 from noisefs.core.services.caching.tiers import Tiers
 from noisefs.core.services.caching.warming import SAVE_EVERY_S, Warming
@@ -52,6 +53,8 @@ class Caching:
         """``kept``: where the list of what is in memory lies, if it is to survive; ``waste_share``: as of ``Ahead``."""
         self.tiers = tiers
         self.warming = None if kept is None else Warming(cells=cells, kept=kept, index=index, workers=workers)
+        self.learning: Learning | None = None
+        """Set before the start, where policies learn."""
         self._cells = cells
         self._index = index
         self._workers = workers
@@ -75,6 +78,8 @@ class Caching:
         self._loop = asyncio.get_running_loop()
         if self.tiers.warm is not None:
             await self._workers.run(Lane.BACKGROUND, self.tiers.warm.open)
+        if self.learning is not None:
+            await self.learning.start()
 
     def jobs(self) -> list[Job]:
         """What runs all the time."""
@@ -85,6 +90,8 @@ class Caching:
                 Job("cache", WORK_EVERY_S, work, leader_only=False, wake=self._wake, group="cache"),
                 Job("cache-sweep", SWEEP_EVERY_S, self.sweep, leader_only=False, group="cache-sweep"),
             ]
+        if self.learning is not None:
+            jobs.append(Job("learning", TRAIN_EVERY_S, self.learning.step, leader_only=False, group="learning"))
         if self.warming is not None:
             step, wake = self.warming.step, self.warming.wake
             jobs.append(Job("warming", SAVE_EVERY_S, step, leader_only=False, wake=wake, group="warming"))

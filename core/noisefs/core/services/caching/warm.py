@@ -14,9 +14,10 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.sealing.store_keys import StoreKeys
 from noisefs.core.errors import DiskFull, FileMissing, NoisefsError, ReadOnlyStore, StorageFailed
@@ -28,6 +29,8 @@ from noisefs.core.services.caching.catalogue import Catalogue, Record
 from noisefs.core.services.caching.entry import CellKey, Kept, PolicyOf, Why
 from noisefs.core.services.caching.epochs import Epochs, units_of
 from noisefs.core.services.caching.room import UNIT_BYTES, Room
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -214,6 +217,11 @@ class WarmTier:
         """Whose cells are there."""
         with self._lock:
             return list(self._segments)
+
+    def with_policy(self, work: Callable[[CachePolicy], T]) -> T:
+        """What ``work`` returns, while nobody else uses the policy."""
+        with self._lock:
+            return work(self._policy)
 
     def state(self) -> WarmState:
         """How it stands."""
