@@ -1,14 +1,12 @@
 """Which policy is in charge: the one that would have served the most reads lately, where a change is worth its cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-HALF_LIFE_ENTRIES: Final = 6
+HALF_LIFE_ENTRIES: Final = 4
 """A read's weight halves after so many reads per entry that the cache holds."""
-COST_SHARE: Final = 0.3
-"""A challenger must be ahead by this share of the reads that its missing entries are expected to cost."""
-LEAST_AHEAD_ENTRIES: Final = 0.02
-"""And by at least so many hits per entry that the cache holds."""
+COST_SHARE: Final = 0.15
+"""A challenger must be ahead by this share of the hits that a refill of the whole cache is expected to cost."""
 STEPS_PER_ENTRY: Final = 16
 LEAST_STEP_READS: Final = 64
 
@@ -37,13 +35,11 @@ class Chooser:
         """Recent hits of each candidate, older ones weighing less."""
         return self._scores
 
-    def read(self, entries: int, missing: Callable[[int], int], allowed: Sequence[bool]) -> bool:
+    def read(self, entries: int, allowed: Sequence[bool]) -> bool:
         """One read is over; whether somebody else is in charge from now on.
 
         Args:
             entries: How many the cache holds.
-            missing: How many entries of a candidate's shadow the cache does not hold. Asked only for a candidate
-                that is ahead, at most once a step.
             allowed: Which candidates may lead; one that no longer may is replaced at the next step.
         """
         self._left -= 1
@@ -59,11 +55,9 @@ class Chooser:
             return False
         if allowed[self._charge]:
             ahead = self._scores[best] - self._scores[self._charge]
-            if ahead <= LEAST_AHEAD_ENTRIES * entries:
-                return False
             # An entry that is held is read about as often, until it leaves, as there are hits for each miss.
             rate = self._scores[best] / self._weight
-            if ahead <= COST_SHARE * missing(best) * min(1.0, rate / max(1.0 - rate, 1e-9)):
+            if ahead <= COST_SHARE * entries * min(1.0, rate / max(1.0 - rate, 1e-9)):
                 return False
         self._charge = best
         return True

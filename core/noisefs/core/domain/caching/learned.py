@@ -105,7 +105,7 @@ class Learned(CachePolicy):
         hit = key in self._sizes
         if not hit:
             self._keep(key, access.size_bytes)
-        if self._chooser.read(len(self._sizes), self._missing, self._may):
+        if self._chooser.read(len(self._sizes), self._may):
             self._change()
         return hit
 
@@ -128,8 +128,10 @@ class Learned(CachePolicy):
         if key not in self._leader:
             return
         while self._bytes + size > self._capacity:
-            victim = self._surplus.pop()
-            if victim in self._sizes and victim not in self._leader:
+            # Never without surplus while sizes stay the same; a size that was told differently is no reason to fail.
+            certain = not self._surplus
+            victim = next(iter(self._sizes)) if certain else self._surplus.pop()
+            if victim in self._sizes and (certain or victim not in self._leader):
                 self._bytes -= self._sizes.pop(victim)
                 self._dropped(victim)
         self._sizes[key] = size
@@ -149,10 +151,6 @@ class Learned(CachePolicy):
     def _lru_left(self, key: Key) -> None:
         self.scored.lru_dropped(key)
         self._left(1, key)
-
-    def _missing(self, at: int) -> int:
-        candidate = self._candidates[at]
-        return len(candidate) - sum(key in candidate for key in self._sizes)
 
     def _change(self) -> None:
         before, self._leader = self._leader, self._candidates[self._chooser.in_charge]

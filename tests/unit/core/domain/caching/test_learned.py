@@ -130,3 +130,11 @@ def test_labels_are_only_of_what_has_happened() -> None:
     assert rows.shape[1] == policy.scored.columns
     assert set(labels.tolist()) == {0.0, 1.0}
     assert np.isfinite(rows).all()
+
+
+def test_a_key_whose_size_was_told_differently_costs_no_more_than_a_miss() -> None:
+    policy = Learned(10)
+    for at in range(400):
+        policy.read(Access(at % 23, 1 + at % 7))
+        policy.admit(Access(at % 19, 1 + at % 5))
+        assert policy.resident_bytes <= 10
