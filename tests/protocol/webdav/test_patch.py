@@ -145,3 +145,15 @@ async def test_many_patches_are_what_one_file_would_be(dav: WebdavServer) -> Non
     dav.world.check()
     assert (await dav("DELETE", _PATH)).status == 204
     dav.world.check()
+
+
+async def test_a_checksum_is_asked_for_again(dav: WebdavServer) -> None:
+    """As rclone does of a Nextcloud once it has set a time: what is known is told, and nothing is changed."""
+    await dav("PUT", _PATH, b"x", OC_Checksum="SHA1:11f6ad8ec52a2984abaafd7c3b516503785c2072")
+    told = await dav("PATCH", _PATH, X_Recalculate_Hash="SHA1")
+    assert (told.status, told.headers["OC-Checksum"].split()[0]) == (
+        204,
+        "SHA1:11f6ad8ec52a2984abaafd7c3b516503785c2072",
+    )
+    assert (await dav("PATCH", f"/{BUCKET}/none", X_Recalculate_Hash="SHA1")).status == 404
+    assert (await dav("GET", _PATH)).body == b"x"

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.claims import checksums_of
 from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard
 from noisefs.adapters.inbound.webdav.incoming import Incoming
 from noisefs.adapters.inbound.webdav.nodes import Nodes
@@ -25,6 +26,8 @@ from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks
 
 CONTENT_TYPE: Final = "application/x-sabredav-partialupdate"
+_RECALCULATE: Final = "X-Recalculate-Hash"
+"""How rclone asks a Nextcloud for the checksums that it forgets when a file's time is set."""
 _RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{1,19})?|-\s*(\d{1,19}))|(append)", re.IGNORECASE)
 
 
@@ -78,6 +81,14 @@ class Patching:
         self._objects = objects
         self._locks = locks
 
+    async def _checksums(self, caller: Caller, place: Place) -> web.Response:
+        """204 with the checksums that are known: they are kept as long as the bytes are, whatever its time is."""
+        node = await self._nodes.find(caller.who, place)
+        if node is None or node.version is None:
+            raise Refused(404, f"{place.path!r} is no file")
+        known = checksums_of(node.version)
+        return answers.whole(204, "", b"", {"OC-Checksum": known} if known else {})
+
     async def answer(self, caller: Caller, place: Place, incoming: Incoming) -> web.Response:
         """Write the bytes and answer 204. On any error the file stays as it is.
 
@@ -86,6 +97,8 @@ class Patching:
             NoisefsError: Whatever the services raise.
         """
         content_type = caller.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not content_type and _RECALCULATE in caller.headers:
+            return await self._checksums(caller, place)
         if content_type != CONTENT_TYPE:
             raise Refused(415, f"a PATCH is understood as {CONTENT_TYPE} only", headers={"Accept-Patch": CONTENT_TYPE})
         span = parse_span(caller.headers.get("X-Update-Range"))
