@@ -146,6 +146,7 @@ class World:
             file.unlink()
         settings = {
             "NOISEFS_CACHE__POLICY": policy,
+            "NOISEFS_CACHE__TRAIN_EVERY_S": "5",
             "NOISEFS_CACHE__DISK_MAX_BYTES": str(disk_bytes),
             "NOISEFS_HOT__MAX_BYTES": str(self.load.hot_bytes),
         }
@@ -224,6 +225,9 @@ class World:
         seconds = time.perf_counter() - began
         metrics = server.metrics()
         count = tenth * 10
+        for name, value in sorted(metrics.items()):
+            if name.startswith(("noisefs_cache_trainings", "noisefs_cache_policy_changes")):
+                print(f"{policy}: {name} {value:g}", file=sys.stderr)
         spans.sort()
         return Measured(
             policy,

@@ -61,7 +61,8 @@ def learning_over(ground: Ground, store: Store, worker: int) -> Learning | None:
             path = str(folder / f"{_MODEL}{worker}.{name}")
             kept = SealedList(ground.disk, path, ground.keys, ground.entropy, f"model-{name}".encode())
             taught.append(Taught(name, tier, kept))
-    return Learning(taught, TrainerProcess(), workers=ground.workers, telemetry=ground.telemetry)
+    every_s = ground.config.cache.train_every_s
+    return Learning(taught, TrainerProcess(), workers=ground.workers, telemetry=ground.telemetry, every_s=every_s)
 
 
 def warm_of(ground: Ground, worker: int) -> WarmTier | None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from noisefs.gateway.config.table import Table
+from noisefs.gateway.config.table import Seconds, Table
 from noisefs.gateway.config.values import Size
 
 _MIB = 1 << 20
@@ -18,6 +18,7 @@ class CacheConfig(Table):
         description="Who decides what memory and disk keep, where there are nodes. `learned`: whichever of the others, "
         "or of a model that is trained from the reads (with the extra `learned`), would have hit most lately.",
     )
+    train_every_s: Seconds = Field(default=300, description="A model is trained anew so often; about a second of CPU.")
     disk_max_bytes: Size = Field(
         default=4096 * _MIB,
         ge=0,

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import BodyId
@@ -62,6 +63,8 @@ class HotTier:
         self._now = now
         self._entries: dict[CellKey, _Cell | Slice] = {}
         self._policy = policy_of(max(1, hot_bytes), self._drop)
+        # Only the learned one looks at more of a read than its key and size: to tell the others costs a microsecond.
+        self._plain = not isinstance(self._policy, Learned)
         self._left: list[tuple[CellKey, Kept]] = []
         self._ahead: dict[CellKey, tuple[Why, int]] = {}
         self._outcomes = dict.fromkeys(PREFETCH, Outcome())
@@ -77,9 +80,14 @@ class HotTier:
         with self._lock:
             for number in range(segment, segment + count):
                 entry = entries.get((body_id, number))
-                if not isinstance(entry, _Cell):
+                if entry.__class__ is not _Cell:
                     return None
-                found.append((entry.run, entry.cell, number))
+                found.append((entry[0], entry[1], number))
+            if self._plain and not self._ahead:
+                read = self._policy.read
+                for _, cell, number in found:
+                    read(Access((body_id, number), ENTRY_BYTES + len(cell)))
+                return found
             now = self._now()
             for _, cell, number in found:
                 self._count_read((body_id, number), len(cell), now)
@@ -111,6 +119,9 @@ class HotTier:
         return key in self._entries
 
     def _count_read(self, key: CellKey, size: int, now: float) -> None:
+        if self._plain and not self._ahead:
+            self._policy.read(Access(key, ENTRY_BYTES + size))
+            return
         body_id, number = key
         before = (body_id, number - 1) if number else None
         sequential = before is not None and self._last == before

@@ -18,7 +18,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.caching.ahead import Ahead
 from noisefs.core.services.caching.entry import Why
-from noisefs.core.services.caching.learning import TRAIN_EVERY_S, Learning
+from noisefs.core.services.caching.learning import Learning
 from noisefs.core.services.caching.listing import SealedList
 from noisefs.core.services.caching.tiers import Tiers
 from noisefs.core.services.caching.warming import SAVE_EVERY_S, Warming
@@ -91,7 +91,7 @@ class Caching:
                 Job("cache-sweep", SWEEP_EVERY_S, self.sweep, leader_only=False, group="cache-sweep"),
             ]
         if self.learning is not None:
-            jobs.append(Job("learning", TRAIN_EVERY_S, self.learning.step, leader_only=False, group="learning"))
+            jobs.append(Job("learning", self.learning.every_s, self.learning.step, leader_only=False, group="learning"))
         if self.warming is not None:
             step, wake = self.warming.step, self.warming.wake
             jobs.append(Job("warming", SAVE_EVERY_S, step, leader_only=False, wake=wake, group="warming"))

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TRAIN_EVERY_S: Final = 300.0
 LEAST_ROWS: Final = 1000
 """With fewer there is nothing to learn."""
 
@@ -52,9 +51,18 @@ class Learning:
     """Trains one model for each tier that has a learned policy."""
 
     def __init__(
-        self, taught: Sequence[Taught], trainer: CacheTrainer, *, workers: Workers, telemetry: Telemetry
+        self,
+        taught: Sequence[Taught],
+        trainer: CacheTrainer,
+        *,
+        workers: Workers,
+        telemetry: Telemetry,
+        every_s: float = 300.0,
     ) -> None:
-        """``trainer`` blocks: it is called on a background lane, and does its work elsewhere."""
+        """``trainer`` blocks: it is called on a background lane, and does its work elsewhere. ``every_s``: how often
+        :meth:`step` is to be called.
+        """
+        self.every_s = every_s
         self._taught = taught
         self._trainer = trainer
         self._workers = workers
