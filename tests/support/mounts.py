@@ -4,6 +4,7 @@ The server under test runs in this process, so nothing here may touch a mounted 
 """
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from tools import components
 
 LIMIT_S = 120.0
 _LOOK_AGAIN_S = 0.05
+_QUIET_LOOKS = 10
+"""The kernel tells of a closed file a little later."""
 
 
 async def run(*command: str | Path, cwd: Path | None = None, stdin: str = "", **env: str) -> str:
@@ -55,29 +58,35 @@ async def rclone_mount(remote: str, folder: Path, env: dict[str, str]) -> AsyncI
     """A remote of rclone's, mounted; what was written is uploaded when it ends."""
     check_fuse()
     mounted, cache = folder / "mounted", folder / "cache"
+    log = folder / "rclone.log"
+    log.touch()
     mounted.mkdir()
     words = ["mount", remote, mounted, "--vfs-cache-mode", "full", "--vfs-write-back", "0s", "--cache-dir", cache]
     process = await asyncio.create_subprocess_exec(
-        *map(str, (components.find("rclone"), *words, "--attr-timeout", "0s", "--links")),
+        *map(str, (components.find("rclone"), *words, "--attr-timeout", "0s", "--links", "-v", "--log-file", log)),
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         async with asyncio.timeout(LIMIT_S):
             while not await asyncio.to_thread(os.path.ismount, mounted):
                 if process.returncode is not None:
-                    assert process.stdout is not None
-                    said = (await process.stdout.read()).decode(errors="replace")
+                    said = log.read_text()
                     if "fusermount" in said or "permitted" in said:
                         pytest.skip(f"needs the right to mount: {said.strip()}")
                     raise AssertionError(said)
                 await asyncio.sleep(_LOOK_AGAIN_S)
         yield mounted
-        async with asyncio.timeout(LIMIT_S):
-            while await _waiting(cache):
-                await asyncio.sleep(_LOOK_AGAIN_S)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                quiet = 0
+                while quiet < _QUIET_LOOKS:
+                    quiet = 0 if await _waiting(cache) else quiet + 1
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        except TimeoutError as exc:
+            raise AssertionError(f"rclone does not come to an end: {log.read_text()[-4000:]}") from exc
     finally:
         await attempt("fusermount3", "-u", "-z", mounted)
         if process.returncode is None:
@@ -86,16 +95,23 @@ async def rclone_mount(remote: str, folder: Path, env: dict[str, str]) -> AsyncI
 
 
 async def _waiting(cache: Path) -> bool:
-    """Whether rclone still has something to upload: it notes that of each file."""
+    """Whether rclone still has something to upload: it notes that of each file, and writes the notes in place.
+
+    The note of a file that was removed while it was uploaded (a database's journal) may stay.
+    """
 
     def look() -> bool:
-        return any(
-            '"Dirty":true' in note.read_text().replace(" ", "")
-            for note in cache.rglob("vfsMeta/**/*")
-            if note.is_file()
-        )
+        try:
+            notes = {note: json.loads(note.read_text()) for note in cache.rglob("vfsMeta/**/*") if note.is_file()}
+        except (ValueError, FileNotFoundError):  # one is being written, or gone
+            return True
+        return any(told["Dirty"] and _cached(note).exists() for note, told in notes.items())
 
     return await asyncio.to_thread(look)
+
+
+def _cached(note: Path) -> Path:
+    return Path(str(note).replace("/vfsMeta/", "/vfs/"))
 
 
 @asynccontextmanager

@@ -99,3 +99,15 @@ async def test_what_is_unknown_in_its_namespace_is_kept(dav: WebdavServer) -> No
     shown = (await dav("PROPFIND", "/bucket/f", Depth="0", User_Agent=AGENT)).text
     assert "00000020" in shown
     assert "xmlns:D" not in shown.partition("Win32")[2]
+
+
+@pytest.mark.parametrize("depth", ["1,noroot", "1, noroot", "infinity,noroot"])
+async def test_members_without_their_collection(dav: WebdavServer, depth: str) -> None:
+    """Web Folders and Office ask so."""
+    await dav("MKCOL", "/bucket/d")
+    assert (await dav("PROPFIND", "/bucket/d", Depth=depth)).text.count("<D:href>") == 0
+    await dav("PUT", "/bucket/d/f", b"x")
+    found = ET.fromstring((await dav("PROPFIND", "/bucket/d", Depth=depth)).body)
+    assert [one.findtext("{DAV:}href") for one in found] == ["/bucket/d/f"]
+    assert (await dav("PROPFIND", "/bucket/d/f", Depth=depth)).text.count("<D:href>") == 1
+    assert (await dav("PROPFIND", "/bucket/d", Depth="1,other")).status == 400

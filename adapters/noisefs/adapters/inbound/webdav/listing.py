@@ -72,9 +72,10 @@ class Listing:
         Raises:
             Refused: 400, 403 (``Depth: infinity`` on too large a tree), 404, 412, 413.
         """
-        depth = caller.headers.get("Depth", "infinity").strip().lower()
-        if depth not in ("0", "1", "infinity"):
-            raise Refused(400, f"Depth is {depth[:20]!r}: 0, 1 or infinity")
+        header = caller.headers.get("Depth", "infinity").lower()
+        depth, _, others = (part.strip() for part in header.partition(","))
+        if depth not in ("0", "1", "infinity") or others not in ("", "noroot"):
+            raise Refused(400, f"Depth is {header[:20]!r}: 0, 1 or infinity")
         wanted = await self._wanted(await incoming.whole(self._settings.max_xml_bytes))
         caller, node = await self._found(caller, place, depth)
         if node is None:
@@ -83,6 +84,8 @@ class Listing:
         scene = await self._scene(caller, wanted, node, deep=depth != "0")
         pages = self._pages(caller.who, node, depth)
         first = await anext(pages)
+        if others and depth != "0" and node.is_collection:  # Microsoft's extension: members only ([MS-WDVSE] 2.2.1.2)
+            del first[0]
         renderer = Renderer(wanted, scene, brevity_of(caller.headers, wanted, len(first), locked=bool(scene.locks)))
         body = await self._rendered(caller.who, renderer, wanted, first)
         short = len(first) < self._settings.list_page  # what follows a long page is not waited for

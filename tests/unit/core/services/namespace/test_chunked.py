@@ -159,14 +159,19 @@ async def test_a_chunk_of_an_upload_that_ended_meanwhile(world: World) -> None:
 
 
 async def test_quotas(world: World) -> None:
-    """A chunk that cannot fit is refused at once, chunks that do not fit together when they are joined."""
+    """A chunk that cannot fit where it is to go is refused at once, chunks that do not fit together when they are
+    joined; the user's own quota has no say in somebody else's bucket.
+    """
     await world.put("other", b"12345678")
     await world.store.commits.run(
         lambda tx: usage.limit(tx, keyspace.user_usage_key(ALICE.user_id), max_bytes=20, max_objects=None)
     )
     await begun(world, {"1": b"1234567", "2": b"1234567"})
     with pytest.raises(QuotaExceeded):
-        await world.store.chunked.put_chunk(ALICE, "up", "3", stream(b"1234567890123"))
+        await world.store.chunked.put_chunk(
+            ALICE, "up", "3", stream(b"1234567890123"), bucket="bucket", declared_bytes=13
+        )
+    await world.store.chunked.put_chunk(ALICE, "up", "3", stream(b"1234567890123"))
     with pytest.raises(QuotaExceeded):
         await world.store.chunked.publish(ALICE, "up", "bucket", "key", PLAIN)
     assert await world.keys() == ["other"]

@@ -85,6 +85,8 @@ class Chunks:
 
     async def _put(self, caller: Caller, where: UploadPlace, incoming: Incoming) -> web.Response:
         claims = claims_of(caller.headers)
+        url = caller.headers.get("Destination")
+        target = None if url is None else caller.place_of(url.strip())
         part = await self._chunked.put_chunk(
             caller.who,
             where.upload,
@@ -92,6 +94,7 @@ class Chunks:
             incoming.pieces(),
             digests=claims.algorithms,
             verify=claims.verify,
+            bucket="" if target is None else target.bucket,
             declared_bytes=incoming.expected_bytes or 0,
         )
         return answers.whole(201, "", b"", {"ETag": f'"{part.md5.hex()}"', "OC-ETag": f'"{part.md5.hex()}"'})

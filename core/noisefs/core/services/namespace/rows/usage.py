@@ -64,15 +64,6 @@ def check_room(tx: Reading, bucket: Bucket, size_bytes: int) -> None:
         _check(of(tx, key), size_bytes, 0, whose)
 
 
-def check_room_of_user(tx: Reading, user_id: str, size_bytes: int) -> None:
-    """Refuse bytes that would not fit a user's quota now, whichever bucket they go to. Cost: a get.
-
-    Raises:
-        QuotaExceeded: It leaves no room for so many.
-    """
-    _check(of_user(tx, user_id), size_bytes, 0, "user")
-
-
 def room(tx: Reading, bucket: Bucket) -> int | None:
     """Bytes that quotas leave; ``None``: there is none. Cost: two gets."""
     rows = [of(tx, key) for key in _keys(bucket)]

@@ -23,7 +23,7 @@ from noisefs.core.domain.buckets.notification import COMPLETE
 from noisefs.core.domain.ids import ID_BYTES, LayoutId, UploadId
 from noisefs.core.domain.objects.composition import FULL_OBJECT
 from noisefs.core.domain.objects.conditions import check_write
-from noisefs.core.domain.records import BodyState, Part, Upload, Version, decode, encode
+from noisefs.core.domain.records import BodyState, Bucket, Part, Upload, Version, decode, encode
 from noisefs.core.domain.requests import (
     ALWAYS,
     Attributes,
@@ -139,19 +139,24 @@ class ChunkedUploads:
         *,
         digests: Collection[str] = ("MD5",),
         verify: Verify = keep_none,
+        bucket: str = "",
         declared_bytes: int = 0,
     ) -> Part:
         """Store one chunk, in place of an earlier one of that name. All or nothing.
 
+        ``bucket``: where it will belong, if that is known.
+
         Raises:
             DigestMismatch: Whatever ``verify`` raises.
             EntityTooLarge: It has more than ``max_put_bytes`` bytes.
-            QuotaExceeded: The user's quota leaves no room for it. Chunks count when they become an object.
+            QuotaExceeded: That bucket has no room for it. Chunks count when they become an object.
             TooMany: The upload has too many.
         """
 
         def admit(tx: Reading) -> UploadId:
-            usage.check_room_of_user(tx, who.user_id, max(declared_bytes, 1))
+            raw = tx.get(Table.BUCKETS, bucket.encode("utf-8", "replace")) if bucket else None
+            if raw is not None:
+                usage.check_room(tx, decode(Bucket, raw), declared_bytes)
             return _reach(tx, who, name)[0]
 
         upload_id = self._index.read(admit)
@@ -166,7 +171,6 @@ class ChunkedUploads:
             def publish(tx: Writing) -> Part:
                 if _reach(tx, who, name)[0] != upload_id:
                     raise UploadNotFound(name)
-                usage.check_room_of_user(tx, who.user_id, digested.size)
                 start = keyspace.part_key(upload_id, 0)
                 last = tx.scan(Table.PARTS, start, keyspace.prefix_end(upload_id), 1, reverse=True)
                 number = upload_rows.number_of(last[0][0]) + 1 if last else 1
