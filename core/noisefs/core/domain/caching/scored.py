@@ -32,7 +32,7 @@ LABELLED_MOST: Final = 30_000
 AWAITED_SHARE: Final = 0.06
 """Of the scored rows and of the reads, so many wait for their outcome."""
 WINDOW_RESIDENCES: Final = 2.0
-"""The label: is it read again within so many residence times? Longer windows lost, on every trace we have."""
+"""The label: is it read again within so many residence times?"""
 _BATCH_SHARE: Final = 64
 _UNSCORED: Final = float("inf")
 
