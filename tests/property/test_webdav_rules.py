@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.adapters.inbound.webdav.if_header import Condition, ConditionList, IfHeader, parse_if
-from noisefs.adapters.inbound.webdav.place import Place, is_expressible, place_of
-from noisefs.adapters.inbound.webdav.preconditions import byte_range, etags_of
+from noisefs.adapters.inbound.webdav.listing.wanted import parse_propfind
+from noisefs.adapters.inbound.webdav.places.place import Place, is_expressible, place_of
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.wanted import parse_propfind
+from noisefs.adapters.inbound.webdav.rules.if_header import Condition, ConditionList, IfHeader, parse_if
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, etags_of
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import InvalidArgument, RangeNotSatisfiable

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from noisefs.adapters.inbound.webdav import WebdavSettings
-from noisefs.adapters.inbound.webdav.digest import NONCE_S, parse_digest
+from noisefs.adapters.inbound.webdav.auth.digest import NONCE_S, parse_digest
 from tests.support.webdav_server import BUCKET, PASSWORD, USER, Reply, WebdavServer, basic, serve
 
 _PATH = f"/{BUCKET}/k"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from noisefs.adapters.inbound.webdav.patching import CONTENT_TYPE
+from noisefs.adapters.inbound.webdav.files.patching import CONTENT_TYPE
 from tests.support.webdav_server import BOB, BUCKET, Reply, WebdavServer, allow
 
 _PATH = f"/{BUCKET}/k"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefs.adapters.inbound.webdav.if_header import Condition, ConditionList, IfHeader, parse_if
+from noisefs.adapters.inbound.webdav.rules.if_header import Condition, ConditionList, IfHeader, parse_if
 from noisefs.core.errors import InvalidArgument
 
 

@@ -7,7 +7,7 @@ from aiohttp import streams, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
-from noisefs.adapters.inbound.webdav.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.errors import IncompleteBody, RequestTimeout
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from noisefs.adapters.inbound.webdav.place import ROOT, Place, host_of, is_expressible, place_of, plain_host
+from noisefs.adapters.inbound.webdav.places.place import ROOT, Place, host_of, is_expressible, place_of, plain_host
 from noisefs.core.errors import InvalidArgument
 
 

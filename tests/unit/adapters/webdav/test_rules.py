@@ -4,14 +4,14 @@ import base64
 
 import pytest
 
-from noisefs.adapters.inbound.webdav.basic import Login, parse_basic
-from noisefs.adapters.inbound.webdav.locking import LockNote, covering, in_the_way, missing, note_bytes, note_of
-from noisefs.adapters.inbound.webdav.multistatus import element
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import byte_range, date_us, etags_of, read_condition
+from noisefs.adapters.inbound.webdav.auth.basic import Login, parse_basic
+from noisefs.adapters.inbound.webdav.listing.multistatus import element
+from noisefs.adapters.inbound.webdav.listing.wanted import EVERYTHING, Mode, Wanted, parse_propfind
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.rules.locking import LockNote, covering, in_the_way, missing, note_bytes, note_of
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, date_us, etags_of, read_condition
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.wanted import EVERYTHING, Mode, Wanted, parse_propfind
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Lock, Version

@@ -12,32 +12,32 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav import answers
-from noisefs.adapters.inbound.webdav.asking import TWOFOLD, asking_for
-from noisefs.adapters.inbound.webdav.bridge import Bridge
-from noisefs.adapters.inbound.webdav.browsers import Browsers, own_hosts
-from noisefs.adapters.inbound.webdav.doorman import Doorman, user_named
-from noisefs.adapters.inbound.webdav.errand import Services
-from noisefs.adapters.inbound.webdav.guard import Caller, Guard
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.listing import Listing
+from noisefs.adapters.inbound.webdav.auth.asking import TWOFOLD, asking_for
+from noisefs.adapters.inbound.webdav.auth.browsers import Browsers, own_hosts
+from noisefs.adapters.inbound.webdav.auth.doorman import Doorman, user_named
+from noisefs.adapters.inbound.webdav.engine.bridge import Bridge
+from noisefs.adapters.inbound.webdav.engine.errand import Services
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.patching import CONTENT_TYPE, Patching
+from noisefs.adapters.inbound.webdav.files.reading import Reading
+from noisefs.adapters.inbound.webdav.files.writing import Writing
+from noisefs.adapters.inbound.webdav.listing.propfind import Listing
 from noisefs.adapters.inbound.webdav.nextcloud import about
 from noisefs.adapters.inbound.webdav.nextcloud.alias import alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
-from noisefs.adapters.inbound.webdav.nodes import Nodes
 from noisefs.adapters.inbound.webdav.page.assets import asset
 from noisefs.adapters.inbound.webdav.past.answering import NOT_IN_PAST, Past
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
 from noisefs.adapters.inbound.webdav.past.places import Kind
-from noisefs.adapters.inbound.webdav.patching import CONTENT_TYPE, Patching
-from noisefs.adapters.inbound.webdav.place import Place, place_of, plain_host
-from noisefs.adapters.inbound.webdav.reading import Reading
+from noisefs.adapters.inbound.webdav.places.nodes import Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place, place_of, plain_host
+from noisefs.adapters.inbound.webdav.places.view import view_of
 from noisefs.adapters.inbound.webdav.refusal import NO_SEARCH, Refused, refusal_of
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Guard
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.short.heads import Prompt
 from noisefs.adapters.inbound.webdav.short.reads import PromptReads
 from noisefs.adapters.inbound.webdav.short.writes import Done, SmallWrites
-from noisefs.adapters.inbound.webdav.view import view_of
-from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.errors import CapacityExceeded, IntegrityError, NoisefsError, Unavailable
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Gauge, Histogram, Telemetry

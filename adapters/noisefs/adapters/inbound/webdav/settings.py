@@ -26,7 +26,7 @@ class WebdavSettings:
         wrong_logins_a_minute: Wrong logins of one address after which further ones have to wait; 0: they never do.
         versions_name, trash_name: Of collections that show older versions and deleted files, in no listing, of buckets
             that keep versions (:mod:`.past`); empty: none.
-        digest: Take Digest authentication with access keys too (:mod:`.digest`).
+        digest: Take Digest authentication with access keys too (:mod:`.auth.digest`).
         cors_origins: Origins whose scripts may use the share; ``*`` in one stands for anything. Buckets' own rules
             count besides.
         list_page: Members that a collection's listing takes from the index first; then it takes more at a time.

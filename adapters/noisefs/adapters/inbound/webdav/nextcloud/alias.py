@@ -5,7 +5,7 @@ So a bucket that is called ``remote.php`` cannot show what it has under ``webdav
 
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.place import ROOT, Place
+from noisefs.adapters.inbound.webdav.places.place import ROOT, Place
 
 REMOTE: Final = "remote.php"
 _FILES: Final = ["dav", "files"]

@@ -10,21 +10,23 @@ from typing import Final
 
 from aiohttp import web
 
-from noisefs.adapters.inbound.webdav import answers, multistatus
-from noisefs.adapters.inbound.webdav.asking import asking_for
-from noisefs.adapters.inbound.webdav.claims import claims_of
-from noisefs.adapters.inbound.webdav.guard import Caller
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.multistatus import Renderer, Scene
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.auth.asking import asking_for
+from noisefs.adapters.inbound.webdav.files.claims import claims_of
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.writing import Writing
+from noisefs.adapters.inbound.webdav.listing import multistatus
+from noisefs.adapters.inbound.webdav.listing.multistatus import Renderer
+from noisefs.adapters.inbound.webdav.listing.scene import Scene
+from noisefs.adapters.inbound.webdav.listing.wanted import parse_propfind
 from noisefs.adapters.inbound.webdav.nextcloud.alias import UploadPlace
 from noisefs.adapters.inbound.webdav.nextcloud.properties import file_id
-from noisefs.adapters.inbound.webdav.nodes import Node
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.nodes import Node
+from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.places.view import View
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.rules.guard import Caller
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.view import View
-from noisefs.adapters.inbound.webdav.wanted import parse_propfind
-from noisefs.adapters.inbound.webdav.writing import Writing
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import QuotaExceeded

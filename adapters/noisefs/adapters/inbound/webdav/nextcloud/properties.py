@@ -1,13 +1,11 @@
 """Live properties in ownCloud's namespace, answered by name only."""
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from noisefs.adapters.inbound.webdav.claims import checksums_of
-from noisefs.adapters.inbound.webdav.nodes import Node
-
-if TYPE_CHECKING:
-    from noisefs.adapters.inbound.webdav.multistatus import Scene
+from noisefs.adapters.inbound.webdav.files.claims import checksums_of
+from noisefs.adapters.inbound.webdav.listing.scene import Scene
+from noisefs.adapters.inbound.webdav.places.nodes import Node
 
 OC: Final = "http://owncloud.org/ns"
 CHECKSUMS: Final = f"{{{OC}}}checksums"
@@ -31,24 +29,24 @@ def instance_id(node: Node) -> str:
     return f"{file_id(node):0>8}{_INSTANCE}"
 
 
-def _file_id(node: Node, _scene: "Scene") -> str | None:
+def _file_id(node: Node, _scene: Scene) -> str | None:
     return file_id(node)
 
 
-def _instance_id(node: Node, _scene: "Scene") -> str | None:
+def _instance_id(node: Node, _scene: Scene) -> str | None:
     return instance_id(node)
 
 
-def _size(node: Node, _scene: "Scene") -> str | None:
+def _size(node: Node, _scene: Scene) -> str | None:
     return None if node.version is None else str(node.version.size)
 
 
-def _checksums(node: Node, _scene: "Scene") -> str | None:
+def _checksums(node: Node, _scene: Scene) -> str | None:
     known = "" if node.version is None else checksums_of(node.version)
     return f'<x:checksum xmlns:x="{OC}">{known}</x:checksum>' if known else None
 
 
-def _permissions(node: Node, scene: "Scene") -> str | None:
+def _permissions(node: Node, scene: Scene) -> str | None:
     """Letters: G read, D delete, N rename, V move, W overwrite, C make files, K make folders."""
     may_write, may_delete = scene.may_write, scene.may_delete
     if node.place.is_root:

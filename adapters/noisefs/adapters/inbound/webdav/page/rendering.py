@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, unquote
 
-from noisefs.adapters.inbound.webdav.nodes import Node
 from noisefs.adapters.inbound.webdav.page.assets import url_of
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.view import View
+from noisefs.adapters.inbound.webdav.places.nodes import Node
+from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.places.view import View
 from noisefs.core.domain.records import Version
 
 _SLICE: Final = 24

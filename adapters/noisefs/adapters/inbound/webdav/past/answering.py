@@ -12,17 +12,18 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from noisefs.adapters.inbound.webdav import answers, multistatus
-from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard, check_conditions
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.listing import Listing
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.reading import Reading
+from noisefs.adapters.inbound.webdav.listing import multistatus
+from noisefs.adapters.inbound.webdav.listing.propfind import Listing
 from noisefs.adapters.inbound.webdav.page.rendering import Page
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
 from noisefs.adapters.inbound.webdav.past.places import Kind, PastPlace, to_do, to_list, to_read
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.reading import Reading
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard, check_conditions
 from noisefs.core.domain.requests import Doomed, Need, Principal, WriteCondition
 from noisefs.core.errors import AccessDenied, NoisefsError
 from noisefs.core.ports.index import Writing

@@ -6,9 +6,9 @@ Listings go through all versions below a collection in pages, and past a folder 
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.past.places import Kind, PastPlace, to_list, to_read
-from noisefs.adapters.inbound.webdav.place import Place, is_expressible
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place, is_expressible
 from noisefs.core.domain.records import Listed, Version
 from noisefs.core.domain.requests import Principal, VersionEntry
 from noisefs.core.errors import AccessDenied, BucketNotFound, DeleteMarkerNamed, NotFound

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.core.domain.requests import Need, Principal
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.preconditions import http_date
+from noisefs.adapters.inbound.webdav.rules.preconditions import http_date
 from noisefs.core.ports.clock import Clock
 
 _STATUS_LINES: Final = {200: "200 OK", 201: "201 Created", 204: "204 No Content", 206: "206 Partial Content"}

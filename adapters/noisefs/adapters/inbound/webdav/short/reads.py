@@ -10,9 +10,9 @@ from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.doorman import Doorman
-from noisefs.adapters.inbound.webdav.preconditions import byte_range
-from noisefs.adapters.inbound.webdav.reading import WHOLE_BYTES, described
+from noisefs.adapters.inbound.webdav.auth.doorman import Doorman
+from noisefs.adapters.inbound.webdav.files.reading import WHOLE_BYTES, described
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range
 from noisefs.adapters.inbound.webdav.short.heads import Prompt, head
 from noisefs.adapters.inbound.webdav.short.requests import plain_request
 from noisefs.core.domain.records import Version

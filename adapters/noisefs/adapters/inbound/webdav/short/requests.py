@@ -5,10 +5,10 @@ from typing import Final
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.doorman import Doorman
+from noisefs.adapters.inbound.webdav.auth.doorman import Doorman
 from noisefs.adapters.inbound.webdav.nextcloud.alias import REMOTE
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.view import view_of
+from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.places.view import view_of
 from noisefs.core.domain.requests import Principal
 
 _UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range", "OC-Chunked", "Origin", "Sec-Fetch-Site")

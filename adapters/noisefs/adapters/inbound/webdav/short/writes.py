@@ -1,8 +1,8 @@
 """PUT of a small file that has arrived whole: sealed in one go, queued for the commit, answered where that ends.
 
 Everything that may refuse it (the collection above, locks, conditions) is looked up in the commit itself
-(:mod:`..replacing`). Whatever is out of the ordinary takes the long way, which answers everything; so does a request
-whose commit fails: nothing of it was written, and the long way finds what to say.
+(:mod:`..files.replacing`). Whatever is out of the ordinary takes the long way, which answers everything; so does a
+request whose commit fails: nothing of it was written, and the long way finds what to say.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from aiohttp.http import RawRequestMessage
 
-from noisefs.adapters.inbound.webdav.doorman import Doorman
-from noisefs.adapters.inbound.webdav.preconditions import write_condition
+from noisefs.adapters.inbound.webdav.auth.doorman import Doorman
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.replacing import Replacement
+from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.adapters.inbound.webdav.short.heads import Prompt, head
 from noisefs.adapters.inbound.webdav.short.requests import plain_request
 from noisefs.core.domain.records import Version

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.core.domain.requests import Asking, Need, Principal
 from noisefs.core.domain.rights.caller_keys import of_caller, utc_time
 

@@ -13,14 +13,14 @@ from typing import Final
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
-from noisefs.adapters.inbound.webdav.claims import checksums_of
-from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.nodes import Nodes
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import write_condition
+from noisefs.adapters.inbound.webdav.files.claims import checksums_of
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement
+from noisefs.adapters.inbound.webdav.places.nodes import Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.replacing import Replacement
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard
+from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.core.errors import ObjectNotFound, RangeNotSatisfiable
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from wsgidav.dav_error import DAVError
 
-from noisefs.adapters.inbound.webdav.errand import Errand, place_of_wsgi, wsgi_path
-from noisefs.adapters.inbound.webdav.guard import place_of_path
-from noisefs.adapters.inbound.webdav.locking import TOKEN_SCHEME, LockNote, covering, note_bytes
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.writing import empty_file
+from noisefs.adapters.inbound.webdav.engine.errand import Errand, place_of_wsgi, wsgi_path
+from noisefs.adapters.inbound.webdav.files.writing import empty_file
+from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.rules.guard import place_of_path
+from noisefs.adapters.inbound.webdav.rules.locking import TOKEN_SCHEME, LockNote, covering, note_bytes
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import WriteCondition

@@ -7,13 +7,13 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.sending.outgoing import Outgoing
 from noisefs.adapters.inbound.webdav import answers
-from noisefs.adapters.inbound.webdav.claims import checksums_of
-from noisefs.adapters.inbound.webdav.guard import Caller, Guard
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.files.claims import checksums_of
 from noisefs.adapters.inbound.webdav.page.rendering import Page
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import byte_range, http_date, read_condition
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Guard
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, http_date, read_condition
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NotModified, ObjectNotFound

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from wsgidav.dav_error import DAVError, DAVErrorCondition
 
-from noisefs.adapters.inbound.webdav.nodes import Node
-from noisefs.adapters.inbound.webdav.place import Place, place_of
+from noisefs.adapters.inbound.webdav.places.nodes import Node
+from noisefs.adapters.inbound.webdav.places.place import Place, place_of
+from noisefs.adapters.inbound.webdav.places.view import WHOLE, View
 from noisefs.adapters.inbound.webdav.refusal import NO_CONFLICT, Refused, refusal_of
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.view import WHOLE, View
 from noisefs.core.domain.requests import Principal
 from noisefs.core.errors import NoisefsError, ResourceLocked
 from noisefs.core.ports.clock import Clock

@@ -12,16 +12,16 @@ from lxml import etree
 from wsgidav.dav_error import DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
-from noisefs.adapters.inbound.webdav import multistatus
-from noisefs.adapters.inbound.webdav.claims import checksums_of
-from noisefs.adapters.inbound.webdav.dated import MODIFIED, WIN32_CREATED, WIN32_MODIFIED, time_us
-from noisefs.adapters.inbound.webdav.errand import Errand, place_of_wsgi, wsgi_path
-from noisefs.adapters.inbound.webdav.locking import covering
+from noisefs.adapters.inbound.webdav.engine.errand import Errand, place_of_wsgi, wsgi_path
+from noisefs.adapters.inbound.webdav.engine.token_book import TokenBook
+from noisefs.adapters.inbound.webdav.files.claims import checksums_of
+from noisefs.adapters.inbound.webdav.listing import multistatus
+from noisefs.adapters.inbound.webdav.listing.dated import MODIFIED, WIN32_CREATED, WIN32_MODIFIED, time_us
 from noisefs.adapters.inbound.webdav.nextcloud.properties import CHECKSUMS
-from noisefs.adapters.inbound.webdav.nodes import Node
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.nodes import Node
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import PROTECTED
-from noisefs.adapters.inbound.webdav.token_book import TokenBook
+from noisefs.adapters.inbound.webdav.rules.locking import covering
 from noisefs.adapters.inbound.webdav.xml_input import xml_bytes
 from noisefs.core.services.namespace.trees.times import Times
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noisefs.adapters.inbound.webdav.if_header import Condition, IfHeader, parse_if
-from noisefs.adapters.inbound.webdav.locking import covering, in_the_way
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
-from noisefs.adapters.inbound.webdav.place import Place, host_of
-from noisefs.adapters.inbound.webdav.preconditions import write_condition
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place, host_of
+from noisefs.adapters.inbound.webdav.places.view import WHOLE, View
 from noisefs.adapters.inbound.webdav.refusal import TOKEN_SUBMITTED, Refused
-from noisefs.adapters.inbound.webdav.view import WHOLE, View
+from noisefs.adapters.inbound.webdav.rules.if_header import Condition, IfHeader, parse_if
+from noisefs.adapters.inbound.webdav.rules.locking import covering, in_the_way
+from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.core.domain.objects.conditions import check_write
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Principal

@@ -11,19 +11,21 @@ from typing import Final
 
 from aiohttp import web
 
-from noisefs.adapters.inbound.webdav import answers, multistatus
-from noisefs.adapters.inbound.webdav.brevity import brevity_of
-from noisefs.adapters.inbound.webdav.dated import current
-from noisefs.adapters.inbound.webdav.guard import Caller, Guard
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.locking import LockMap
-from noisefs.adapters.inbound.webdav.multistatus import Dead, Renderer, Scene
+from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.listing import multistatus
+from noisefs.adapters.inbound.webdav.listing.brevity import brevity_of
+from noisefs.adapters.inbound.webdav.listing.dated import current
+from noisefs.adapters.inbound.webdav.listing.multistatus import Dead, Renderer
+from noisefs.adapters.inbound.webdav.listing.scene import Scene
+from noisefs.adapters.inbound.webdav.listing.wanted import Mode, Wanted, parse_propfind
 from noisefs.adapters.inbound.webdav.nextcloud.properties import PERMISSIONS
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import FINITE_DEPTH, Refused
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Guard
+from noisefs.adapters.inbound.webdav.rules.locking import LockMap
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted, parse_propfind
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import AccessDenied

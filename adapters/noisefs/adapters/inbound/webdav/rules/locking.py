@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from noisefs.adapters.inbound.webdav.place import Place
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Lock
 from noisefs.core.errors import IndexDamaged

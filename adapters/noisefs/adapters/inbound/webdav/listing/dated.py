@@ -7,7 +7,7 @@ are kept as they were written too, since Windows asks for them again.
 from collections.abc import Mapping
 from typing import Final
 
-from noisefs.adapters.inbound.webdav.preconditions import date_us
+from noisefs.adapters.inbound.webdav.rules.preconditions import date_us
 from noisefs.core.domain.records import Version
 
 MODIFIED: Final = frozenset(("{DAV:}getlastmodified", "{DAV:}lastmodified"))

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Final
 
 from noisefs.adapters.inbound.webdav.answers import COMMON
-from noisefs.adapters.inbound.webdav.claims import claims_of
-from noisefs.adapters.inbound.webdav.guard import locked
-from noisefs.adapters.inbound.webdav.locking import in_the_way
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import http_date
+from noisefs.adapters.inbound.webdav.files.claims import claims_of
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
+from noisefs.adapters.inbound.webdav.rules.guard import locked
+from noisefs.adapters.inbound.webdav.rules.locking import in_the_way
+from noisefs.adapters.inbound.webdav.rules.preconditions import http_date
 from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Attributes, Principal
 from noisefs.core.ports.index import Reading

@@ -4,11 +4,11 @@ import logging
 import math
 from collections.abc import Mapping
 
-from noisefs.adapters.inbound.webdav.basic import parse_basic
-from noisefs.adapters.inbound.webdav.digest import Digest, Stale, parse_digest
+from noisefs.adapters.inbound.webdav.auth.basic import parse_basic
+from noisefs.adapters.inbound.webdav.auth.digest import Digest, Stale, parse_digest
+from noisefs.adapters.inbound.webdav.auth.tries import Tries
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
-from noisefs.adapters.inbound.webdav.tries import Tries
 from noisefs.core.domain.requests import Principal
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.telemetry import Counter, Telemetry

@@ -7,7 +7,7 @@ shown and the object ``a`` is not.
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.place import ROOT, Place, is_expressible
+from noisefs.adapters.inbound.webdav.places.place import ROOT, Place, is_expressible
 from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import BucketNotFound, ObjectNotFound

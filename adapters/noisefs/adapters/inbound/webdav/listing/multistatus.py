@@ -7,19 +7,20 @@ Cost: 3 microseconds a resource of which four properties are asked for, 7 for al
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from noisefs.adapters.inbound.webdav.brevity import NO_BREVITY, Brevity
-from noisefs.adapters.inbound.webdav.locking import LockMap, note_of
+from noisefs.adapters.inbound.webdav.listing.brevity import NO_BREVITY, Brevity
+from noisefs.adapters.inbound.webdav.listing.scene import NO_LOCKS, Scene
+from noisefs.adapters.inbound.webdav.listing.wanted import Mode, Wanted
 from noisefs.adapters.inbound.webdav.nextcloud.properties import OC_LIVE
-from noisefs.adapters.inbound.webdav.nodes import Node
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import http_date
-from noisefs.adapters.inbound.webdav.view import WHOLE, View
-from noisefs.adapters.inbound.webdav.wanted import Mode, Wanted
+from noisefs.adapters.inbound.webdav.places.nodes import Node
+from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.places.view import WHOLE, View
+from noisefs.adapters.inbound.webdav.rules.locking import note_of
+from noisefs.adapters.inbound.webdav.rules.preconditions import http_date
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Lock, Version
 
@@ -45,24 +46,6 @@ _SUPPORTED_LOCKS: Final = "".join(
 Dead = Mapping[str, bytes]
 """A resource's dead properties: name in Clark notation to the whole element's XML."""
 NO_DEAD: Final[Dead] = {}
-NO_LOCKS: Final = LockMap()
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What is known about all resources of one answer: locks on, above and below them, the time, how many bytes
-    their bucket (``of_root``: all of the user's) holds and may still take, and where paths begin."""
-
-    locks: LockMap = NO_LOCKS
-    now_us: int = 0
-    used_bytes: int | None = None
-    free_bytes: int | None = None
-    view: View = WHOLE
-    of_root: bool = False
-    may_write: bool = True
-    may_delete: bool = True
-    state: str = ""
-    """Of the store: the entity tag of collections, for clients that look there whether anything below changed."""
 
 
 _Live = Callable[[Node, Scene], str | None]

@@ -8,8 +8,8 @@ a body.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from noisefs.adapters.inbound.webdav.dated import WIN32_ATTRIBUTES
-from noisefs.adapters.inbound.webdav.wanted import EVERYTHING, Wanted
+from noisefs.adapters.inbound.webdav.listing.dated import WIN32_ATTRIBUTES
+from noisefs.adapters.inbound.webdav.listing.wanted import EVERYTHING, Wanted
 
 LARGE: Final = 200
 """Members on the first page from which on a folder is large."""

@@ -21,14 +21,14 @@ from wsgidav.dav_error import DAVError
 from wsgidav.request_server import RequestServer
 
 from noisefs.adapters.inbound.webdav import answers
-from noisefs.adapters.inbound.webdav.errand import Errand, Services, refused_of, wsgi_path
-from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard, check_conditions
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.provider import Environ, RequestProvider
+from noisefs.adapters.inbound.webdav.engine.errand import Errand, Services, refused_of, wsgi_path
+from noisefs.adapters.inbound.webdav.engine.provider import Environ, RequestProvider
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.replacing import modified_us_of
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.replacing import modified_us_of
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard, check_conditions
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
 from noisefs.core.ports.index import Writing
@@ -216,7 +216,7 @@ class _Mount:
 
 
 class _Rules(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
-    """WsgiDAV's request handling, with conditions and locks left to :mod:`.guard`, which saw to them before."""
+    """WsgiDAV's request handling, with conditions and locks left to :mod:`..rules.guard`, which saw to them before."""
 
     def _evaluate_if_headers(self, _res: object, _environ: Environ) -> None:
         pass

@@ -6,13 +6,13 @@ from dataclasses import replace
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
-from noisefs.adapters.inbound.webdav.guard import Caller, Change, Guard
-from noisefs.adapters.inbound.webdav.incoming import Incoming
-from noisefs.adapters.inbound.webdav.nodes import Node, Nodes
-from noisefs.adapters.inbound.webdav.place import Place
-from noisefs.adapters.inbound.webdav.preconditions import write_condition
+from noisefs.adapters.inbound.webdav.files.incoming import Incoming
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement, attributes
+from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.replacing import Replacement, attributes
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard
+from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.errors import ObjectNotFound

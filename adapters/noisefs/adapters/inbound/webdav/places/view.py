@@ -6,7 +6,7 @@ A user's root is where WebDAV paths begin. It gives no rights and takes none: th
 from typing import Final, NamedTuple
 
 from noisefs.adapters.inbound.webdav.nextcloud.alias import beyond
-from noisefs.adapters.inbound.webdav.place import ROOT, Place, place_of, quoted
+from noisefs.adapters.inbound.webdav.places.place import ROOT, Place, place_of, quoted
 
 
 class View(NamedTuple):

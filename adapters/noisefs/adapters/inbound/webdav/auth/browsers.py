@@ -13,7 +13,7 @@ from aiohttp import web
 from noisefs.adapters.inbound.cross_origin.rule import KIND, Rule, is_like, kept_rules
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.nextcloud.alias import beyond
-from noisefs.adapters.inbound.webdav.place import host_of, place_of, plain_host
+from noisefs.adapters.inbound.webdav.places.place import host_of, place_of, plain_host
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.services.namespace.buckets.service import Buckets

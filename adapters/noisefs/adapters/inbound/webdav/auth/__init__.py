@@ -1,0 +1,1 @@
+"""Who asks, and whether others' pages may ask for them."""

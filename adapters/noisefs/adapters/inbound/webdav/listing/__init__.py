@@ -1,0 +1,1 @@
+"""PROPFIND: what clients read about resources."""

@@ -1,0 +1,1 @@
+"""Which thing a URL names, and what is there."""

@@ -1,0 +1,1 @@
+"""Whether a request may go ahead: locks, the If header, conditions."""
