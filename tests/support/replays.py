@@ -67,7 +67,7 @@ class Client:
 
     Attributes:
         name: Whose, and which version.
-        source: Where the sequence is from.
+        source: What it was recorded from, or where it can be checked.
         headers: Of every request.
         stories: What it does, each on a fresh server.
         leaves: Files that are there after a story, and what they hold.
