@@ -191,7 +191,8 @@ class Machine:
         stopped = False
         try:
             index, store = self._open(loop, workers)
-            stopped = loop.run_until_complete(life(store)) and not self.disk.down
+            living = loop.create_task(life(store))  # held: of a life cut off nobody else holds it, till it is cleared
+            stopped = loop.run_until_complete(living) and not self.disk.down
             if stopped:
                 store.packs.close()
                 index.close()
