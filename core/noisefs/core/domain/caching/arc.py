@@ -45,11 +45,6 @@ class Arc(CachePolicy):
         self._insert(key, access.size_bytes)
         return False
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self
-
     def discard(self, key: Key) -> None:
         self._once_bytes -= self._once.pop(key, 0)
         self._again_bytes -= self._again.pop(key, 0)

@@ -104,7 +104,7 @@ class Learned(CachePolicy):
                 hits[at] += 1
         hit = key in self._sizes
         if not hit:
-            self._keep(key, access.size_bytes)
+            self._insert(key, access.size_bytes)
         if self._chooser.read(len(self._sizes), self._may):
             self._change()
         return hit
@@ -112,9 +112,7 @@ class Learned(CachePolicy):
     def admit(self, access: Access) -> bool:
         for candidate in self._candidates:
             candidate.admit(access)
-        if access.key not in self._sizes:
-            self._keep(access.key, access.size_bytes)
-        return access.key in self._sizes
+        return super().admit(access)
 
     def discard(self, key: Key) -> None:
         for candidate in self._candidates:
@@ -124,7 +122,7 @@ class Learned(CachePolicy):
     def standing(self, key: Key) -> int:
         return self._leader.standing(key)
 
-    def _keep(self, key: Key, size: int) -> None:
+    def _insert(self, key: Key, size: int) -> None:
         if key not in self._leader:
             return
         while self._bytes + size > self._capacity:

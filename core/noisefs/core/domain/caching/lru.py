@@ -30,11 +30,6 @@ class Lru(CachePolicy):
         self._insert(key, access.size_bytes)
         return False
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self._sizes:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self._sizes
-
     def discard(self, key: Key) -> None:
         self._bytes -= self._sizes.pop(key, 0)
 

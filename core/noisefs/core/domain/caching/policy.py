@@ -52,12 +52,18 @@ class CachePolicy(abc.ABC):
         After ``False``, ``access.key in policy`` tells whether it is to be kept. Cost: O(1) amortised.
         """
 
-    @abc.abstractmethod
     def admit(self, access: Access) -> bool:
         """Offer a key nobody has read (a written or a prefetched cell); whether it is resident now.
 
         It does not count as a read: no frequency grows, nothing is promoted.
         """
+        if access.key not in self:
+            self._insert(access.key, access.size_bytes)
+        return access.key in self
+
+    @abc.abstractmethod
+    def _insert(self, key: Key, size: int) -> None:
+        """Take in a key that is not resident, if it is worth it."""
 
     @abc.abstractmethod
     def discard(self, key: Key) -> None:

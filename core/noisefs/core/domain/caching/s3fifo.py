@@ -49,11 +49,6 @@ class S3Fifo(CachePolicy):
         self._insert(key, access.size_bytes)
         return False
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self._reads:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self._reads
-
     def discard(self, key: Key) -> None:
         if self._reads.pop(key, None) is not None:
             self._small_bytes -= self._small.pop(key, 0)

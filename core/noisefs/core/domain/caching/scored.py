@@ -108,11 +108,6 @@ class Scored(CachePolicy):
         self._insert(key, access.size_bytes)
         return False
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self._sizes:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self._sizes
-
     def discard(self, key: Key) -> None:
         if key in self._sizes:
             self._remove(key)

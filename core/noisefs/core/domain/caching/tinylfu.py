@@ -76,11 +76,6 @@ class WTinyLfu(CachePolicy):
         self._hits += 1
         return True
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self
-
     def discard(self, key: Key) -> None:
         self._window_bytes -= self._window.pop(key, 0)
         self._probation_bytes -= self._probation.pop(key, 0)

@@ -44,11 +44,6 @@ class TwoQ(CachePolicy):
         self._insert(key, access.size_bytes)
         return False
 
-    def admit(self, access: Access) -> bool:
-        if access.key not in self:
-            self._insert(access.key, access.size_bytes)
-        return access.key in self
-
     def discard(self, key: Key) -> None:
         self._in_bytes -= self._in.pop(key, 0)
         self._main_bytes -= self._main.pop(key, 0)
