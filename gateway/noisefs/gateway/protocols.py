@@ -18,6 +18,7 @@ from noisefs.adapters.inbound.s3.failure import S3Error
 from noisefs.adapters.inbound.s3.website.endpoint import WebsiteEndpoint, WebsiteSettings
 from noisefs.adapters.inbound.webdav import WebdavAdapter, WebdavSettings
 from noisefs.adapters.outbound.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from noisefs.core.domain.caching.asker import Protocol
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.degraded import degraded_of
 from noisefs.gateway.folder import Folder
@@ -45,10 +46,11 @@ async def protocols_over(
 ) -> AsyncIterator[Protocols]:
     """The adapters, started; closed at the end, when no request is under way any more."""
     store = opened.store
+    s3_objects = store.objects.asked_by(Protocol.S3)
     webdav = WebdavAdapter(
         accounts=store.accounts,
         buckets=store.buckets,
-        objects=store.objects,
+        objects=store.objects.asked_by(Protocol.WEBDAV),
         trees=store.trees,
         properties=store.properties,
         locks=store.locks,
@@ -61,7 +63,7 @@ async def protocols_over(
     s3 = S3Adapter(
         accounts=store.accounts,
         buckets=store.buckets,
-        objects=store.objects,
+        objects=s3_objects,
         uploads=store.uploads,
         bucket_rights=store.bucket_rights,
         object_acls=store.object_acls,
@@ -83,7 +85,7 @@ async def protocols_over(
     website = WebsiteEndpoint(
         accounts=store.accounts,
         buckets=store.buckets,
-        objects=store.objects,
+        objects=s3_objects,
         cors=s3.cors,
         telemetry=telemetry,
         clock=store.clock,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.asker import BY_NAME
 from noisefs.core.errors import InvalidRequest
 
 HEADER: Final = ("time", "id", "size")
@@ -53,7 +54,7 @@ def read_trace(lines: Iterable[str]) -> Trace:
     least = max(columns.values())
     words: dict[str, int] = {}
     groups: dict[str, int] = {}
-    protocols: dict[str, int] = {}
+    protocols: dict[str, int] = dict(BY_NAME)
     cells: dict[tuple[int, int], int] = {}
     accesses: list[Access] = []
     keys: list[int] = []

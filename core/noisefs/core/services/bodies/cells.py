@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from noisefs.core.domain.caching.asker import STORE, Asker
 from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
@@ -104,25 +105,26 @@ class CellReader:
         runs: Sequence[tuple[int, Run]] = (),
         reach: Reach = Reach.NETWORK,
         why: Why = Why.READ,
+        asker: Asker = STORE,
     ) -> Found:
         """Cells of ``count`` segments from ``segment`` on, as (run, contiguous cells, first segment), in order.
 
         ``run.generation`` is what they are sealed under. ``keep``: the caller reads at random, so keep the cells.
         ``fresh``: read from the store even what is in memory. ``runs``: their locations, from a caller who found that
         they are not in memory.
-        ``reach``: how far to go for them; with ``AT_ONCE`` this may be called on the event loop.
+        ``reach``: how far to go for them; with ``AT_ONCE`` this may be called on the event loop. ``asker``: for whom.
 
         Raises:
             BlockUnavailable: A block, or the location of a segment, is missing.
             NotAtHand: ``reach`` is ``AT_ONCE``, and the store would have to be waited for.
         """
-        hot = None if fresh or runs or why is not Why.READ else self.hot_cells(body_id, segment, count)
+        hot = None if fresh or runs or why is not Why.READ else self.hot_cells(body_id, segment, count, asker)
         if hot is not None:
             return hot
         spans = [(segment, count)]
         if self._tiered is None or fresh or reach in (Reach.AT_ONCE, Reach.VERIFIED):
-            return self.from_packs(body_id, spans, keep=keep, fresh=fresh, runs=runs, reach=reach, why=why)
-        return self._tiered.cells(body_id, segment, count, keep=keep, runs=runs, reach=reach, why=why)
+            return self.from_packs(body_id, spans, keep=keep, fresh=fresh, runs=runs, reach=reach, why=why, asker=asker)
+        return self._tiered.cells(body_id, segment, count, keep=keep, runs=runs, reach=reach, why=why, asker=asker)
 
     def from_packs(
         self,
@@ -133,6 +135,7 @@ class CellReader:
         runs: Sequence[tuple[int, Run]],
         reach: Reach,
         why: Why,
+        asker: Asker,
         fresh: bool = False,
     ) -> Found:
         """Like :meth:`cells`, of several spans (first segment, count) at once, without looking into any tier."""
@@ -150,10 +153,10 @@ class CellReader:
                 found.append((run, out, begin))
         away = self._unmask(stretches, reach, fresh=fresh, why=why)
         if self._tiered is not None and not fresh:
-            self._tiered.keep(body_id, found, away, keep=keep, why=why)
+            self._tiered.keep(body_id, found, away, keep=keep, why=why, asker=asker)
         elif keep:
             for run, out, begin in found:
-                self.hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes)
+                self.hot.keep_cells(body_id, begin, run, out, self._geometry.block_bytes, asker=asker)
         return found
 
     def locate(self, body_id: BodyId, segment: int, count: int) -> list[tuple[int, Run]]:
@@ -171,9 +174,11 @@ class CellReader:
         if self.tiers is not None:
             self.tiers.drop(body_id, segment, count)
 
-    def hot_cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
+    def hot_cells(
+        self, body_id: BodyId, segment: int, count: int, asker: Asker = STORE
+    ) -> list[tuple[Run, memoryview, int]] | None:
         """Like :meth:`cells`, from memory only; ``None`` unless all are there."""
-        found = self.hot.cells(body_id, segment, count)
+        found = self.hot.cells(body_id, segment, count, asker)
         if found is not None:
             self._telemetry.count(Counter.BLOCK_READS, count, HOT)
         return found
@@ -266,24 +271,30 @@ class CellReader:
 
     # ------------------------------------------------------------------ slices
 
-    def hot_slice(self, body_id: BodyId, segment: int) -> Slice | None:
+    def hot_slice(self, body_id: BodyId, segment: int, asker: Asker = STORE) -> Slice | None:
         """A slice that is in memory."""
-        held = self.hot.slice(body_id, segment)
+        held = self.hot.slice(body_id, segment, asker)
         if held is not None:
             self._telemetry.count(Counter.BLOCK_READS, 1, HOT)
         return held
 
-    def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table) -> Slice | None:
+    def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table, asker: Asker = STORE) -> Slice | None:
         """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
         # A longer body's is held in case it is asked for, and because it goes with the object: that is no read.
-        held = self.hot.slice(body_id, segment) if segment else self.hot_slice(body_id, segment)
+        held = self.hot.slice(body_id, segment, asker) if segment else self.hot_slice(body_id, segment, asker)
         if held is not None:
             return held
         raw = tx.get(table, body_id)
-        return None if raw is None else self._kept(body_id, segment, Slice(raw, 0))
+        return None if raw is None else self._kept(body_id, segment, Slice(raw, 0), Why.READ, asker)
 
     def slice(
-        self, body_id: BodyId, segment: int | None = None, *, reach: Reach = Reach.NETWORK, why: Why = Why.READ
+        self,
+        body_id: BodyId,
+        segment: int | None = None,
+        *,
+        reach: Reach = Reach.NETWORK,
+        why: Why = Why.READ,
+        asker: Asker = STORE,
     ) -> Slice | None:
         """The sealed slice of a body, from wherever it lies now; ``None`` where it has none.
 
@@ -299,15 +310,15 @@ class CellReader:
             NotAtHand: As :meth:`cells`.
         """
         if segment is not None:
-            held = self.hot_slice(body_id, segment)
+            held = self.hot_slice(body_id, segment, asker)
             if held is not None:
                 return held
             if self._tiered is not None and reach not in (Reach.AT_ONCE, Reach.VERIFIED):
-                fetch = partial(self._packed_slice, body_id, segment, reach, why)
-                return self._tiered.slice(body_id, segment, reach, why, fetch)
-        return self._packed_slice(body_id, segment, reach, why)
+                fetch = partial(self._packed_slice, body_id, segment, reach, why, asker)
+                return self._tiered.slice(body_id, segment, reach, why, asker, fetch)
+        return self._packed_slice(body_id, segment, reach, why, asker)
 
-    def _packed_slice(self, body_id: BodyId, segment: int | None, reach: Reach, why: Why) -> Slice | None:
+    def _packed_slice(self, body_id: BodyId, segment: int | None, reach: Reach, why: Why, asker: Asker) -> Slice | None:
         def look(tx: Reading) -> bytes | SlicePlace | None:
             raw = tx.get(Table.INLINE, body_id) or tx.get(Table.TINY, body_id)
             if raw is not None:
@@ -319,7 +330,7 @@ class CellReader:
         if found is None:
             return None
         if isinstance(found, bytes):
-            return self._kept(body_id, segment, Slice(found, 0), why)
+            return self._kept(body_id, segment, Slice(found, 0), why, asker)
         sealed = bytearray(sum(piece.length for piece in found.pieces))
         wanted: list[tuple[SlicePiece, memoryview]] = []
         at = 0
@@ -327,15 +338,15 @@ class CellReader:
             wanted.append((piece, memoryview(sealed)[at : at + piece.length]))
             at += piece.length
         cold = self._pieces(wanted, reach, why)
-        return self._kept(body_id, segment, Slice(bytes(sealed), found.generation, cold), why)
+        return self._kept(body_id, segment, Slice(bytes(sealed), found.generation, cold), why, asker)
 
-    def _kept(self, body_id: BodyId, segment: int | None, held: Slice, why: Why = Why.READ) -> Slice:
+    def _kept(self, body_id: BodyId, segment: int | None, held: Slice, why: Why, asker: Asker) -> Slice:
         if segment is None:
             return held
         if self._tiered is None:
-            self.hot.keep_slice(body_id, segment, held)
+            self.hot.keep_slice(body_id, segment, held, asker=asker)
         else:
-            self._tiered.fetched_slice(body_id, segment, held, why)
+            self._tiered.fetched_slice(body_id, segment, held, why, asker)
         return held
 
     def piece(

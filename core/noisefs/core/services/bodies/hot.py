@@ -11,6 +11,8 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.asker import STORE, Asker
+from noisefs.core.domain.caching.following import Following
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.s3fifo import S3Fifo
@@ -68,12 +70,14 @@ class HotTier:
         self._left: list[tuple[CellKey, Kept]] = []
         self._ahead: dict[CellKey, tuple[Why, int]] = {}
         self._outcomes = dict.fromkeys(PREFETCH, Outcome())
-        self._last: CellKey | None = None
+        self._following = Following()
         self.demoted: Demoted | None = None
 
     # ------------------------------------------------------------------ readers
 
-    def cells(self, body_id: BodyId, segment: int, count: int) -> list[tuple[Run, memoryview, int]] | None:
+    def cells(
+        self, body_id: BodyId, segment: int, count: int, asker: Asker = STORE
+    ) -> list[tuple[Run, memoryview, int]] | None:
         """``count`` cells from ``segment`` on, each with its run and number; ``None`` unless all are there."""
         found: list[tuple[Run, memoryview, int]] = []
         entries = self._entries
@@ -90,10 +94,10 @@ class HotTier:
                 return found
             now = self._now()
             for _, cell, number in found:
-                self._count_read((body_id, number), len(cell), now)
+                self._count_read((body_id, number), len(cell), now, asker)
         return found
 
-    def some(self, body_id: BodyId, numbers: Iterable[int]) -> dict[int, tuple[Run, memoryview]]:
+    def some(self, body_id: BodyId, numbers: Iterable[int], asker: Asker = STORE) -> dict[int, tuple[Run, memoryview]]:
         """Those of these cells that are here."""
         found: dict[int, tuple[Run, memoryview]] = {}
         with self._lock:
@@ -102,15 +106,15 @@ class HotTier:
                 entry = self._entries.get((body_id, number))
                 if isinstance(entry, _Cell):
                     found[number] = entry.run, entry.cell
-                    self._count_read((body_id, number), len(entry.cell), now)
+                    self._count_read((body_id, number), len(entry.cell), now, asker)
         return found
 
-    def slice(self, body_id: BodyId, segment: int) -> Slice | None:
+    def slice(self, body_id: BodyId, segment: int, asker: Asker = STORE) -> Slice | None:
         """A body's slice, which has this segment number."""
         with self._lock:
             found = self._entries.get((body_id, segment))
             if isinstance(found, Slice):
-                self._count_read((body_id, segment), len(found.sealed), self._now())
+                self._count_read((body_id, segment), len(found.sealed), self._now(), asker)
                 return found
         return None
 
@@ -118,19 +122,21 @@ class HotTier:
         """Whether it is here; no read."""
         return key in self._entries
 
-    def _count_read(self, key: CellKey, size: int, now: float) -> None:
+    def _count_read(self, key: CellKey, size: int, now: float, asker: Asker) -> None:
         if self._plain and not self._ahead:
             self._policy.read(Access(key, ENTRY_BYTES + size))
             return
         body_id, number = key
         before = (body_id, number - 1) if number else None
-        sequential = before is not None and self._last == before
-        self._last = key
+        sequential = self._following.read(body_id, number)
         if self._ahead and key in self._ahead:
             why, _ = self._ahead.pop(key)
             used, wasted, wasted_bytes = self._outcomes[why]
             self._outcomes[why] = Outcome(used + 1, wasted, wasted_bytes)
-        self._policy.read(Access(key, ENTRY_BYTES + size, now, number, before, 0, sequential))
+        protocol, bucket_class = asker
+        self._policy.read(
+            Access(key, ENTRY_BYTES + size, now, number, before, protocol, sequential, bucket_class, body_id)
+        )
 
     # ------------------------------------------------------------------ what comes
 
@@ -144,10 +150,11 @@ class HotTier:
         *,
         cold: bool = False,
         why: Why = Why.READ,
+        asker: Asker = STORE,
     ) -> None:
         """Keep those consecutive cells of one run, the first of which is segment ``first``, that are worth it.
 
-        ``cold``: they came from a network. ``why``: what they were read or fetched for.
+        ``cold``: they came from a network. ``why``: what they were read or fetched for, ``asker``: by whom.
         """
         if block_bytes + ENTRY_BYTES > self._most:
             return
@@ -155,30 +162,34 @@ class HotTier:
             now = self._now()
             for at in range(0, len(cells), block_bytes):
                 key = body_id, first + at // block_bytes
-                if self._admits(key, block_bytes, now, why):
+                if self._admits(key, block_bytes, now, why, asker):
                     # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
                     self._entries[key] = _Cell(run, memoryview(bytes(cells[at : at + block_bytes])), cold)
             left, self._left = self._left, []
         self._demote(left)
 
-    def keep_slice(self, body_id: BodyId, segment: int, held: Slice, *, why: Why = Why.READ) -> None:
+    def keep_slice(
+        self, body_id: BodyId, segment: int, held: Slice, *, why: Why = Why.READ, asker: Asker = STORE
+    ) -> None:
         """Keep a slice, if it is worth it."""
         size = len(held.sealed)
         if size + ENTRY_BYTES > self._most:
             return
         with self._lock:
-            if self._admits((body_id, segment), size, self._now(), why):
+            if self._admits((body_id, segment), size, self._now(), why, asker):
                 self._entries[body_id, segment] = held
             left, self._left = self._left, []
         self._demote(left)
 
-    def _admits(self, key: CellKey, size: int, now: float, why: Why) -> bool:
+    def _admits(self, key: CellKey, size: int, now: float, why: Why, asker: Asker) -> bool:
         if why is Why.READ:
-            self._count_read(key, size, now)
+            self._count_read(key, size, now, asker)
             return key in self._policy
         if key in self._entries:
             return False
-        admitted = self._policy.admit(Access(key, ENTRY_BYTES + size, now, key[1]))
+        body_id, number = key
+        before = (body_id, number - 1) if number else None
+        admitted = self._policy.admit(Access(key, ENTRY_BYTES + size, now, number, before, group=body_id))
         if admitted and why in PREFETCH:
             self._ahead[key] = why, size
         return admitted

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final, Protocol
 
+from noisefs.core.domain.caching.asker import STORE, Asker
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import TAIL_NONE, TAIL_TINY, Body, Extent, decode
@@ -169,15 +170,18 @@ class BodyReader:
             buffer_bytes=buffer_bytes,
         )
 
-    def open(self, tx: Reading, extents: Sequence[Extent]) -> OpenBodies:
+    def open(self, tx: Reading, extents: Sequence[Extent], asker: Asker = STORE) -> OpenBodies:
         """Pin the bodies of ``extents``, and look up keys, inside the transaction that looked up the version.
+        ``asker``: for whom.
 
         Raises:
             IndexDamaged: A body that an extent names does not exist, or its key does not open.
         """
-        return OpenBodies(self, [self._look_up(tx, extent) for extent in extents])
+        return OpenBodies(self, [self._look_up(tx, extent, asker) for extent in extents])
 
-    def read_at_hand(self, tx: Reading, extents: Sequence[Extent], start: int, end: int) -> memoryview | None:
+    def read_at_hand(
+        self, tx: Reading, extents: Sequence[Extent], start: int, end: int, asker: Asker = STORE
+    ) -> memoryview | None:
         """Bytes ``start`` to ``end`` (exclusive) of the concatenated extents, verified, if they are few and at hand:
         in memory, in the index or in the page cache. Needs no pin: it ends within the transaction. ``None``: open them.
 
@@ -186,7 +190,7 @@ class BodyReader:
         """
         if len(extents) != 1 or end - start > LOOP_BYTES:
             return None
-        opened = self._look_up(tx, extents[0])
+        opened = self._look_up(tx, extents[0], asker)
         shift = opened.extent.offset
         piece = self.open_at_hand(opened, start + shift, end + shift)
         if piece is None or len(piece) != end - start:
@@ -194,7 +198,9 @@ class BodyReader:
         self._tell(opened, start + shift, end + shift)
         return piece
 
-    def read_in_memory(self, extents: Sequence[Extent], start: int, end: int) -> bytes | memoryview | None:
+    def read_in_memory(
+        self, extents: Sequence[Extent], start: int, end: int, asker: Asker = STORE
+    ) -> bytes | memoryview | None:
         """Like :meth:`read_at_hand`, where even the body and its cells are in memory: it asks the index for nothing.
 
         A body never changes, so what is remembered of it is what the extents mean.
@@ -205,21 +211,21 @@ class BodyReader:
         known = self._known.get(extent.body_id)
         if known is None:
             return None
-        opened = Opened(extent, known.size, known.cipher, None)
+        opened = Opened(extent, known.size, known.cipher, None, asker)
         size = self._geometry.segment_bytes
         position, stop = start + extent.offset, end + extent.offset
         full = known.size - known.size % size
         first = min(position, full) // size
         try:
             if position >= full:
-                held = self._cells.hot_slice(extent.body_id, first)
+                held = self._cells.hot_slice(extent.body_id, first, asker)
                 if held is None:
                     return None
                 plain = self.windows.open_slice(opened, held.sealed, held.generation)
                 self._tell(opened, position, stop)
                 return plain if stop - position == len(plain) else memoryview(plain)[position - full : stop - full]
             count = (stop - 1) // size - first + 1
-            cells = None if stop > full else self._cells.hot_cells(extent.body_id, first, count)
+            cells = None if stop > full else self._cells.hot_cells(extent.body_id, first, count, asker)
             if cells is None:
                 return None
             piece = self.windows.open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
@@ -246,7 +252,7 @@ class BodyReader:
         """Drop keys that nobody used for a while: call it every :data:`.known.IDLE_S`."""
         self._known.age()
 
-    def _look_up(self, tx: Reading, extent: Extent) -> Opened:
+    def _look_up(self, tx: Reading, extent: Extent, asker: Asker) -> Opened:
         body_id = extent.body_id
         known = self._known.get(body_id)
         if known is None:
@@ -261,8 +267,9 @@ class BodyReader:
         held = None
         if tail != TAIL_NONE:
             segment = size // self._geometry.segment_bytes
-            held = self._cells.slice_in(tx, body_id, segment, Table.TINY if tail == TAIL_TINY else Table.INLINE)
-        return Opened(extent, size, cipher, held)
+            table = Table.TINY if tail == TAIL_TINY else Table.INLINE
+            held = self._cells.slice_in(tx, body_id, segment, table, asker)
+        return Opened(extent, size, cipher, held, asker)
 
     def open_at_hand(self, opened: Opened, position: int, stop: int) -> memoryview | None:
         """Bytes from ``position`` on that are at hand: a slice, or a few segments whose cells are in memory or whose
@@ -274,7 +281,7 @@ class BodyReader:
         full = opened.size - opened.size % size
         if position >= full:
             try:
-                held = opened.slice or self._cells.slice(body_id, full // size, reach=Reach.AT_ONCE)
+                held = opened.slice or self._cells.slice(body_id, full // size, reach=Reach.AT_ONCE, asker=opened.asker)
                 if held is None:
                     return None
                 return memoryview(self.windows.open_slice(opened, held.sealed, held.generation))[
@@ -289,12 +296,12 @@ class BodyReader:
         first = position // size
         upto = min(stop, full, (first + max(1, LOOP_BYTES // size)) * size)
         count = (upto - 1) // size - first + 1
-        cells = self._cells.hot_cells(body_id, first, count)
+        cells = self._cells.hot_cells(body_id, first, count, opened.asker)
         if cells is None:
             if (min(stop, full) - first * size) > PEEK_BYTES:
                 return None
             try:
-                cells = self._cells.cells(body_id, first, count, keep=True, reach=Reach.AT_ONCE)
+                cells = self._cells.cells(body_id, first, count, keep=True, reach=Reach.AT_ONCE, asker=opened.asker)
             except (NotAtHand, BlockUnavailable):
                 return None
         try:

@@ -6,6 +6,7 @@ Runs on worker lanes: reading the disk cache, asking peers and waiting for nodes
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
+from noisefs.core.domain.caching.asker import Asker
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.records import Run
 from noisefs.core.ports.packs import Reach
@@ -36,6 +37,7 @@ class FromPacks(Protocol):
         runs: Sequence[tuple[int, Run]],
         reach: Reach,
         why: Why,
+        asker: Asker,
     ) -> Found:
         """Cells of these spans."""
 
@@ -64,22 +66,23 @@ class TieredCells:
         runs: Sequence[tuple[int, Run]],
         reach: Reach,
         why: Why,
+        asker: Asker,
     ) -> Found:
         """As :meth:`.cells.CellReader.cells`."""
         found: Found = []
 
         def fetch(keys: list[CellKey]) -> None:
             spans = neighbours(number for _, number in keys)
-            found.extend(self._from_packs(body_id, spans, keep=keep, runs=runs, reach=reach, why=why))
+            found.extend(self._from_packs(body_id, spans, keep=keep, runs=runs, reach=reach, why=why, asker=asker))
 
-        left = self._nearby([(body_id, number) for number in range(segment, segment + count)], found, keep, why)
+        left = self._nearby([(body_id, number) for number in range(segment, segment + count)], found, keep, why, asker)
         if left and reach is Reach.DISK:
             fetch(left)
         elif left:
             # What this process owns comes first, and is there for others before it asks them: else two could wait for
             # each other.
             for keys in self._tiers.by_owner(left):
-                self._together(keys, found, fetch, keep=keep, why=why)
+                self._together(keys, found, fetch, keep=keep, why=why, asker=asker)
         found.sort(key=_number_of)
         return found
 
@@ -91,16 +94,17 @@ class TieredCells:
         *,
         keep: bool,
         why: Why,
+        asker: Asker,
     ) -> None:
         """Add these, of one body, each fetched by one reader for all who want it."""
         left = keys
         while left:
             lead, follow = self._tiers.flights.begin(left)
             try:
-                rest = self._nearby(lead, found, keep, why)  # it may have come since
+                rest = self._nearby(lead, found, keep, why, asker)  # it may have come since
                 if rest:
                     given = self._whole(self._tiers.asked(rest))
-                    self._take(given, found, keep, why)
+                    self._take(given, found, keep, why, asker)
                     rest = [key for key in rest if key not in given]
                 if rest:
                     fetch(rest)
@@ -108,52 +112,54 @@ class TieredCells:
                 if lead:
                     self._tiers.flights.end(lead, self._cut_up(lead[0][0], found).get)
             brought = self._tiers.flights.follow(follow)
-            self._take(brought, found, keep, why)
+            self._take(brought, found, keep, why, asker)
             left = [key for key in follow if key not in brought]
 
-    def keep(self, body_id: BodyId, found: Found, away: Collection[PackId], *, keep: bool, why: Why) -> None:
+    def keep(
+        self, body_id: BodyId, found: Found, away: Collection[PackId], *, keep: bool, why: Why, asker: Asker
+    ) -> None:
         """Offer to the tiers what was read from packs. ``away``: those of which nodes gave blocks."""
         size = self._block_bytes
         for run, cells, first in found:
             cold = run.pack_id in away
             if keep:
-                self._hot.keep_cells(body_id, first, run, cells, size, cold=cold, why=why)
+                self._hot.keep_cells(body_id, first, run, cells, size, cold=cold, why=why, asker=asker)
             if cold:
                 for at in range(0, len(cells), size):
                     kept = Kept(bytes(cells[at : at + size]), run.generation, cold=True)
-                    self._tiers.fetched((body_id, first + at // size), kept, why=why)
+                    self._tiers.fetched((body_id, first + at // size), kept, why=why, asker=asker)
             else:
                 self._telemetry.count(Counter.CELL_READS, len(cells) // size, PACKS)
 
-    def _nearby(self, keys: Sequence[CellKey], found: Found, keep: bool, why: Why) -> list[CellKey]:
+    def _nearby(self, keys: Sequence[CellKey], found: Found, keep: bool, why: Why, asker: Asker) -> list[CellKey]:
         """Add what is in memory or in the disk cache; returns the others."""
         if not keys:
             return []
         body_id = keys[0][0]
-        hot = self._hot.some(body_id, [number for _, number in keys])
+        hot = self._hot.some(body_id, [number for _, number in keys], asker)
         if hot:
             self._telemetry.count(Counter.BLOCK_READS, len(hot), HOT)
             found.extend((run, cell, number) for number, (run, cell) in hot.items())
         rest = [key for key in keys if key[1] not in hot]
-        warm = self._tiers.on_disk(rest)
+        warm = self._tiers.on_disk(rest, asker)
         if warm:
             if keep:
                 self._tiers.promoted(len(warm))
-            self._take(warm, found, keep, why)
+            self._take(warm, found, keep, why, asker)
         return [key for key in rest if key not in warm]
 
     def _whole(self, given: Mapping[CellKey, Kept]) -> dict[CellKey, Kept]:
         """Those that are as long as a cell: of what others say nothing is taken for granted."""
         return {key: kept for key, kept in given.items() if len(kept.sealed) == self._block_bytes}
 
-    def _take(self, given: Mapping[CellKey, Kept], found: Found, keep: bool, why: Why) -> None:
+    def _take(self, given: Mapping[CellKey, Kept], found: Found, keep: bool, why: Why, asker: Asker) -> None:
         """Add cells that came one by one, and keep them in memory if they shall be."""
         for (body_id, number), kept in given.items():
             run = Run(NOWHERE, 0, 1, 0, kept.generation)
             cell = memoryview(kept.sealed)
             found.append((run, cell, number))
             if keep:
-                self._hot.keep_cells(body_id, number, run, cell, self._block_bytes, cold=True, why=why)
+                self._hot.keep_cells(body_id, number, run, cell, self._block_bytes, cold=True, why=why, asker=asker)
 
     def _cut_up(self, body_id: BodyId, found: Found) -> dict[CellKey, Kept]:
         size = self._block_bytes
@@ -166,12 +172,18 @@ class TieredCells:
     # ------------------------------------------------------------------ slices
 
     def slice(
-        self, body_id: BodyId, segment: int, reach: Reach, why: Why, fetch: Callable[[], Slice | None]
+        self,
+        body_id: BodyId,
+        segment: int,
+        reach: Reach,
+        why: Why,
+        asker: Asker,
+        fetch: Callable[[], Slice | None],
     ) -> Slice | None:
         """A slice that is not in memory: from the disk cache, a peer, or by ``fetch``, which reads packs."""
         key = body_id, segment
         while True:
-            held = self._slice_nearby(key, why)
+            held = self._slice_nearby(key, why, asker)
             if held is not None or reach is Reach.DISK:
                 return held or fetch()
             lead, follow = self._tiers.flights.begin([key])
@@ -181,34 +193,34 @@ class TieredCells:
                     return Slice(bytes(brought.sealed), brought.generation, brought.cold)
                 continue
             try:
-                held = self._hot.slice(*key) or self._slice_nearby(key, why)
+                held = self._hot.slice(*key, asker) or self._slice_nearby(key, why, asker)
                 if held is None:
                     given = self._tiers.asked(lead, slices=True).get(key)
-                    held = fetch() if given is None else self._kept(key, given, why)
+                    held = fetch() if given is None else self._kept(key, given, why, asker)
             finally:
                 come = None if held is None else Kept(held.sealed, held.generation, held.cold)
                 self._tiers.flights.end(lead, lambda _key: come)  # noqa: B023 - called at once
             return held
 
-    def fetched_slice(self, body_id: BodyId, segment: int, held: Slice, why: Why) -> None:
+    def fetched_slice(self, body_id: BodyId, segment: int, held: Slice, why: Why, asker: Asker) -> None:
         """Offer to the tiers what was read from packs."""
-        self._hot.keep_slice(body_id, segment, held, why=why)
+        self._hot.keep_slice(body_id, segment, held, why=why, asker=asker)
         if held.cold:
             kept = Kept(held.sealed, held.generation, cold=True)
-            self._tiers.fetched((body_id, segment), kept, why=why)
+            self._tiers.fetched((body_id, segment), kept, why=why, asker=asker)
         else:
             self._telemetry.count(Counter.CELL_READS, 1, PACKS)
 
-    def _slice_nearby(self, key: CellKey, why: Why) -> Slice | None:
-        kept = self._tiers.on_disk([key]).get(key)
+    def _slice_nearby(self, key: CellKey, why: Why, asker: Asker) -> Slice | None:
+        kept = self._tiers.on_disk([key], asker).get(key)
         if kept is None:
             return None
         self._tiers.promoted(1)
-        return self._kept(key, kept, why)
+        return self._kept(key, kept, why, asker)
 
-    def _kept(self, key: CellKey, kept: Kept, why: Why) -> Slice:
+    def _kept(self, key: CellKey, kept: Kept, why: Why, asker: Asker) -> Slice:
         held = Slice(bytes(kept.sealed), kept.generation, cold=True)
-        self._hot.keep_slice(*key, held, why=why)
+        self._hot.keep_slice(*key, held, why=why, asker=asker)
         return held
 
 

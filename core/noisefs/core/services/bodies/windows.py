@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from noisefs.core.domain.caching.asker import STORE, Asker
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Extent, Run
@@ -42,8 +43,8 @@ POUR_BYTES: Final = 4 * 1024 * 1024
 WINDOWS_A_READER: Final = 3
 """One being sent, one that waits behind it, one being fetched."""
 
-Recorder: TypeAlias = Callable[[BodyId, int, int, int], None]
-"""Told of every read, on any thread: the body, the first segment, how many, and the bytes of each. Quick."""
+Recorder: TypeAlias = Callable[[BodyId, int, int, int, Asker], None]
+"""Told of every read, on any thread: the body, the first segment, how many, the bytes of each, and for whom. Quick."""
 
 _NOTHING: Final = memoryview(b"")
 
@@ -51,6 +52,7 @@ _NOTHING: Final = memoryview(b"")
 @dataclass(slots=True)
 class Opened:
     """A body and what reading it takes. ``slice``: its sealed slice, if that was in memory or in the index.
+    ``asker``: for whom.
     ``until``: where the read ends; ``runs``: locations it looked up; ``cold``: the disk did not have all of it.
     """
 
@@ -58,6 +60,7 @@ class Opened:
     size: int
     cipher: BodyCipher
     slice: Slice | None
+    asker: Asker = STORE
     until: int = 0
     runs: Sequence[tuple[int, Run]] = ()
     cold: bool = False
@@ -180,17 +183,21 @@ class Windows:
         size = self._geometry.segment_bytes
         full = opened.size - opened.size % size
         if position >= full:
-            held = opened.slice or self._cells.slice(opened.extent.body_id, full // size, reach=reach)
+            held = opened.slice or self._cells.slice(
+                opened.extent.body_id, full // size, reach=reach, asker=opened.asker
+            )
             if held is None:
                 raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
             plain = memoryview(self.open_slice(opened, held.sealed, held.generation))
             return plain[position - full : stop - full]
         first, last = position // size, (stop - 1) // size
         count = last - first + 1
-        cells = self._cells.hot_cells(opened.extent.body_id, first, count) if keep else None
+        cells = self._cells.hot_cells(opened.extent.body_id, first, count, opened.asker) if keep else None
         if cells is None:
             runs = self._located(opened, first, count)
-            cells = self._cells.cells(opened.extent.body_id, first, count, keep=keep, runs=runs, reach=reach)
+            cells = self._cells.cells(
+                opened.extent.body_id, first, count, keep=keep, runs=runs, reach=reach, asker=opened.asker
+            )
         return self.open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
 
     def _located(self, opened: Opened, first: int, count: int) -> Sequence[tuple[int, Run]]:
@@ -217,7 +224,7 @@ class Windows:
             opened.cipher.open_segments(cells, segment, run.generation, size, into, final=final)
         self._telemetry.count(Counter.CELLS_OPENED, count)
         if self.recorder is not None:
-            self.recorder(opened.extent.body_id, first, count, self._geometry.block_bytes)
+            self.recorder(opened.extent.body_id, first, count, self._geometry.block_bytes, opened.asker)
         return out
 
     def open_slice(self, opened: Opened, sealed: bytes, generation: int) -> bytes:
@@ -225,5 +232,5 @@ class Windows:
         plain = opened.cipher.open_slice(sealed, segment, generation)
         self._telemetry.count(Counter.CELLS_OPENED)
         if self.recorder is not None:
-            self.recorder(opened.extent.body_id, segment, 1, len(sealed))
+            self.recorder(opened.extent.body_id, segment, 1, len(sealed), opened.asker)
         return plain

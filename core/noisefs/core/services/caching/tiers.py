@@ -6,6 +6,7 @@ Only a store with nodes has it; without, nothing here costs anything.
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from noisefs.core.domain.caching.asker import Asker
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.caching.entry import CellKey, Kept, Why
@@ -36,13 +37,13 @@ class Tiers:
         self.others = others
         self.flights = Flights()
 
-    def on_disk(self, keys: Iterable[CellKey]) -> dict[CellKey, Kept]:
-        """What the disk cache has of these. Blocks for reads of the disk."""
+    def on_disk(self, keys: Iterable[CellKey], asker: Asker) -> dict[CellKey, Kept]:
+        """What the disk cache has of these; each counts as read by ``asker``. Blocks for reads of the disk."""
         if self.warm is None:
             return {}
         found: dict[CellKey, Kept] = {}
         for key in keys:
-            kept = self.warm.get(key)
+            kept = self.warm.get(key, asker)
             if kept is not None:
                 found[key] = kept
         if found:
@@ -70,10 +71,10 @@ class Tiers:
             self._telemetry.count(Counter.CELL_READS, len(found), ("peer",))
         return found
 
-    def fetched(self, key: CellKey, kept: Kept, *, why: Why) -> None:
+    def fetched(self, key: CellKey, kept: Kept, *, why: Why, asker: Asker) -> None:
         """It came from a node: the disk cache may keep it."""
         if self.warm is not None and (self.others is None or self.others.is_mine(key)):
-            self.warm.offer(key, kept, why=why)
+            self.warm.offer(key, kept, why=why, asker=asker)
 
     def demoted(self, key: CellKey, kept: Kept) -> None:
         """Memory let go of it."""

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.asker import STORE, Asker
+from noisefs.core.domain.caching.following import Following
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.sealing.store_keys import StoreKeys
@@ -114,13 +116,14 @@ class WarmTier:
         self._pending: OrderedDict[CellKey, Kept] = OrderedDict()
         self._pending_bytes = 0
         self._segments: dict[BodyId, set[int]] = {}
+        self._following = Following()
         self._changed = False
         self._saved_s = self._clock.monotonic_s()
 
     # ------------------------------------------------------------------ readers
 
-    def get(self, key: CellKey, *, count: bool = True) -> Kept | None:
-        """What is kept under this key. ``count``: it counts as a read of it.
+    def get(self, key: CellKey, asker: Asker = STORE) -> Kept | None:
+        """What is kept under this key; it counts as a read of it by ``asker``.
 
         Blocks for a read of the disk.
         """
@@ -129,8 +132,7 @@ class WarmTier:
             record = None if found is not None else self._records.get(key)
             if found is None and record is None:
                 return None
-            if count:
-                self._policy.read(Access(key, _weight_of(found, record), self._clock.monotonic_s(), key[1]))
+            self._policy.read(self._access(key, _weight_of(found, record), asker))
             file, epochs = self._file, self._epochs
         if found is not None:
             return found
@@ -167,8 +169,8 @@ class WarmTier:
         """Whether it is there, or on its way."""
         return key in self._records or key in self._pending
 
-    def offer(self, key: CellKey, kept: Kept, *, why: Why = Why.READ) -> None:
-        """It came from a node: keep it if it is worth it. Quick, on any thread."""
+    def offer(self, key: CellKey, kept: Kept, *, why: Why = Why.READ, asker: Asker = STORE) -> None:
+        """It came from a node: keep it if it is worth it. ``asker``: for whom it came. Quick, on any thread."""
         with self._lock:
             if self._off or key in self._records or key in self._pending:
                 return
@@ -176,7 +178,7 @@ class WarmTier:
             if self._pending_bytes + size > PENDING_BYTES:
                 self._telemetry.count(Counter.CACHE_WRITES, 1, ("passed over",))
                 return
-            access = Access(key, _weight(units_of(size)), self._clock.monotonic_s(), key[1])
+            access = self._access(key, _weight(units_of(size)), asker)
             if why is Why.READ:
                 self._policy.read(access)
             else:
@@ -193,9 +195,7 @@ class WarmTier:
         with self._lock:
             record = self._records.get(key)
             if record is not None or key in self._pending:
-                self._policy.read(
-                    Access(key, _weight_of(self._pending.get(key), record), self._clock.monotonic_s(), key[1])
-                )
+                self._policy.read(self._access(key, _weight_of(self._pending.get(key), record), STORE))
                 return
         self.offer(key, kept)
 
@@ -236,6 +236,13 @@ class WarmTier:
             )
 
     # ------------------------------------------------------------------ under the lock
+
+    def _access(self, key: CellKey, weight: int, asker: Asker) -> Access:
+        body_id, number = key
+        before = (body_id, number - 1) if number else None
+        sequential = self._following.read(body_id, number)
+        now, (protocol, bucket_class) = self._clock.monotonic_s(), asker
+        return Access(key, weight, now, number, before, protocol, sequential, bucket_class, body_id)
 
     def _drop(self, key: CellKey) -> None:
         self._policy.discard(key)
@@ -286,7 +293,7 @@ class WarmTier:
                 if inside and key not in self._records and self._room.claim(record.pieces):
                     record = record._replace(salt=self._epochs.know(record.salt))  # noqa: PLW2901 - one salt for all
                     self._note(key, record)
-                    if not self._policy.admit(Access(key, _weight(units_of(record.length)), 0.0, key[1])):
+                    if not self._policy.admit(self._access(key, _weight(units_of(record.length)), STORE)):
                         self._forget(key)
             self._changed = False
         log.info("cache.opened", extra={"entries": len(self._records), "listed": len(listed)})

@@ -3,6 +3,7 @@
 import pytest
 
 from noisefs.core.domain.caching.access import Access
+from noisefs.core.domain.caching.asker import Protocol
 from noisefs.core.domain.caching.trace import BadTrace, read_trace
 
 
@@ -18,11 +19,12 @@ def test_recorded_traces_tell_object_and_position() -> None:
     lines = [
         "time,id,size,object,position,protocol,sequential",
         "0,a,10,x,0,s3,0",
-        "1,b,10,x,1,dav,1",
-        "2,a,10,x,0,s3,0",
+        "1,b,10,x,1,webdav,1",
+        "2,a,10,x,0,gopher,0",
     ]
     trace = read_trace(lines)
-    assert trace.accesses[1] == Access(1, 10, 1.0, 1, 0, 1, sequential=True, group=0)
+    assert trace.accesses[1] == Access(1, 10, 1.0, 1, 0, Protocol.WEBDAV, sequential=True, group=0)
+    assert [access.protocol for access in trace.accesses] == [Protocol.S3, Protocol.WEBDAV, len(Protocol)]
     assert trace.ids.tolist() == [0, 1, 0]
 
 

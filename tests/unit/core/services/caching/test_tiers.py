@@ -244,7 +244,7 @@ async def test_a_recorder_hears_of_every_cell_once() -> None:
     heard: list[tuple[int, int]] = []
     async with networked_store("one", settings=NO_AHEAD) as net:
         (extents,) = await away(net, content(3 * S + 100))
-        net.store.body_reader.windows.recorder = lambda _body, first, count, _size: heard.append((first, count))
+        net.store.body_reader.windows.recorder = lambda _body, first, count, _size, _asker: heard.append((first, count))
         await get_body(net.store, extents)
         net.store.body_reader.read_in_memory(extents, S, S + 10)
     assert sorted(heard) == [(0, 3), (1, 1), (3, 1)]

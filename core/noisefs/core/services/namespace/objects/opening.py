@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import cast
 
+from noisefs.core.domain.caching.asker import Asker, Protocol, class_number
 from noisefs.core.domain.records import Extent, Version
 from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.index import Index, Reading
@@ -97,11 +98,31 @@ class OpenObject:
 class Opener:
     """Opens versions. Task-safe."""
 
-    def __init__(self, *, index: Index, workers: Workers, body_reader: BodyReader, sealer: InnerSealer) -> None:
+    def __init__(
+        self,
+        *,
+        index: Index,
+        workers: Workers,
+        body_reader: BodyReader,
+        sealer: InnerSealer,
+        protocol: Protocol,
+    ) -> None:
+        """``protocol``: whose requests these are."""
         self._index = index
+        self._protocol = protocol
         self._workers = workers
         self._reader = body_reader
         self._sealer = sealer
+
+    def asked_by(self, protocol: Protocol) -> "Opener":
+        """The same for another protocol's requests."""
+        return Opener(
+            index=self._index,
+            workers=self._workers,
+            body_reader=self._reader,
+            sealer=self._sealer,
+            protocol=protocol,
+        )
 
     async def open(self, find: Find, wanted: Wanted | None, customer_key: bytes | None = None) -> OpenObject:
         """The version that ``find`` finds, opened where ``wanted`` wants it (``None``: all of it).
@@ -114,16 +135,20 @@ class Opener:
         """
 
         def at_once(tx: Reading) -> OpenObject | None:
-            version = find(tx).version
+            found = find(tx)
+            version = found.version
             if version.layout is not None and (wanted is None or version.inner is not None):
                 return None
             opened, extents, offset = self._begun(tx, version, wanted, customer_key)
             if len(extents) > _SLICE:
                 return None
-            opened.add(offset, extents, self._reader.open(tx, extents))
+            opened.add(offset, extents, self._reader.open(tx, extents, self._asker(found)))
             return opened
 
         return self._index.read(at_once) or await self._open_in_slices(find, wanted, customer_key)
+
+    def _asker(self, found: Found) -> Asker:
+        return Asker(self._protocol, class_number(found.durability))
 
     def _begun(
         self, tx: Reading, version: Version, wanted: Wanted | None, customer_key: bytes | None
@@ -155,11 +180,14 @@ class Opener:
 
     async def _fill(self, opened: OpenObject, found: Found, extents: Sequence[Extent], offset: int) -> bool:
         """Open slice by slice; tells whether the version stayed where it was found all the time."""
+        asker = self._asker(found)
         for begin in range(0, len(extents), _SLICE):
             some = extents[begin : begin + _SLICE]
 
             def more(tx: Reading, some: Sequence[Extent] = some) -> OpenBodies | None:
-                return self._reader.open(tx, some) if tx.get(found.table, found.row_key) == found.raw else None
+                if tx.get(found.table, found.row_key) != found.raw:
+                    return None
+                return self._reader.open(tx, some, asker)
 
             bodies = self._index.read(more)
             if bodies is None:

@@ -8,6 +8,7 @@ a transaction looks everything up.
 from typing import Final, NamedTuple
 
 from noisefs.core.domain.buckets import naming
+from noisefs.core.domain.caching.asker import Asker, Protocol, class_number
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.objects import conditions
 from noisefs.core.domain.records import Bucket, Version, decode
@@ -38,15 +39,22 @@ class _Seen(NamedTuple):
     raw: bytes
     row: Bucket
     prefix: bytes
+    asker: Asker
 
 
 class QuickReads:
     """Reads on the event loop. Task-safe."""
 
-    def __init__(self, *, index: Index, body_reader: BodyReader) -> None:
+    def __init__(self, *, index: Index, body_reader: BodyReader, protocol: Protocol) -> None:
+        """``protocol``: whose requests these are."""
         self._index = index
         self._reader = body_reader
+        self._protocol = protocol
         self._seen: dict[str, _Seen] = {}
+
+    def asked_by(self, protocol: Protocol) -> "QuickReads":
+        """The same for another protocol's requests."""
+        return QuickReads(index=self._index, body_reader=self._reader, protocol=protocol)
 
     def look(self, who: Principal, bucket: str, key: str) -> Version:
         """The current version's row.
@@ -71,7 +79,9 @@ class QuickReads:
             start, end = (0, version.size) if wanted is None else wanted(version)
             if end - start > most_bytes:
                 return None
-            data = self._reader.read_in_memory(version.extents, start, end) if start < end else b""
+            data = (
+                b"" if start == end else self._reader.read_in_memory(version.extents, start, end, self._asker(bucket))
+            )
             if data is not None:
                 return ReadAtHand(version, start, end, data)
 
@@ -82,7 +92,7 @@ class QuickReads:
                 return ReadAtHand(version, start, end, b"")
             if version.layout is not None or end - start > most_bytes:
                 return None
-            data = self._reader.read_at_hand(tx, version.extents, start, end)
+            data = self._reader.read_at_hand(tx, version.extents, start, end, self._asker(bucket))
             return None if data is None else ReadAtHand(version, start, end, data)
 
         return self._index.read(read)
@@ -101,6 +111,10 @@ class QuickReads:
             return row
 
         return self._index.read(check)
+
+    def _asker(self, bucket: str) -> Asker:
+        seen = self._seen.get(bucket)
+        return Asker(self._protocol) if seen is None else seen.asker
 
     def _look_again(self, who: Principal, bucket: str, key: str, raw_key: bytes) -> Version | None:
         """The row of an object in a remembered bucket; ``None`` where that is not so, or not so any more."""
@@ -125,7 +139,8 @@ class QuickReads:
         if raw_bucket is not None:
             if len(self._seen) >= BUCKETS_MOST:
                 self._seen.clear()
-            self._seen[bucket] = _Seen(raw_name, raw_bucket, row, prefix)
+            asker = Asker(self._protocol, class_number(row.durability))
+            self._seen[bucket] = _Seen(raw_name, raw_bucket, row, prefix, asker)
         raw = tx.get(Table.OBJECTS, prefix + raw_key)
         if raw is None:
             raise ObjectNotFound(bucket, key)

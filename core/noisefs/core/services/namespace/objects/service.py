@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ from noisefs.core.domain.buckets import naming, object_lock
 from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.buckets.notification import COPY, PUT
 from noisefs.core.domain.buckets.object_lock import NO_WISH, Wish
+from noisefs.core.domain.caching.asker import Protocol
 from noisefs.core.domain.keyspace import u64
 from noisefs.core.domain.objects.composition import FULL_OBJECT
 from noisefs.core.domain.objects.conditions import check_source, check_write
@@ -94,18 +96,26 @@ class Objects(Reads):
         sealer: InnerSealer,
         limits: NamespaceLimits,
     ) -> None:
-        opener = Opener(index=index, workers=workers, body_reader=body_reader, sealer=sealer)
+        protocol = Protocol.BACKGROUND
+        opener = Opener(index=index, workers=workers, body_reader=body_reader, sealer=sealer, protocol=protocol)
         super().__init__(index=index, workers=workers, limits=limits, opener=opener, sealer=sealer)
         self._commits = commits
         self._clock = clock
         self._mint = versions.minter(entropy)
         self._writer = body_writer
-        self.quick = QuickReads(index=index, body_reader=body_reader)
+        self.quick = QuickReads(index=index, body_reader=body_reader, protocol=protocol)
         """Reads that wait for nothing."""
         self.patches = Patches(
             index=index, commits=commits, clock=clock, entropy=entropy, body_writer=body_writer, limits=limits
         )
         """Writes of parts."""
+
+    def asked_by(self, protocol: Protocol) -> "Objects":
+        """The same operations for requests of one protocol: what decides about the tiers looks at it."""
+        asked = copy(self)
+        asked._opener = self._opener.asked_by(protocol)
+        asked.quick = self.quick.asked_by(protocol)
+        return asked
 
     async def put(
         self,

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from noisefs.core.domain.buckets.durability import LOCAL
 from noisefs.core.domain.keyspace import version_key, versions_range
 from noisefs.core.domain.records import Bucket, Version, decode
 from noisefs.core.ports.entropy import Entropy
@@ -28,12 +29,13 @@ _RANDOM_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A version and where its row lies."""
+    """A version and where its row lies. ``durability``: its bucket's, where it was looked up to be read."""
 
     table: Table
     row_key: bytes
     raw: bytes
     version: Version
+    durability: str = LOCAL
 
 
 def minter(entropy: Entropy) -> Mint:

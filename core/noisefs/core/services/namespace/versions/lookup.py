@@ -61,8 +61,7 @@ def look(
     found = find(tx, row, bucket, key, raw_key, version_id)
     if condition is not ANY:
         check_read(condition, found.version)
-    version = versions.shown(row, found.version)
-    return found if version is found.version else Found(found.table, found.row_key, found.raw, version)
+    return Found(found.table, found.row_key, found.raw, versions.shown(row, found.version), row.durability)
 
 
 def check_wish(row: Bucket, wish: Wish, now_us: int) -> None:
