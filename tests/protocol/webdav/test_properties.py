@@ -90,6 +90,28 @@ async def test_all_or_none(dav: WebdavServer) -> None:
     assert await prop(dav, "/bucket/f", "a") is None
 
 
+async def test_why_a_property_cannot_be_changed(dav: WebdavServer) -> None:
+    """In its own propstat, as section 16 names it, and nothing about the program."""
+    await dav("PUT", "/bucket/f", b"x")
+    body = update(
+        "set <u:a>1</u:a>", "set <D:getetag>mine</D:getetag>", "set <D:getlastmodified>never</D:getlastmodified>"
+    )
+    reply = await dav("PROPPATCH", "/bucket/f", body)
+    told = {
+        (stat.findtext(f"{D}status") or "")[9:12]: [error.tag for error in stat.find(f"{D}error") or ()]
+        for stat in ET.fromstring(reply.body).iter(f"{D}propstat")
+    }
+    assert told == {"424": [], "403": [f"{D}cannot-modify-protected-property"], "409": []}
+    assert "object at" not in reply.text
+
+
+@pytest.mark.parametrize("body", ["", update(), update("set "), "<D:propfind xmlns:D='DAV:'/>", "<junk"])
+async def test_a_request_that_changes_nothing(dav: WebdavServer, body: str) -> None:
+    """400: the answer to it could not be written as section 14.24 has it."""
+    await dav("PUT", "/bucket/f", b"x")
+    assert (await dav("PROPPATCH", "/bucket/f", body)).status == 400
+
+
 async def test_a_property_that_is_too_large_fails_all(dav: WebdavServer) -> None:
     """413 for each, and none is kept."""
     await dav("PUT", "/bucket/f", b"x")

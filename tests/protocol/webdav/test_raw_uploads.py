@@ -121,6 +121,29 @@ async def test_chunks_that_are_not_as_many_bytes_as_the_client_said(
     assert await kept(old) == (b"newer" if status == 204 else b"old")
 
 
+@pytest.mark.parametrize(("expected", "status"), [("5", 204), ("6", 400), ("0", 400)])
+async def test_a_proxy_that_puts_chunks_together_and_loses_some(old: WebdavServer, expected: str, status: int) -> None:
+    """It tells the length of what it has; the client's own word goes along."""
+    wire = await connect(old)
+    await wire.send(f"PUT /bucket/f HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 5\r\n")
+    await wire.send(f"X-Expected-Entity-Length: {expected}\r\n\r\nnewer")
+    assert await wire.status() == status
+    await wire.close()
+    assert await kept(old) == (b"newer" if status == 204 else b"old")
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "deflate", "chunked, gzip, chunked"])
+async def test_a_transfer_coding_that_nobody_decodes(old: WebdavServer, coding: str) -> None:
+    """What came would be kept as it is: other bytes than the client meant."""
+    wire = await connect(old)
+    await wire.send(
+        f"PUT /bucket/f HTTP/1.1\r\nHost: x\r\n{AUTH}Transfer-Encoding: {coding}\r\n\r\n3\r\nnew\r\n0\r\n\r\n"
+    )
+    assert await wire.status() in (0, 400, 501)
+    await wire.close()
+    assert await kept(old) == b"old"
+
+
 @pytest.mark.parametrize(
     "body", ["x\r\nnewer\r\n0\r\n\r\n", "-1\r\nn\r\n0\r\n\r\n", "5\r\nnewerX0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\nn"]
 )

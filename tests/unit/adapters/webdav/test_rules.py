@@ -10,7 +10,13 @@ from noisefs.adapters.inbound.webdav.listing.wanted import EVERYTHING, Mode, Wan
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.rules.locking import LockNote, covering, in_the_way, missing, note_bytes, note_of
-from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, date_us, etags_of, read_condition
+from noisefs.adapters.inbound.webdav.rules.preconditions import (
+    byte_range,
+    date_us,
+    etags_of,
+    read_condition,
+    write_condition,
+)
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml
 from noisefs.core.domain.ids import UserId
@@ -101,6 +107,15 @@ def test_a_note_is_read_back() -> None:
 def test_entity_tags(header: str | None, tags: tuple[str, ...]) -> None:
     """A header that names none matches nothing: it is not the same as no header."""
     assert etags_of(header) == tags
+
+
+def test_a_weak_tag_is_no_ground_for_a_change() -> None:
+    """``If-Match`` compares strongly, ``If-None-Match`` weakly (RFC 9110 section 13.1)."""
+    assert etags_of('W/"a", "b"', strong=True) == ("b",)
+    assert etags_of('W/"a"', strong=True) == ("\0",)
+    condition = read_condition({"If-Match": 'W/"a"', "If-None-Match": 'W/"a"'})
+    assert (condition.if_match, condition.if_none_match) == (("\0",), ("a",))
+    assert write_condition({"If-Match": 'W/"a"'}).if_match == ("\0",)
 
 
 @pytest.mark.parametrize(

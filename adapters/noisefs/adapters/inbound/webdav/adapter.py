@@ -190,6 +190,7 @@ class WebdavAdapter:
 
     async def _answer(self, request: web.BaseRequest, incoming: Incoming) -> tuple[web.StreamResponse, int]:
         client = str(request.get("client") or request.remote or "")
+        incoming.check_coding()
         if request.raw_path == about.STATUS_PATH and request.method == "GET":
             return about.status(), 0
         method = request.method

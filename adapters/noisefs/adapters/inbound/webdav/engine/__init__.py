@@ -1,1 +1,1 @@
-"""WsgiDAV behind the loop: locks, COPY, MOVE, PROPPATCH and whatever else is rare."""
+"""WsgiDAV behind the loop: locks, COPY, MOVE and whatever else is rare."""

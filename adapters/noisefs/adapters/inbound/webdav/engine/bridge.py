@@ -3,13 +3,14 @@
 A thread is held only while WsgiDAV computes: request bodies (XML, bounded) are in before it is taken, answers go out
 after it is given back, and what has no bound (files, listings) never comes here. So a stalled client holds no thread.
 What can be found out on the loop is: places, the If header, locks in the way. WsgiDAV keeps the protocol's order,
-its status codes and its XML.
+its status codes and its XML; but for PROPPATCH (:mod:`.proppatch`).
 """
 
 import asyncio
 import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Final
@@ -21,6 +22,7 @@ from wsgidav.dav_error import DAVError
 from wsgidav.request_server import RequestServer
 
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.engine import proppatch
 from noisefs.adapters.inbound.webdav.engine.errand import Errand, Services, refused_of, wsgi_path
 from noisefs.adapters.inbound.webdav.engine.provider import Environ, RequestProvider
 from noisefs.adapters.inbound.webdav.files.incoming import Incoming
@@ -28,25 +30,28 @@ from noisefs.adapters.inbound.webdav.files.replacing import modified_us_of
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
-from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard, check_conditions
+from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard, check_conditions, place_of_path
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.requests import Principal
+from noisefs.core.errors import CommitConflict
 from noisefs.core.ports.index import Writing
 
 _XML: Final = frozenset(("PROPPATCH", "LOCK"))
 """Methods whose body is XML. One of MKCOL is refused, since it would mean something; of others it means nothing."""
 _PASSED: Final = ("Depth", "Overwrite", "Timeout", "Lock-Token")
 """Headers that WsgiDAV reads."""
+_SPELLED: Final = {"Depth": str.lower, "Overwrite": str.upper}
+"""Values that are the same in any case, as WsgiDAV knows them."""
 _DEEP: Final = frozenset(("COPY", "MOVE", "DELETE", "LOCK"))
 """Methods that a ``Depth`` means something for; with the others some clients send one, and WsgiDAV would mind."""
 _KNOWN: Final = {
     "{DAV:}lockinfo": frozenset(("{DAV:}lockscope", "{DAV:}locktype", "{DAV:}owner")),
-    "{DAV:}propertyupdate": frozenset(("{DAV:}set", "{DAV:}remove")),
-    "{DAV:}set": frozenset(("{DAV:}prop",)),
-    "{DAV:}remove": frozenset(("{DAV:}prop",)),
 }
 """Elements that WsgiDAV expects in others: it refuses unknown ones, which RFC 4918 section 17 says to ignore."""
 
+
+_ATTEMPTS: Final = 10
+"""How often a request is answered anew because others came between: each time somebody got on."""
 
 StartResponse = Callable[[str, list[tuple[str, str]]], None]
 
@@ -78,7 +83,18 @@ class Bridge:
             if body:
                 raise Refused(415, "the body of a MKCOL is not understood")
             place = Place(place.bucket, place.key)  # clients end it in a slash: a file of that name is in the way too
-        errand = Errand(
+        for _ in range(_ATTEMPTS):
+            errand = self._errand(method, caller, place)
+            environ = _environ(errand, caller, method, body if method in _XML else b"")
+            environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
+            async with self._threads:
+                context = copy_context()  # logs name the request from the thread too
+                with suppress(_Overtaken):
+                    return await errand.loop.run_in_executor(self._pool, context.run, _run, errand, environ)
+        raise CommitConflict("others change the same resources all the time")
+
+    def _errand(self, method: str, caller: Caller, place: Place) -> Errand:
+        return Errand(
             loop=asyncio.get_running_loop(),
             services=self._services,
             who=caller.who,
@@ -89,11 +105,6 @@ class Bridge:
             ghost=method == "UNLOCK",
             view=caller.view,
         )
-        environ = _environ(errand, caller, method, body if method in _XML else b"")
-        environ["wsgidav.ifLockTokenList"] = await self._prepare(errand, caller, method)
-        async with self._threads:
-            context = copy_context()  # logs name the request from the thread too
-            return await errand.loop.run_in_executor(self._pool, context.run, _run, errand, environ)
 
     async def _prepare(self, errand: Errand, caller: Caller, method: str) -> list[str]:
         """Find out what WsgiDAV will ask for, and whether conditions and locks let the request pass.
@@ -117,16 +128,30 @@ class Bridge:
         for change in changes:
             await self._guard.check_locks(who, tokens, change)
         goes = place.path if method in ("DELETE", "MOVE") else ""
-        errand.first = partial(self._begin, who=who, tokens=tokens, changes=changes, goes=goes)
+        errand.first = partial(self._begin, errand=errand, caller=caller, tokens=tokens, changes=changes, goes=goes)
         return sorted(tokens)
 
-    def _begin(self, tx: Writing, *, who: Principal, tokens: frozenset[str], changes: list[Change], goes: str) -> None:
-        """What a change begins with, in its commit: locks are looked at once more, and those go away that are on what
-        goes away. They do not outlive it (RFC 4918 section 9.6), nor do they move with it (section 7.6); one on a
-        place that is replaced stays.
+    def _begin(
+        self,
+        tx: Writing,
+        *,
+        errand: Errand,
+        caller: Caller,
+        tokens: frozenset[str],
+        changes: list[Change],
+        goes: str,
+    ) -> None:
+        """What a change begins with, in its commit: everything that let it pass is looked at once more, and locks go
+        away that are on what goes away. They do not outlive it (RFC 4918 section 9.6), nor do they move with it
+        (section 7.6); one on a place that is replaced stays.
         """
+        for path, node in errand.found.items():
+            if _kind(Nodes.within(tx, place_of_path(path))) != _kind(node):
+                raise _Overtaken
+        self._guard.check_if_within(tx, caller, errand.place)
+        check_conditions(caller.headers, Nodes.within(tx, errand.place))
         for change in changes:
-            found = self._guard.check_within(tx, who, tokens, change)
+            found = self._guard.check_within(tx, caller.who, tokens, change)
             path = change.place.path
             self._services.locks.drop(tx, [lock for lock in found if lock.path != path or path == goes])
 
@@ -135,6 +160,16 @@ class Bridge:
         if parent.path not in errand.found:
             exists = await self._nodes.has_collection(who, parent)
             errand.found[parent.path] = Node(parent) if exists else None
+
+
+class _Overtaken(Exception):
+    """Something came or went, or became something else, since it was looked for: the request is answered anew."""
+
+
+def _kind(node: Node | None) -> str:
+    if node is None:
+        return "nothing"
+    return "collection" if node.is_collection else "file"
 
 
 def _changes(method: str, place: Place, node: Node | None) -> list[Change]:
@@ -198,7 +233,7 @@ def _environ(errand: Errand, caller: Caller, method: str, body: bytes) -> Enviro
     }
     for name in _PASSED:
         if name in caller.headers and (name != "Depth" or method in _DEEP):
-            environ[f"HTTP_{name.upper().replace('-', '_')}"] = caller.headers[name].strip()
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = _SPELLED.get(name, str)(caller.headers[name].strip())
     if errand.target is not None:
         environ["HTTP_DESTINATION"] = quote(wsgi_path(errand.target))  # WsgiDAV decodes it once
     return environ
@@ -243,7 +278,9 @@ class _Rules(RequestServer):  # type: ignore[misc]  # WsgiDAV has no types
 def _run(errand: Errand, environ: Environ) -> web.Response:
     """Let WsgiDAV answer the request. Runs in a worker thread."""
     provider = RequestProvider(errand)
-    if environ["REQUEST_METHOD"] in _XML:
+    if environ["REQUEST_METHOD"] == "PROPPATCH":
+        return proppatch.answer(errand, environ["wsgi.input"].getvalue())
+    if environ["REQUEST_METHOD"] == "LOCK":
         body = _cleaned(environ["wsgi.input"].getvalue())
         environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
     environ["wsgidav.provider"] = provider

@@ -71,14 +71,22 @@ class Errand:
     created: bool = False
     view: View = WHOLE
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:  # Any: a coroutine's other two types are never used
+    def run(self, work: Coroutine[Any, Any, T]) -> T:  # Any: a coroutine's other two types are never used
         """Run a service's coroutine on the loop and wait for it, from the errand's thread. Cost: two thread switches.
+
+        Raises:
+            Whatever it raises.
+        """
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:  # Any: as above
+        """The same for WsgiDAV.
 
         Raises:
             DAVError: The status of what the service raised.
         """
         try:
-            return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+            return self.run(work)
         except NoisefsError as exc:
             raise dav_error(exc) from exc
 

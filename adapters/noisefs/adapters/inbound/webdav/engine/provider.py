@@ -5,8 +5,7 @@ Bytes and listings never pass through here: GET, HEAD, PUT and PROPFIND are answ
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 from lxml import etree
 from wsgidav.dav_error import DAVError
@@ -14,51 +13,12 @@ from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from noisefs.adapters.inbound.webdav.engine.errand import Errand, place_of_wsgi, wsgi_path
 from noisefs.adapters.inbound.webdav.engine.token_book import TokenBook
-from noisefs.adapters.inbound.webdav.files.claims import checksums_of
 from noisefs.adapters.inbound.webdav.listing import multistatus
-from noisefs.adapters.inbound.webdav.listing.dated import MODIFIED, WIN32_CREATED, WIN32_MODIFIED, time_us
-from noisefs.adapters.inbound.webdav.nextcloud.properties import CHECKSUMS
 from noisefs.adapters.inbound.webdav.places.nodes import Node
 from noisefs.adapters.inbound.webdav.places.place import Place
-from noisefs.adapters.inbound.webdav.refusal import PROTECTED
 from noisefs.adapters.inbound.webdav.rules.locking import covering
-from noisefs.adapters.inbound.webdav.xml_input import xml_bytes
-from noisefs.core.services.namespace.trees.times import Times
 
 Environ = dict[str, Any]  # Any: PEP 3333 leaves the values open
-_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
-
-
-class Patch:
-    """The property changes of one PROPPATCH, committed once."""
-
-    def __init__(self) -> None:
-        self.changes: dict[str, bytes | None] = {}
-        self.modified_us: int | None = None
-        self.created_us: int | None = None
-        self.strict = False
-        """A time is asked for by name: it must be set. Windows' copies of it may stay without effect."""
-        self._done = False
-        self._error: DAVError | None = None
-
-    def commit(self, errand: Errand, place: Place, key: str) -> None:
-        """Commit all changes; later calls have the first one's outcome."""
-        if not self._done:
-            self._done = True
-            try:
-                times = None
-                if self.modified_us is not None or self.created_us is not None:
-                    now_us = errand.services.clock.now_us()
-                    times = Times(now_us, self.modified_us, self.created_us, self.strict)
-                errand.call(
-                    errand.services.properties.update(
-                        errand.who, place.bucket, key, self.changes, first=errand.first, times=times
-                    )
-                )
-            except DAVError as exc:
-                self._error = exc
-        if self._error is not None:
-            raise self._error
 
 
 class RequestProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no types
@@ -67,7 +27,6 @@ class RequestProvider(DAVProvider):  # type: ignore[misc]  # WsgiDAV has no type
     def __init__(self, errand: Errand) -> None:
         super().__init__()
         self.errand = errand
-        self.patch = Patch()
         self.set_share_path("/")
         self.set_lock_manager(TokenBook(errand))
 
@@ -177,45 +136,6 @@ class _Resource:
         shown = "".join(multistatus.active_lock(lock, now_us, errand.view) for lock in locks)
         return etree.fromstring(f'<D:lockdiscovery xmlns:D="DAV:">{shown}</D:lockdiscovery>')
 
-    def set_property_value(self, name: str, value: "etree._Element | None", *, dry_run: bool = False) -> None:
-        """Set or (``None``) remove a dead property.
-
-        WsgiDAV goes through all changes of a request in a dry run first, and then one by one. Here the dry run collects
-        them and the first real call commits them together: all or none, as RFC 4918 section 9.2 wants it. The other
-        calls share its outcome.
-        """
-        if not dry_run:
-            self.provider.patch.commit(self.errand, self.place, self.place.key if self.node is None else self.node.key)
-            return
-        if self.place.is_root:
-            raise DAVError(403, "the root has no properties of its own")
-        if name in MODIFIED and value is not None and self.node is not None and not self.node.is_collection:
-            self._set_modified(name, value.text or "")
-            return
-        if name == CHECKSUMS and value is not None and self._has_checksums(" ".join(map(str, value.itertext()))):
-            return
-        if name != multistatus.DISPLAYNAME and (name.startswith("{DAV:}") or name in multistatus.LIVE):
-            raise DAVError(403, f"{name} is protected", err_condition=f"{{DAV:}}{PROTECTED}")
-        patch = self.provider.patch
-        if value is not None and self.node is not None and not self.node.is_collection:
-            if name == WIN32_MODIFIED:
-                patch.modified_us = time_us(value.text or "") or patch.modified_us
-            elif name == WIN32_CREATED:
-                patch.created_us = time_us(value.text or "") or patch.created_us
-        patch.changes[name] = None if value is None else _with_language(value)
-
-    def _set_modified(self, name: str, text: str) -> None:
-        modified_us = time_us(text)
-        if modified_us is None:
-            raise DAVError(409, f"{name} is a date, or seconds since 1970")
-        self.provider.patch.modified_us = modified_us
-        self.provider.patch.strict = True
-
-    def _has_checksums(self, text: str) -> bool:
-        """Whether these are known of the file already: some clients set them together with its time."""
-        known = "" if self.node is None or self.node.version is None else checksums_of(self.node.version)
-        return bool(text.strip()) and set(text.lower().split()) <= set(known.lower().split())
-
 
 class Folder(_Resource, DAVCollection):  # type: ignore[misc]  # WsgiDAV has no types
     """Root, bucket or collection."""
@@ -270,13 +190,3 @@ class File(_Resource, DAVNonCollection):  # type: ignore[misc]  # WsgiDAV has no
     def support_etag(self) -> bool:
         """Every file has one."""
         return True
-
-
-def _with_language(value: "etree._Element") -> bytes:
-    """The element's XML with the language it is in, which it may have from an ancestor (RFC 4918 section 4.3)."""
-    language = next((above.get(_LANG) for above in (value, *value.iterancestors()) if above.get(_LANG)), None)
-    if language is not None:
-        value.set(_LANG, language)
-    alone = deepcopy(value)  # so that it declares no namespaces but its own
-    etree.cleanup_namespaces(alone)
-    return xml_bytes(alone)

@@ -45,10 +45,17 @@ class Incoming:
         """How many bytes a body must have that is to be kept: ``Content-Length``, or what Finder says beside chunks.
 
         ``None``: the end of the chunks says it all.
+
+        Raises:
+            IncompleteBody: They differ: a proxy that puts chunks together lost some.
         """
         declared = self.declared_bytes
         told = _NUMBER.fullmatch(self._request.headers.get(_EXPECTED, ""))
-        return int(told[0]) if declared is None and told is not None else declared
+        if told is None:
+            return declared
+        if declared is not None and declared != int(told[0]):
+            raise IncompleteBody(f"{declared} bytes are declared, and {told[0]} expected")
+        return int(told[0])
 
     @property
     def waits_for_invitation(self) -> bool:
@@ -60,6 +67,16 @@ class Incoming:
         """Bytes that are still to come; infinite where nobody knows."""
         declared = self.declared_bytes
         return float("inf") if declared is None else declared - self.received_bytes
+
+    def check_coding(self) -> None:
+        """Refuse a body that would have to be decoded beyond its chunks.
+
+        Raises:
+            Refused: 501 (RFC 9112 section 6.1).
+        """
+        coding = self._request.headers.get("Transfer-Encoding", "chunked")
+        if coding.strip().lower() != "chunked":
+            raise Refused(501, f"the transfer coding {coding[:40]!r} is not understood: only chunked is")
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes in. Ends only when all of it was received.

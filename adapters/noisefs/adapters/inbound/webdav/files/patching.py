@@ -110,7 +110,8 @@ class Patching:
         if incoming.declared_bytes is not None:
             span.start(node.version.size, incoming.declared_bytes)
         tokens = await self._guard.check_if(caller, place, node)
-        replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens)
+        check = self._guard.within(caller, place)
+        replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens, check)
         await self._guard.check_locks(caller.who, tokens, Change(place, membership=False, tree=False))
         try:
             version = await self._objects.patches.put(

@@ -5,7 +5,7 @@ that is granted before the commit holds for it, and one that is granted after it
 """
 
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -36,9 +36,15 @@ class Replacement:
     """One PUT's say in its commit. Belongs to one request; :meth:`admit` may run in another thread."""
 
     def __init__(
-        self, locks: Locks, who: Principal, place: Place, headers: Mapping[str, str], tokens: frozenset[str]
+        self,
+        locks: Locks,
+        who: Principal,
+        place: Place,
+        headers: Mapping[str, str],
+        tokens: frozenset[str],
+        check: Callable[[Reading], None] | None = None,
     ) -> None:
-        """``tokens``: the lock tokens that were submitted.
+        """``tokens``: the lock tokens that were submitted. ``check``: refuses, by raising, what may not go ahead.
 
         Raises:
             Refused: 400; a header is malformed.
@@ -48,6 +54,7 @@ class Replacement:
         self._place = place
         self._headers = headers
         self._tokens = tokens
+        self._check = check
         self._modified_us = modified_us_of(headers)
         self.claims = claims_of(headers)
         """What the body has to be."""
@@ -57,9 +64,12 @@ class Replacement:
         """The attributes of the new version.
 
         Raises:
-            Refused: 405 where a collection is there, 409 where none is above, 423 where a lock forbids it.
+            Refused: 405 where a collection is there, 409 where none is above, 423 where a lock forbids it; what
+                ``check`` raises.
         """
         place = self._place
+        if self._check is not None:
+            self._check(tx)
         if Trees.has_members(tx, bucket, place.prefix):
             raise Refused(405, "a collection is there: it has no content")
         parent = place.parent

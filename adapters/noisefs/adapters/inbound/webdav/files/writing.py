@@ -57,7 +57,8 @@ class Writing:
         node = await self._target(caller, place)
         condition = write_condition(caller.headers)
         tokens = await self._guard.check_if(caller, place, node)
-        replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens)
+        check = self._guard.within(caller, place)
+        replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens, check)
         claims = replacement.claims
         await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
         try:
@@ -101,7 +102,7 @@ class Writing:
         if not overwrite:
             condition = replace(condition, if_none_match=("*",))
         tokens = await self._guard.check_if(caller, place, node)
-        replacement = Replacement(self._locks, caller.who, place, about, tokens)
+        replacement = Replacement(self._locks, caller.who, place, about, tokens, self._guard.within(caller, place))
         await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
         claims = replacement.claims
         try:

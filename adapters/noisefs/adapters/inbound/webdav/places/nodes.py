@@ -11,9 +11,11 @@ from noisefs.adapters.inbound.webdav.places.place import ROOT, Place, is_express
 from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import BucketNotFound, ObjectNotFound
+from noisefs.core.ports.index import Reading
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.trees.service import Trees
 
 LATER_PAGES: Final = 4
 """How much larger the pages behind the first one are."""
@@ -80,6 +82,17 @@ class Nodes:
             version = await self._objects.head(who, place.bucket, place.key)
         except ObjectNotFound:
             return None
+        return Node(place, version, bucket)
+
+    @staticmethod
+    def within(tx: Reading, place: Place) -> Node | None:
+        """The same inside a commit, whoever asks."""
+        if place.is_root:
+            return Node(ROOT)
+        found = Trees.look(tx, place.bucket, place.key)
+        if found is None or (place.slash and found[1] is not None):
+            return None
+        bucket, version = found
         return Node(place, version, bucket)
 
     async def has_collection(self, who: Principal, place: Place) -> bool:

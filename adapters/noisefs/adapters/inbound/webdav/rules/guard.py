@@ -1,7 +1,9 @@
 """Whether a request may go ahead: its ``If`` header, its HTTP conditions and the locks in its way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place, host_of
@@ -73,34 +75,36 @@ class Guard:
         header = caller.condition
         if not header.lists:
             return frozenset()
-        states = {"": await self._state(place, node)}
+        states = {"": _state(place, node, await self._locks.find(place.path))}
         for resource in header.resources - {""}:
-            states[resource] = await self._state_of(caller, resource, place, states[""])
-
-        def has(resource: str, one: Condition) -> bool:
-            etag, tokens = states[resource]
-            return one.value == etag if one.is_etag else one.value in tokens
-
-        if not header.holds(has):
-            raise Refused(412, "no list of the If header holds")
+            other = _place_named(caller, resource)
+            if other is None:
+                states[resource] = _ELSEWHERE
+            elif other.path == place.path:
+                states[resource] = states[""]
+            else:
+                there = await self._nodes.find(caller.who, other)
+                states[resource] = _state(other, there, await self._locks.find(other.path))
+        _demand(header, states)
         return header.tokens
 
-    async def _state_of(
-        self, caller: Caller, resource: str, place: Place, own: tuple[str | None, frozenset[str]]
-    ) -> tuple[str | None, frozenset[str]]:
-        try:
-            other = caller.place_of(resource)
-        except InvalidArgument as exc:
-            raise Refused(400, f"the If header names a resource that is no URL: {exc}") from exc
-        if other is None:
-            return None, frozenset()
-        if other.path == place.path:
-            return own
-        return await self._state(other, await self._nodes.find(caller.who, other))
+    def check_if_within(self, tx: Reading, caller: Caller, place: Place) -> None:
+        """The same inside the commit that makes the change: so nothing changes between. Raises as :meth:`check_if`."""
+        header = caller.condition
+        if not header.lists:
+            return
+        states: dict[str, _State] = {}
+        for resource in header.resources | {""}:
+            other = place if not resource else _place_named(caller, resource)
+            if other is None:
+                states[resource] = _ELSEWHERE
+            else:
+                states[resource] = _state(other, Nodes.within(tx, other), self._locks.around(tx, other.path))
+        _demand(header, states)
 
-    async def _state(self, place: Place, node: Node | None) -> tuple[str | None, frozenset[str]]:
-        locks = covering(await self._locks.find(place.path), place.path)
-        return None if node is None else node.etag, frozenset(lock.token for lock in locks)
+    def within(self, caller: Caller, place: Place) -> Callable[[Reading], None] | None:
+        """:meth:`check_if_within` for a commit to call; ``None``: there is no ``If`` header."""
+        return partial(self.check_if_within, caller=caller, place=place) if "If" in caller.headers else None
 
     async def check_locks(self, who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:
         """Refuse a change that a lock forbids; returns the locks on and below the place, which go away with it.
@@ -113,6 +117,34 @@ class Guard:
     def check_within(self, tx: Reading, who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:
         """The same inside the commit that makes the change: so no lock comes between, in whichever process."""
         return _unblocked(self._locks.around(tx, change.place.path, below=change.tree), who, tokens, change)
+
+
+_State = tuple[str | None, frozenset[str]]
+"""Entity tag and lock tokens of a resource."""
+_ELSEWHERE: Final[_State] = (None, frozenset())
+"""Of what another server has."""
+
+
+def _place_named(caller: Caller, resource: str) -> Place | None:
+    """The place that a tag of an ``If`` header names."""
+    try:
+        return caller.place_of(resource)
+    except InvalidArgument as exc:
+        raise Refused(400, f"the If header names a resource that is no URL: {exc}") from exc
+
+
+def _state(place: Place, node: Node | None, locks: Sequence[Lock]) -> _State:
+    tokens = frozenset(lock.token for lock in covering(locks, place.path))
+    return None if node is None else node.etag, tokens
+
+
+def _demand(header: IfHeader, states: Mapping[str, _State]) -> None:
+    def has(resource: str, one: Condition) -> bool:
+        etag, tokens = states[resource]
+        return one.value == etag if one.is_etag else one.value in tokens
+
+    if not header.holds(has):
+        raise Refused(412, "no list of the If header holds")
 
 
 def _unblocked(locks: Sequence[Lock], who: Principal, tokens: frozenset[str], change: Change) -> list[Lock]:

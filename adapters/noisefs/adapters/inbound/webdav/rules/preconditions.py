@@ -12,7 +12,7 @@ from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import ReadCondition, WriteCondition
 from noisefs.core.errors import RangeNotSatisfiable
 
-_ETAG: Final = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)|\s*(\*)\s*$|\s*([^",\s]+)\s*(?:,|$)')
+_ETAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)|\s*(\*)\s*$|\s*([^",\s]+)\s*(?:,|$)')
 """A quoted tag, ``*``, or what sloppy clients send: a bare tag."""
 _RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{0,19})|-\s*(\d{1,19}))\s*", re.IGNORECASE)
 _SECOND_US: Final = 1_000_000
@@ -20,11 +20,13 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def etags_of(header: str | None) -> tuple[str, ...]:
-    """Tags of an ``If-Match`` or ``If-None-Match`` header, without quotes; a value without any matches nothing."""
+def etags_of(header: str | None, *, strong: bool = False) -> tuple[str, ...]:
+    """Tags of an ``If-None-Match`` or (``strong``: weak ones match nothing) ``If-Match`` header, without quotes.
+    A value without any matches nothing.
+    """
     if header is None:
         return ()
-    found = tuple("".join(groups) for groups in _ETAG.findall(header))
+    found = ("".join(tag) for weak, *tag in _ETAG.findall(header) if not (weak and strong))
     return tuple(filter(None, found)) or ("\0",)
 
 
@@ -54,7 +56,7 @@ def _date(second: int) -> str:
 def read_condition(headers: Mapping[str, str]) -> ReadCondition:
     """What a GET or HEAD asks for."""
     return ReadCondition(
-        if_match=etags_of(headers.get("If-Match")),
+        if_match=etags_of(headers.get("If-Match"), strong=True),
         if_none_match=etags_of(headers.get("If-None-Match")),
         if_modified_since_us=date_us(headers.get("If-Modified-Since")),
         if_unmodified_since_us=date_us(headers.get("If-Unmodified-Since")),
@@ -64,7 +66,7 @@ def read_condition(headers: Mapping[str, str]) -> ReadCondition:
 def write_condition(headers: Mapping[str, str]) -> WriteCondition:
     """What a request that changes a resource asks for."""
     return WriteCondition(
-        if_match=etags_of(headers.get("If-Match")),
+        if_match=etags_of(headers.get("If-Match"), strong=True),
         if_none_match=etags_of(headers.get("If-None-Match")),
         if_unmodified_since_us=date_us(headers.get("If-Unmodified-Since")),
     )

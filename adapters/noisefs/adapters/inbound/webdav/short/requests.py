@@ -11,7 +11,16 @@ from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.places.view import view_of
 from noisefs.core.domain.requests import Principal
 
-_UNUSUAL: Final = ("If", "Expect", "Transfer-Encoding", "Content-Range", "OC-Chunked", "Origin", "Sec-Fetch-Site")
+_UNUSUAL: Final = (
+    "If",
+    "Expect",
+    "Transfer-Encoding",
+    "Content-Range",
+    "OC-Chunked",
+    "Origin",
+    "Sec-Fetch-Site",
+    "X-Expected-Entity-Length",
+)
 """Headers with which a request takes the long way."""
 
 

@@ -9,12 +9,12 @@ from typing import Final
 
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.buckets import naming
-from noisefs.core.domain.records import Bucket
+from noisefs.core.domain.records import Bucket, Version, decode
 from noisefs.core.domain.requests import Cause, Need, Principal
 from noisefs.core.errors import InvalidArgument
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
-from noisefs.core.ports.index import Reading, Writing
+from noisefs.core.ports.index import Reading, Table, Writing
 from noisefs.core.services.commits import CommitQueue
 from noisefs.core.services.namespace.objects import publishing
 from noisefs.core.services.namespace.objects.raising import Ready, run_raising
@@ -54,6 +54,20 @@ class Trees:
     def has_members(tx: Reading, bucket: Bucket, prefix: str) -> bool:
         """Whether anything is below ``prefix``, inside a commit. Cost: one seek."""
         return exists_below(tx, keyspace.u64(bucket.bucket_id) + prefix.encode("utf-8", "replace"))
+
+    @staticmethod
+    def look(tx: Reading, bucket: str, key: str) -> tuple[Bucket, Version | None] | None:
+        """What is at a place, inside a commit: the bucket's row, and the version of a file, ``None`` for a collection;
+        ``None`` for all: nothing is. Nobody's rights are asked for. Cost: the bucket's row, a seek and a get.
+        """
+        raw = tx.get(Table.BUCKETS, bucket.encode("utf-8", "replace"))
+        if raw is None:
+            return None
+        row = decode(Bucket, raw)
+        if not key or Trees.has_members(tx, row, f"{key}/"):
+            return row, None
+        found = versions.current(tx, keyspace.u64(row.bucket_id) + key.encode("utf-8", "replace"))
+        return None if found is None else (row, versions.shown(row, found.version))
 
     async def make(self, who: Principal, bucket: str, prefix: str, *, first: First = _nothing) -> None:
         """Create an empty collection (its marker). Where there is one already, nothing happens.
