@@ -108,9 +108,15 @@ class Folder:
         """Where a running server takes administration commands."""
         return self.path / "admin.sock"
 
-    def metrics_socket(self, worker: int) -> Path:
-        """Where a worker lends its metrics to the first one."""
-        return self.locks / f"metrics-{worker}.sock"
+    def worker_socket(self, worker: int) -> Path:
+        """Where a worker that is not the first one answers for itself: metrics, and administration commands."""
+        return self.locks / f"worker-{worker}.sock"
+
+    def sockets(self) -> dict[int, Path]:
+        """Where the processes of a running server take commands, by worker. Some of them may be gone."""
+        others = (path for path in self.locks.glob("worker-*.sock") if path.stem.removeprefix("worker-").isdecimal())
+        numbered = {int(path.stem.removeprefix("worker-")): path for path in others}
+        return {0: self.socket, **{number: numbered[number] for number in sorted(numbered)}}
 
     def cells_socket(self, worker: int) -> Path:
         """Where a worker gives cells to the others."""

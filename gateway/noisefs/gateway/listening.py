@@ -13,7 +13,7 @@ from noisefs.gateway.caching import lending_over
 from noisefs.gateway.collector import collect_less
 from noisefs.gateway.config.schema import Config
 from noisefs.gateway.folder import Folder
-from noisefs.gateway.metrics import serve_metrics
+from noisefs.gateway.metrics import for_itself, serve_metrics
 from noisefs.gateway.protocols import protocols_over, s3_malformed
 from noisefs.gateway.requests import Proxies, RequestLog, front, front_shortly
 from noisefs.gateway.server import Listener, bind_local
@@ -35,7 +35,8 @@ async def listening(
 ) -> AsyncIterator[None]:
     """Accept connections; at the end accept no more, and give requests under way ``limits.drain_s`` to end.
 
-    The first worker answers on the admin port and on the socket in the data folder; the others lend it their metrics.
+    The first worker answers on the admin port and on the socket in the data folder; the others have a socket each, for
+    their metrics and for commands that every process has its own answer to.
     """
     async with AsyncExitStack() as stack:
         requests = RequestLog() if log.isEnabledFor(logging.INFO) else None
@@ -77,8 +78,9 @@ async def listening(
                 Listener(protocols.socket.handle, commands, config.limits, None),
             ]
         else:
-            lent = bind_local(local(folder.metrics_socket(worker)))
-            private = [Listener(serve_metrics(opened.store, telemetry), lent, config.limits, None)]
+            own = bind_local(local(folder.worker_socket(worker)))
+            answers = for_itself(serve_metrics(opened.store, telemetry), protocols.socket.handle)
+            private = [Listener(answers, own, config.limits, None)]
         if config.workers > 1 and opened.store.caching is not None:
             handler = lending_over(opened.store)
             lent = bind_local(local(folder.cells_socket(worker)))

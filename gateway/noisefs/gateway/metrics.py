@@ -42,6 +42,15 @@ def serve_metrics(store: Store, telemetry: PrometheusTelemetry) -> Handle:
     return handle
 
 
+def for_itself(metrics: Handle, commands: Handle) -> Handle:
+    """What one socket of a worker answers: commands to POST, else its metrics."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await (commands if request.method == "POST" else metrics)(request)
+
+    return handle
+
+
 async def measure_all(store: Store, telemetry: PrometheusTelemetry, peers: Mapping[int, Path]) -> bytes:
     """The numbers of all workers, each with the label ``worker``; without one where there are no others."""
     own = await measure(store, telemetry)

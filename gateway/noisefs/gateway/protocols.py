@@ -92,7 +92,7 @@ async def protocols_over(
         settings=website_settings(config),
     )
     token = config.admin.token
-    peers = {worker: folder.metrics_socket(worker) for worker in range(1, config.workers)}
+    peers = {worker: folder.worker_socket(worker) for worker in range(1, config.workers)}
     admin = AdminAdapter(
         checks=checks_of(store),
         metrics=partial(measure_all, store, telemetry, peers),

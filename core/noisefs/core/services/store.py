@@ -34,6 +34,7 @@ from noisefs.core.services.bodies.twice import InnerSealer
 from noisefs.core.services.bodies.watch import PUBLISHED_WITHIN_S, WATCH_EVERY_S, ReaderWatch
 from noisefs.core.services.caching.keeping import Caching
 from noisefs.core.services.caching.listing import SealedList
+from noisefs.core.services.caching.recording import Recordings
 from noisefs.core.services.caching.tiers import Tiers
 from noisefs.core.services.caching.warm import WarmTier
 from noisefs.core.services.classes import DurabilityClasses
@@ -178,6 +179,7 @@ class Store:
             readers=self.readers,
             buffer_bytes=settings.read_buffer_bytes,
         )
+        self.recordings = Recordings(self.body_reader.windows, clock)
         self.caching: Caching | None = None
         if tiers is not None:
             self.caching = Caching(

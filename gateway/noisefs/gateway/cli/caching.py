@@ -6,10 +6,12 @@ import typer
 
 from noisefs.gateway.cli.asking import answer
 from noisefs.gateway.cli.options import DEFAULT_DATA, ConfigFile, Data, Json
+from noisefs.gateway.cli.recording import record
 from noisefs.gateway.cli.simulating import simulate
 
 cache: Final = typer.Typer(no_args_is_help=True, help="What is kept in memory and on this disk of what nodes have.")
 cache.command("simulate")(simulate)
+cache.command("record")(record)
 
 
 @cache.command("status")

@@ -1,11 +1,9 @@
 """``noisefs cache simulate``: replay a trace of reads through every policy."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -123,28 +121,12 @@ def _capacity(size: str, objects: int) -> int:
 
 def _read(path: Path) -> "Trace":
     from noisefs.core.domain.caching.trace import read_trace
+    from noisefs.gateway.cli.trace_files import lines_of
 
     try:
-        with _lines(path) as lines:
+        with lines_of(path) as lines:
             return read_trace(lines)
     except UnicodeDecodeError as exc:
         raise InvalidRequest(f"{path} is not text: {exc.reason}") from exc
     except OSError as exc:
         raise InvalidRequest(f"{path} cannot be read: {exc.strerror or exc}") from exc
-
-
-@contextmanager
-def _lines(path: Path) -> Iterator[TextIO]:
-    if path.suffix != ".zst":
-        with path.open(encoding="utf-8") as lines:
-            yield lines
-        return
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    try:
-        with zstd.open(path, "rt", encoding="utf-8") as lines:
-            yield lines
-    except (zstd.ZstdError, EOFError) as exc:
-        raise InvalidRequest(f"{path} is no complete Zstandard file: {exc}") from exc

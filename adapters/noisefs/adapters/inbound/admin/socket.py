@@ -41,7 +41,8 @@ class AdminSocket:
             log.exception("admin.bug", extra={"operation": name})
             failure = {"family": "Bug", "kind": "Bug", "message": "a fault of the server; its log says more"}
             return _answer(_BUG, {"error": failure | {"retryable": False}})
-        log.info("admin.done", extra={"operation": name})
+        level = logging.DEBUG if self._operations[name].often else logging.INFO
+        log.log(level, "admin.done", extra={"operation": name})
         return _answer(200, {"result": result})
 
 

@@ -37,10 +37,13 @@ class Administered:
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[P]):
-    """One thing to ask. ``run`` returns dataclasses, structs, mappings, lists, numbers and text."""
+    """One thing to ask. ``run`` returns dataclasses, structs, mappings, lists, numbers and text. ``often``: it is asked
+    several times a second, so logs do not tell of each.
+    """
 
     parameters: type[P]
     run: Callable[[Administered, P], Awaitable[object]]
+    often: bool = False
 
 
 async def perform(

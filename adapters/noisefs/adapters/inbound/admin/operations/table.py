@@ -10,6 +10,7 @@ from noisefs.adapters.inbound.admin.operations.ipfs import IPFS_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.moving import MOVING_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.operation import Operation
 from noisefs.adapters.inbound.admin.operations.quotas import QUOTA_OPERATIONS
+from noisefs.adapters.inbound.admin.operations.recording import RECORD_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.roots import ROOT_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.sse_keys import SSE_KEY_OPERATIONS
 from noisefs.adapters.inbound.admin.operations.upkeep import UPKEEP_OPERATIONS
@@ -27,4 +28,5 @@ OPERATIONS: Final[dict[str, Operation[Any]]] = {  # Any: each operation has para
     **ROOT_OPERATIONS,
     **APP_PASSWORD_OPERATIONS,
     **CACHE_OPERATIONS,
+    **RECORD_OPERATIONS,
 }
