@@ -1,6 +1,6 @@
 """GET and HEAD: files as they are, collections as a page for browsers."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -96,7 +96,7 @@ class Reading:
             return sent, sent.body_length
 
     async def collection(
-        self, request: web.BaseRequest, page: Page, members: AsyncIterator[list[Node]]
+        self, request: web.BaseRequest, page: Page, members: AsyncIterator[Sequence[Node]]
     ) -> tuple[web.StreamResponse, int]:
         """A page for people."""
         response = web.StreamResponse(headers={**answers.COMMON, **page.headers})

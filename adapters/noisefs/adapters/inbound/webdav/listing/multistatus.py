@@ -1,14 +1,17 @@
 """What clients read about resources: live properties, and the ``response`` elements of a 207 answer.
 
 Written as text, page by page: a tree of elements for a folder of 100,000 files would take half a gigabyte.
-Cost: 3 microseconds a resource of which four properties are asked for, 7 for all of them.
+The files of a folder are written column by column: all their sizes, all their dates, and so on.
+Cost: 1.5 microseconds a file of a folder, 7 of a resource that is locked or has properties of its own.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -16,8 +19,8 @@ from noisefs.adapters.inbound.webdav.listing.brevity import NO_BREVITY, Brevity
 from noisefs.adapters.inbound.webdav.listing.scene import NO_LOCKS, Scene
 from noisefs.adapters.inbound.webdav.listing.wanted import Mode, Wanted
 from noisefs.adapters.inbound.webdav.nextcloud.properties import OC_LIVE
-from noisefs.adapters.inbound.webdav.places.nodes import Node
-from noisefs.adapters.inbound.webdav.places.place import Place
+from noisefs.adapters.inbound.webdav.places.nodes import Members, Node, etag_of
+from noisefs.adapters.inbound.webdav.places.place import Place, quoted_all
 from noisefs.adapters.inbound.webdav.places.view import WHOLE, View
 from noisefs.adapters.inbound.webdav.rules.locking import note_of
 from noisefs.adapters.inbound.webdav.rules.preconditions import http_date
@@ -38,6 +41,8 @@ _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U001
 """Characters that no XML document can hold (XML 1.0 section 2.2); an object key can."""
 _PLAIN: Final = re.compile("[ -%'-;=?-~]*").fullmatch
 """Tells text that is the same as XML: ASCII without ``&``, ``<`` and ``>``."""
+_GAP: Final = "\0"
+"""Stands in a form for what differs: no XML has it."""
 _SUPPORTED_LOCKS: Final = "".join(
     f"<D:lockentry><D:lockscope><D:{scope}/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"
     for scope in ("exclusive", "shared")
@@ -50,6 +55,8 @@ NO_DEAD: Final[Dead] = {}
 
 _Live = Callable[[Node, Scene], str | None]
 """The inner XML of a live property; ``None`` where the resource does not have it."""
+_OfFile = Callable[[Version], str | None]
+"""The same of a file, where its row says it all."""
 
 
 def _text(value: str) -> str | None:
@@ -58,14 +65,14 @@ def _text(value: str) -> str | None:
     return None if _NOT_XML.search(value) else escape(value)
 
 
+def _file_created(version: Version) -> str:
+    return _iso((version.created_us or version.modified_us) // _SECOND_US)
+
+
 def _creationdate(node: Node, _scene: Scene) -> str | None:
     if node.version is not None:
-        created_us = node.version.created_us or node.version.modified_us
-    elif node.bucket is not None:
-        created_us = node.bucket.created_us
-    else:
-        return None
-    return _iso(created_us // _SECOND_US)
+        return _file_created(node.version)
+    return None if node.bucket is None else _iso(node.bucket.created_us // _SECOND_US)
 
 
 @lru_cache(maxsize=8192)
@@ -74,12 +81,16 @@ def _iso(second: int) -> str:
     return f"{at.tm_year:04}-{at.tm_mon:02}-{at.tm_mday:02}T{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}Z"
 
 
+def _file_modified(version: Version) -> str:
+    return http_date(version.modified_us)
+
+
 def _modified(node: Node, _scene: Scene) -> str | None:
     """Of a collection, its bucket's date: a listing does not look at each one's marker, and a date that depends on
     where it is read would make clients think that the collection changed.
     """
     if node.version is not None:
-        return http_date(node.version.modified_us)
+        return _file_modified(node.version)
     return None if node.bucket is None else http_date(node.bucket.created_us)
 
 
@@ -93,21 +104,29 @@ def _language(node: Node, _scene: Scene) -> str | None:
     return None if language is None else _text(language)
 
 
+def _file_length(version: Version) -> str:
+    return str(version.size)
+
+
 def _length(node: Node, _scene: Scene) -> str | None:
-    return None if node.version is None else str(node.version.size)
+    return None if node.version is None else _file_length(node.version)
 
 
 _content_type_text: Final = lru_cache(maxsize=256)(_text)
 
 
+def _file_content_type(version: Version) -> str | None:
+    return _content_type_text(version.content_type)
+
+
 def _content_type(node: Node, _scene: Scene) -> str | None:
-    return None if node.version is None else _content_type_text(node.version.content_type)
+    return None if node.version is None else _file_content_type(node.version)
 
 
 def _etag(node: Node, scene: Scene) -> str | None:
-    if node.version is None and scene.state:
-        return f'"{scene.state}"'
-    return node.etag  # hexadecimal digits and a hyphen in quotes
+    if node.version is None:
+        return f'"{scene.state}"' if scene.state else None
+    return etag_of(node.version)  # hexadecimal digits and a hyphen in quotes
 
 
 def _resource_type(node: Node, _scene: Scene) -> str | None:
@@ -158,6 +177,14 @@ _DIFFERING: Final = frozenset(
     (_creationdate, _displayname, _length, _content_type, _etag, _modified, *OC_LIVE.values())
 )
 """Those whose values differ between two files without headers, where there are no locks."""
+_OF_FILE: Final[Mapping[_Live, _OfFile]] = {
+    _creationdate: _file_created,
+    _length: _file_length,
+    _content_type: _file_content_type,
+    _etag: etag_of,
+    _modified: _file_modified,
+}
+"""Of those: what a file's row says."""
 _ALLPROP: Final = tuple(name for name in LIVE if name not in (QUOTA_USED, QUOTA_FREE, *OC_LIVE))
 
 
@@ -214,9 +241,31 @@ class Renderer:
 
     def page(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> bytes:
         """The ``response`` elements of several resources; ``dead`` by path, only of those that have any."""
+        if self._form is None or self._scene.locks or not isinstance(nodes, Members):
+            return self._elements(nodes, dead)
+        alike, others = _parted(nodes, dead)
+        files = self._files(self._form, alike)
+        return self._elements(nodes if files is None else others, dead) + (files or b"")
+
+    def _files(self, form: "_Form", members: Members) -> bytes | None:
+        """The elements of ordinary files; ``None``: one of them has not all values."""
+        names, versions = members.names, members.versions
+        texts, lives = form
+        parent = members.parent.place
+        above = self._scene.view.shown(parent.child("-").href(collection=False))[:-1]
+        columns: list[Iterable[str | None]] = [repeat(f"{texts[0]}{above}"), quoted_all(names)]
+        for text, live in zip(texts[1:-1], lives, strict=True):
+            column = _column(live, names, versions)
+            if not all(column):
+                return None
+            columns += (repeat(text), column)
+        columns.append(repeat(texts[-1]))
+        return "".join(chain.from_iterable(zip(*columns, strict=False))).encode()
+
+    def _elements(self, nodes: Iterable[Node], dead: Mapping[str, Dead]) -> bytes:
         if self._form is None:
             return "".join([self.response(node, dead.get(node.place.path, NO_DEAD)) for node in nodes]).encode()
-        text, lives = self._form
+        texts, lives = self._form
         scene = self._scene
         noted = bool(dead) or bool(scene.locks)
         shown = scene.view.shown
@@ -229,9 +278,9 @@ class Renderer:
                     parts.append(self.response(node, own))
                     continue
             if node.version is not None and not node.version.headers:
-                values = [live(node, scene) for live in lives]
-                if all(values):
-                    parts.append(text % (shown(node.href), *values))
+                values = [value for live in lives if (value := live(node, scene))]
+                if len(values) == len(lives):
+                    parts += chain.from_iterable(zip(texts, (shown(node.href), *values, ""), strict=True))
                     continue
             parts.append(self.response(node, NO_DEAD))
         return "".join(parts).encode()
@@ -286,9 +335,9 @@ class _Step(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """The element of an ordinary file, with a place for its href and for each value that differs."""
+    """The element of an ordinary file: the texts before, between and behind its href and the values that differ."""
 
-    text: str
+    texts: list[str]
     lives: list[_Live]
 
 
@@ -304,20 +353,40 @@ def _form_of(plan: Iterable[_Step], scene: Scene, *, tell_missing: bool) -> _For
     lives: list[_Live] = []
     for step in plan:
         if step.live in _DIFFERING:
-            found.append(f"{_kept(step.begin)}%s{_kept(step.end)}")
+            found.append(f"{step.begin}{_GAP}{step.end}")
             lives.append(step.live)
             continue
         value = None if step.live is None else step.live(ordinary, scene)
         if value is None:
-            missing.append(_kept(step.empty))
+            missing.append(step.empty)
         else:
-            found.append(_kept(f"{step.begin}{value}{step.end}" if value else step.empty))
-    return _Form(_response("%s", "".join(found), "".join(missing) if tell_missing else ""), lives)
+            found.append(f"{step.begin}{value}{step.end}" if value else step.empty)
+    text = _response(_GAP, "".join(found), "".join(missing) if tell_missing else "")
+    return _Form(text.split(_GAP), lives)
 
 
-def _kept(text: str) -> str:
-    """Text as a form has it."""
-    return text.replace("%", "%%")
+def _parted(members: Members, dead: Mapping[str, Dead]) -> tuple[Members, list[Node]]:
+    """Ordinary files, and all else. Cost: a look at each file."""
+    if not dead and not any(map(attrgetter("headers"), members.versions)):
+        return members, members.folder_nodes()
+    others = members.folder_nodes()
+    alike = Members(members.parent, [], [], [])
+    above = f"{members.parent.place.path}/"
+    for name, version in zip(members.names, members.versions, strict=True):
+        if version.headers or f"{above}{name}" in dead:
+            others.append(members.node_of(name, version))
+        else:
+            alike.names.append(name)
+            alike.versions.append(version)
+    return alike, others
+
+
+def _column(live: _Live, names: Sequence[str], versions: Sequence[Version]) -> Sequence[str | None]:
+    """The values of a property of many files; none where it cannot be told without a node for each."""
+    if live is _displayname:
+        return names if _PLAIN("".join(names)) else [_text(name) for name in names]
+    of_file = _OF_FILE.get(live)
+    return [None] if of_file is None else [of_file(version) for version in versions]
 
 
 def _response(href: str, found: str, missing: str) -> str:

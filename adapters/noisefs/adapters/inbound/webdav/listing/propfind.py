@@ -4,7 +4,7 @@ It runs on the loop and hands only the rendering of long pages to a thread, so a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Final
@@ -20,7 +20,7 @@ from noisefs.adapters.inbound.webdav.listing.multistatus import Dead, Renderer
 from noisefs.adapters.inbound.webdav.listing.scene import Scene
 from noisefs.adapters.inbound.webdav.listing.wanted import Mode, Wanted, parse_propfind
 from noisefs.adapters.inbound.webdav.nextcloud.properties import PERMISSIONS
-from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
+from noisefs.adapters.inbound.webdav.places.nodes import Members, Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import FINITE_DEPTH, Refused
 from noisefs.adapters.inbound.webdav.rules.guard import Caller, Guard
@@ -85,12 +85,13 @@ class Listing:
         await self._guard.check_if(caller, place, node)
         scene = await self._scene(caller, wanted, node, deep=depth != "0")
         pages = self._pages(caller.who, node, depth)
-        first = await anext(pages)
-        if others and depth != "0" and node.is_collection:  # Microsoft's extension: members only ([MS-WDVSE] 2.2.1.2)
-            del first[0]
-        renderer = Renderer(wanted, scene, brevity_of(caller.headers, wanted, len(first), locked=bool(scene.locks)))
-        body = await self._rendered(caller.who, renderer, wanted, first)
-        short = len(first) < self._settings.list_page  # what follows a long page is not waited for
+        first: Sequence[Node] = await anext(pages, [])
+        # Microsoft's extension: members only ([MS-WDVSE] 2.2.1.2)
+        top = [] if others and depth != "0" and node.is_collection else [node]
+        shown = len(top) + len(first)
+        renderer = Renderer(wanted, scene, brevity_of(caller.headers, wanted, shown, locked=bool(scene.locks)))
+        body = await self._rendered(caller.who, renderer, wanted, top, first)
+        short = shown < self._settings.list_page  # what follows a long page is not waited for
         following = await anext(pages, None) if short else None
         if short and following is None:
             return answers.whole(207, multistatus.CONTENT_TYPE, b"".join((multistatus.HEAD, body, multistatus.TAIL))), 0
@@ -123,22 +124,20 @@ class Listing:
             return parse_propfind(body)
         return await asyncio.get_running_loop().run_in_executor(self._pool, parse_propfind, body)
 
-    async def _pages(self, who: Principal, node: Node, depth: str) -> AsyncIterator[list[Node]]:
-        """The resources of the answer; the first page is the resource itself, with all its members if they are few."""
+    async def _pages(self, who: Principal, node: Node, depth: str) -> AsyncIterator[Sequence[Node]]:
+        """What is below the resource, as deep as it is wanted."""
         if depth == "0" or not node.is_collection:
-            yield [node]
-        elif depth == "1":
-            members = self._nodes.members(who, node)
-            yield [node, *await anext(members, [])]
-            async for page in members:
+            return
+        if depth == "1":
+            async for page in self._nodes.members(who, node):
                 if page:
                     yield page
-        else:
-            limit = self._settings.infinity_members
-            below = await self._nodes.descendants(who, node, limit) if limit else None
-            if below is None:
-                raise Refused(403, "Depth: infinity is refused here: ask for Depth: 1", condition=FINITE_DEPTH)
-            yield [node, *below]
+            return
+        limit = self._settings.infinity_members
+        below = await self._nodes.descendants(who, node, limit) if limit else None
+        if below is None:
+            raise Refused(403, "Depth: infinity is refused here: ask for Depth: 1", condition=FINITE_DEPTH)
+        yield below
 
     async def _scene(self, caller: Caller, wanted: Wanted, node: Node, *, deep: bool) -> Scene:
         who = caller.who
@@ -179,17 +178,20 @@ class Listing:
             left.append(await asyncio.get_running_loop().run_in_executor(self._pool, self._free_bytes))
         return usage.bytes, min(left, default=None)
 
-    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> bytes:
-        dead = await self._dead(who, renderer, wanted, nodes)
-        if len(nodes) <= INLINE_NODES:
-            return renderer.page(nodes, dead)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, renderer.page, nodes, dead)
+    async def _rendered(self, who: Principal, renderer: Renderer, wanted: Wanted, *pages: Sequence[Node]) -> bytes:
+        dead: dict[str, Dead] = {}
+        if wanted.mode is not Mode.SOME or _wants_dead(wanted):
+            for page in pages:
+                dead |= await self._dead(who, renderer, page)
+        if sum(map(len, pages)) <= INLINE_NODES:
+            return _joined(renderer, pages, dead)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _joined, renderer, pages, dead)
 
-    async def _dead(self, who: Principal, renderer: Renderer, wanted: Wanted, nodes: list[Node]) -> dict[str, Dead]:
-        """Dead properties by path, from one query a page, where the bucket has any and they may be wanted."""
-        if wanted.mode is Mode.SOME and not _wants_dead(wanted):
-            return {}
+    async def _dead(self, who: Principal, renderer: Renderer, nodes: Sequence[Node]) -> dict[str, Dead]:
+        """Dead properties by path, from one query a page, where the bucket has any."""
         keys: dict[str, list[Node]] = {}
+        if isinstance(nodes, Members) and not (nodes.parent.bucket and nodes.parent.bucket.properties):
+            return {}
         for node in nodes:
             if node.bucket is not None and node.bucket.properties:
                 keys.setdefault(node.place.bucket, []).append(node)
@@ -200,6 +202,10 @@ class Listing:
                 if node.key in properties:
                     found[node.place.path] = renderer.brevity.kept(current(properties[node.key], node.version))
         return found
+
+
+def _joined(renderer: Renderer, pages: Iterable[Sequence[Node]], dead: Mapping[str, Dead]) -> bytes:
+    return b"".join([renderer.page(page, dead) for page in pages])
 
 
 def _probe(node: Node) -> str:

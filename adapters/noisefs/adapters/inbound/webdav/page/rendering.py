@@ -7,7 +7,7 @@ only script that runs is ours, by a nonce; without it everything can still be se
 import asyncio
 import html
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -61,7 +61,7 @@ class Page:
             "Cache-Control": "no-store",
         }
 
-    async def pieces(self, pages: AsyncIterator[list[Node]]) -> AsyncIterator[bytes]:
+    async def pieces(self, pages: AsyncIterator[Sequence[Node]]) -> AsyncIterator[bytes]:
         """The page as it is sent. ``pages``: the members."""
         yield self._head().encode("utf-8", "replace")
         async for members in pages:

@@ -4,10 +4,10 @@ A collection exists where its marker or any key below it does. Where both ``a`` 
 shown and the object ``a`` is not.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final, NamedTuple, overload
 
-from noisefs.adapters.inbound.webdav.places.place import ROOT, Place, is_expressible
+from noisefs.adapters.inbound.webdav.places.place import INEXPRESSIBLE, ROOT, Place, is_expressible
 from noisefs.core.domain.records import Bucket, Version
 from noisefs.core.domain.requests import Need, Principal
 from noisefs.core.errors import BucketNotFound, ObjectNotFound
@@ -21,6 +21,11 @@ LATER_PAGES: Final = 4
 """How much larger the pages behind the first one are."""
 FLAT_PAGE: Final = 1000
 """Keys that a deep listing takes from the index at a time."""
+
+
+def etag_of(version: Version) -> str:
+    """The quoted entity tag of a file."""
+    return f'"{version.etag}"'
 
 
 class Node(NamedTuple):
@@ -49,12 +54,54 @@ class Node(NamedTuple):
     @property
     def etag(self) -> str | None:
         """The quoted entity tag of a file."""
-        return None if self.version is None else f'"{self.version.etag}"'
+        return None if self.version is None else etag_of(self.version)
 
     @property
     def key(self) -> str:
         """The object key, or the prefix of a collection: what its dead properties belong to."""
         return self.place.prefix if self.is_collection else self.place.key
+
+
+class Members(Sequence[Node]):
+    """Direct members of a collection, folders first: the list of their nodes, which are made when somebody looks.
+
+    Whoever treats all files alike takes ``names`` and ``versions``, one of each a file, and saves the nodes: most of
+    what a listing would cost.
+    """
+
+    __slots__ = ("folders", "names", "parent", "versions")
+
+    def __init__(self, parent: Node, folders: list[str], names: list[str], versions: list[Version]) -> None:
+        """``folders``, ``names``: below ``parent``."""
+        self.parent = parent
+        self.folders = folders
+        self.names = names
+        self.versions = versions
+
+    def __len__(self) -> int:
+        """Folders and files."""
+        return len(self.folders) + len(self.names)
+
+    def __iter__(self) -> Iterator[Node]:
+        """Nodes, made one by one."""
+        yield from self.folder_nodes()
+        yield from map(self.node_of, self.names, self.versions)
+
+    def node_of(self, name: str, version: Version) -> Node:
+        """That of one file."""
+        return Node(self.parent.place.child(name), version, self.parent.bucket)
+
+    def folder_nodes(self) -> list[Node]:
+        """Those of the folders alone."""
+        return [Node(self.parent.place.child(name), bucket=self.parent.bucket) for name in self.folders]
+
+    @overload
+    def __getitem__(self, index: int) -> Node: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Node]: ...
+    def __getitem__(self, index: int | slice) -> Node | list[Node]:
+        """Cost: all nodes."""
+        return list(self)[index]
 
 
 class Nodes:
@@ -111,7 +158,7 @@ class Nodes:
         page = await self._objects.list(who, place.bucket, prefix=place.prefix, limit=1)
         return bool(page.entries)
 
-    async def members(self, who: Principal, node: Node) -> AsyncIterator[list[Node]]:
+    async def members(self, who: Principal, node: Node) -> AsyncIterator[Sequence[Node]]:
         """The direct members of a collection, page by page, each page from one listing query, in no special order.
         The first page is small, so that an answer begins soon; those behind it cost less when they are larger.
 
@@ -132,31 +179,33 @@ class Nodes:
             )
             limit = self._page * LATER_PAGES
             after = listing.next_after
-            collections = set(listing.prefixes)
-            files = [found for found in (*held, *listing.entries) if f"{found[0]}/" not in collections]
-            held = [found for found in files if after is not None and f"{found[0]}/" > after]
-            ready = [found for found in files if after is None or f"{found[0]}/" <= after]
-            yield self._shown(node, listing.prefixes, ready)
+            files = [*held, *listing.entries] if held else listing.entries
+            if listing.prefixes:
+                collections = set(listing.prefixes)
+                files = [found for found in files if f"{found[0]}/" not in collections]
+            held = []
+            if after is not None:
+                held = [found for found in files if after.startswith(found[0]) and f"{found[0]}/" > after]
+                late = {key for key, _ in held}
+                files = [found for found in files if found[0] not in late]
+            yield self._shown(node, listing.prefixes, files)
 
-    def _shown(self, node: Node, prefixes: Sequence[str], files: Sequence[tuple[str, Version]]) -> list[Node]:
+    def _shown(self, node: Node, prefixes: Sequence[str], files: Sequence[tuple[str, Version]]) -> Members:
         start = len(node.place.prefix)
-        shown: list[Node] = []
+        folders = [prefix[start:-1] for prefix in prefixes]
+        names = [key[start:] for key, _ in files]
+        versions = [version for _, version in files]
         hidden = 0
-        for prefix in prefixes:
-            name = prefix[start:-1]
-            if is_expressible(name):
-                shown.append(Node(node.place.child(name), bucket=node.bucket))
-            else:
-                hidden += 1
-        for key, version in files:
-            name = key[start:]
-            if is_expressible(name):
-                shown.append(Node(node.place.child(name), version, node.bucket))
-            elif name:  # an empty one is the collection's own marker
-                hidden += 1
+        if not INEXPRESSIBLE.isdisjoint(folders):
+            hidden = sum(name in INEXPRESSIBLE for name in folders)
+            folders = [name for name in folders if is_expressible(name)]
+        if not INEXPRESSIBLE.isdisjoint(names):
+            hidden += sum(not is_expressible(name) for name in names if name)  # an empty one is the collection's marker
+            versions = [version for name, version in zip(names, versions, strict=True) if is_expressible(name)]
+            names = [name for name in names if is_expressible(name)]
         if hidden:
             self._telemetry.count(Counter.HIDDEN_NAMES, hidden)
-        return shown
+        return Members(node, folders, names, versions)
 
     async def _bucket_pages(self, who: Principal) -> AsyncIterator[list[Node]]:
         after: str | None = ""

@@ -5,6 +5,7 @@ A WebDAV path is segments between slashes. So a key that has an empty segment (`
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -18,6 +19,8 @@ _UNRESERVED: Final = re.compile(f"[A-Za-z0-9_.~{re.escape(_HREF_SAFE)}-]*").full
 """Tells a path that stays as it is; looking costs a fifth of encoding."""
 
 _DOTS: Final = frozenset((".", ".."))
+INEXPRESSIBLE: Final = _DOTS | {""}
+"""Names below a collection that have no URL of their own."""
 
 
 class Place(NamedTuple):
@@ -83,6 +86,11 @@ ROOT: Final = Place("", "", slash=True)
 def quoted(path: str) -> str:
     """A decoded path as hrefs have it."""
     return path if _UNRESERVED(path) else quote(path, safe=_HREF_SAFE)
+
+
+def quoted_all(names: Sequence[str]) -> Sequence[str]:
+    """The same of many names. Cost: a look at all of them together, as a rule."""
+    return names if _UNRESERVED("".join(names)) else [quoted(name) for name in names]
 
 
 def place_of(target: str) -> Place:
@@ -152,4 +160,4 @@ def plain_host(host: str) -> str:
 
 def is_expressible(name: str) -> bool:
     """Whether a name below a collection has a URL of its own."""
-    return bool(name) and name not in _DOTS
+    return name not in INEXPRESSIBLE

@@ -109,21 +109,24 @@ def _gather_groups(tx: Reading, table: Table, span: Span, limit: int) -> Gathere
         batch = tx.scan(table, position, span.end, ahead)
         count = len(batch)
         left_before = left
+        cuts = [key.find(delimiter, begin, len(key) - tail) for key, _ in batch]
         at = 0
         position = b""
+        if max(cuts, default=-1) < 0:  # no groups here
+            at = min(count, left)
+            rows += batch[:at]
+            left -= at
         while at < count:
-            row = batch[at]
-            key = row[0]
-            cut = key.find(delimiter, begin, len(key) - tail)
             if left == 0:
                 found.more = True
                 return found
             left -= 1
+            row, cut = batch[at], cuts[at]
             if cut < 0:
                 rows.append(row)
                 at += 1
                 continue
-            group = key[: cut + len(delimiter)]
+            group = row[0][: cut + len(delimiter)]
             groups.append(group)
             position = prefix_end(group)
             at = bisect_left(batch, (position,), at + 1)
