@@ -7,7 +7,7 @@ from noisefs.adapters.inbound.webdav.listing.wanted import parse_propfind
 from noisefs.adapters.inbound.webdav.places.place import Place, is_expressible, place_of
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.rules.if_header import Condition, ConditionList, IfHeader, parse_if
-from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, etags_of
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, byte_ranges, etags_of
 from noisefs.core.domain.ids import UserId
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import InvalidArgument, RangeNotSatisfiable
@@ -97,6 +97,23 @@ def test_a_range_lies_within_the_file(header: str, size: int) -> None:
         except RangeNotSatisfiable:
             continue
         assert found is None or 0 <= found[0] < found[1] <= size
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=6), st.integers(0, 40))
+def test_several_ranges_lie_within_the_file_and_apart(spans: list[tuple[int, int]], size: int) -> None:
+    """In the order asked for; all bytes that are asked for and there, or the whole file, or 416."""
+    version = Version(size, "e", 0, UserId("u"))
+    asked = ",".join(f"{first}-{last}" for first, last in spans)
+    try:
+        found = byte_ranges({"Range": f"bytes={asked}"}, version)
+    except RangeNotSatisfiable:
+        assert all(first >= size for first, _ in spans)
+        return
+    assert all(0 <= start < end <= size for start, end in found)
+    taken = [at for start, end in found for at in range(start, end)]
+    assert len(set(taken)) == len(taken)
+    if found:
+        assert taken == [at for first, last in spans for at in range(first, min(last + 1, size))]
 
 
 @given(st.integers(0, 120), st.integers(0, 120), st.integers(1, 100))

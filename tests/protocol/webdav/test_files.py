@@ -1,13 +1,14 @@
 """Files: PUT, GET, HEAD and DELETE with everything HTTP says about them."""
 
 import hashlib
+import random
 
 import pytest
 
 from noisefs.core.domain.requests import Attributes
 from noisefs.core.services.namespace.objects.service import Objects
 from tests.support.namespace import stream
-from tests.support.webdav_server import OTHER, OTHER_PASSWORD, WebdavServer, basic
+from tests.support.webdav_server import OTHER, OTHER_PASSWORD, Reply, WebdavServer, basic
 
 SEGMENT = 131_072
 SIZES = (0, 1, 1024, 1025, SEGMENT - 1, SEGMENT, SEGMENT + 1, 5 * SEGMENT + 7)
@@ -84,7 +85,13 @@ async def test_head_is_get_without_the_body(dav: WebdavServer) -> None:
         ("bytes=10-", 416, None, "bytes */10"),
         ("bytes=-0", 416, None, "bytes */10"),
         ("bytes=5-2", 200, b"0123456789", None),
-        ("bytes=0-1,4-5", 200, b"0123456789", None),
+        ("bytes=0-1,2-x", 200, b"0123456789", None),
+        ("bytes=0-5,4-9", 200, b"0123456789", None),
+        ("bytes=0-,-3", 200, b"0123456789", None),
+        ("bytes=10-,99-", 416, None, "bytes */10"),
+        ("bytes=10-,2-4", 206, b"234", "bytes 2-4/10"),
+        ("bytes=,2-4,", 206, b"234", "bytes 2-4/10"),
+        ("bytes=,", 200, b"0123456789", None),
         ("lines=1-2", 200, b"0123456789", None),
         ("bytes=x-y", 200, b"0123456789", None),
     ],
@@ -99,6 +106,57 @@ async def test_ranges(
     assert got.headers.get("Content-Range") == content_range
     if body is not None:
         assert got.body == body
+
+
+def parts_of(reply: Reply) -> list[tuple[str, bytes]]:
+    """Range and bytes of each part of a ``multipart/byteranges`` answer."""
+    assert reply.status == 206
+    assert "Content-Range" not in reply.headers
+    content_type, _, boundary = reply.headers["Content-Type"].partition("; boundary=")
+    assert content_type == "multipart/byteranges"
+    begin, *parts, end = reply.body.split(f"--{boundary}".encode())
+    assert (begin, end) == (b"", b"--\r\n")
+    found = []
+    for part in parts:
+        head, _, data = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        found.append((fields["Content-Range"], data.removesuffix(b"\r\n")))
+    return found
+
+
+async def test_several_ranges_in_one_answer(dav: WebdavServer) -> None:
+    """Each with its own bytes, in the order asked for; those behind the end are left out."""
+    await dav("PUT", "/bucket/f", b"0123456789", Content_Type="image/png")
+    got = await dav("GET", "/bucket/f", Range="bytes=7-, 0-0 ,2-3,50-60")
+    assert parts_of(got) == [("bytes 7-9/10", b"789"), ("bytes 0-0/10", b"0"), ("bytes 2-3/10", b"23")]
+    assert got.body.count(b"Content-Type: image/png") == 3
+    assert int(got.headers["Content-Length"]) == len(got.body)
+    many = ",".join(f"{at}-{at}" for at in range(0, 130, 2))
+    await dav("PUT", "/bucket/f", bytes(130))
+    assert (await dav("GET", "/bucket/f", Range=f"bytes={many}")).status == 200
+
+
+async def test_several_ranges_of_a_large_file(dav: WebdavServer) -> None:
+    """Across segments, far apart, also where one answer is larger than what leaves at once; from one version of it."""
+    data = random.Random(6).randbytes(9 << 20)
+    etag = (await dav("PUT", "/bucket/f", stream(data, 1 << 20))).headers["ETag"]
+    spans = [(0, 1), (131_071, 131_073), (1 << 20, 7 << 20), (8 << 20, (8 << 20) + 300_000), (len(data) - 1, len(data))]
+    asked = "bytes=" + ",".join(f"{start}-{end - 1}" for start, end in reversed(spans))
+    got = await dav("GET", "/bucket/f", Range=asked, If_Range=etag)
+    assert parts_of(got) == [
+        (f"bytes {start}-{end - 1}/{len(data)}", data[start:end]) for start, end in reversed(spans)
+    ]
+    assert (await dav("GET", "/bucket/f", Range=asked, If_Range='"other"')).body == data
+
+
+async def test_a_range_means_nothing_to_head(dav: WebdavServer) -> None:
+    """Only GET has ranges (RFC 9110 section 14.2): all of the file is described."""
+    await dav("PUT", "/bucket/f", b"0123456789")
+    for asked in ("bytes=2-4", "bytes=2-4,6-7", "bytes=99-"):
+        for held in ({}, {"If-Match": "*"}):  # the second one takes the long way
+            told = await dav("HEAD", "/bucket/f", Range=asked, **held)
+            assert (told.status, told.headers["Content-Length"]) == (200, "10")
+            assert "Content-Range" not in told.headers
 
 
 async def test_a_range_of_an_empty_file_cannot_be_had(dav: WebdavServer) -> None:

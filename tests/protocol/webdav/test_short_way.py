@@ -49,7 +49,7 @@ async def test_a_put_is_answered_alike(dav: WebdavServer, name: str, body: bytes
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("span", [None, "bytes=1-2", "bytes=-3", "bytes=9-", "bytes=0-0,2-3", "lines=1-2"])
+@pytest.mark.parametrize("span", [None, "bytes=1-2", "bytes=-3", "bytes=9-", "bytes=0-2,2-3", "lines=1-2"])
 async def test_a_read_is_answered_alike(dav: WebdavServer, method: str, span: str | None) -> None:
     """Whichever way it takes: a condition that holds sends it the long one."""
     etag = (await dav("PUT", "/bucket/f.txt", b"body", Cache_Control="no-cache")).headers["ETag"]

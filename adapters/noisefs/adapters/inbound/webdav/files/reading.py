@@ -1,6 +1,6 @@
 """GET and HEAD: files as they are, collections as a page for browsers."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -8,15 +8,17 @@ from aiohttp import web
 from noisefs.adapters.inbound.sending.outgoing import Outgoing
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.files.claims import checksums_of
+from noisefs.adapters.inbound.webdav.files.several import SeveralRanges, content_range
 from noisefs.adapters.inbound.webdav.page.rendering import Page
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.rules.guard import Caller, Guard
-from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range, http_date, read_condition
+from noisefs.adapters.inbound.webdav.rules.preconditions import byte_ranges, http_date, read_condition
 from noisefs.adapters.inbound.webdav.settings import WebdavSettings
 from noisefs.core.domain.records import Version
 from noisefs.core.errors import NotModified, ObjectNotFound
+from noisefs.core.services.bodies.windows import Take
 from noisefs.core.services.namespace.objects.service import Objects
 
 _FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
@@ -68,10 +70,8 @@ class Reading:
                 version = await self._objects.head(
                     caller.who, place.bucket, place.key, condition=condition, version_id=version_id
                 )
-                status, fields = described(headers, version)
-                start, end = byte_range(headers, version) or (0, version.size)
-                response = web.StreamResponse(status=status, headers=fields)
-                response.content_length = end - start
+                response = web.StreamResponse(headers=described(version))  # a Range means nothing here
+                response.content_length = version.size
                 return response, await answers.stream(request, response, _nothing(), self._settings.body_timeout_s)
             opening = await self._objects.open(
                 caller.who,
@@ -79,20 +79,33 @@ class Reading:
                 place.key,
                 condition=condition,
                 version_id=version_id,
-                wanted=lambda version: byte_range(headers, version) or (0, version.size),
+                wanted=lambda version: _around(byte_ranges(headers, version), version),
             )
         except NotModified as exc:
             fields = {"ETag": f'"{exc.etag}"', "Last-Modified": http_date(exc.modified_us)}
             raise Refused(304, "", headers=fields) from exc
         async with opening as opened:
-            status, fields = described(headers, opened.version)
+            version = opened.version
+            fields = described(version)
+            spans = byte_ranges(headers, version)
             size = opened.end - opened.start
+            several: SeveralRanges | None = None
+
+            def source(take: Take | None) -> AsyncIterator[memoryview]:
+                return opened.chunks(take=take) if several is None else several.pieces(opened)
+
+            if len(spans) == 1:
+                fields["Content-Range"] = content_range(spans[0], version)
+            elif spans:
+                several = SeveralRanges(version, fields["Content-Type"], spans)
+                fields["Content-Type"], size = several.content_type, several.size_bytes
+            status = 206 if spans else 200
             if size <= WHOLE_BYTES:
-                body = b"".join([bytes(piece) async for piece in opened.chunks()]) if size else b""
+                body = b"".join([bytes(piece) async for piece in source(None)]) if size else b""
                 return web.Response(status=status, headers=fields, body=body), 0
             sent = Outgoing(status=status, headers=fields)
             answers.add_own(request, sent)
-            await sent.pour(request, lambda take: opened.chunks(take=take), size, self._settings.body_timeout_s)
+            await sent.pour(request, source, size, self._settings.body_timeout_s)
             return sent, sent.body_length
 
     async def collection(
@@ -111,12 +124,8 @@ class Reading:
         return Page(node, caller.view, links, removable=not node.place.is_root)
 
 
-def described(headers: Mapping[str, str], version: Version) -> tuple[int, dict[str, str]]:
-    """Status and headers of the answer to a GET or HEAD of a file, but for its length.
-
-    Raises:
-        RangeNotSatisfiable: The request names a range behind the end.
-    """
+def described(version: Version) -> dict[str, str]:
+    """Headers of the answer to a GET or HEAD of a file, but for its length and range."""
     fields = {
         **answers.COMMON,
         **{name: value for name, value in version.headers.items() if _is_field_value(value)},
@@ -128,11 +137,12 @@ def described(headers: Mapping[str, str], version: Version) -> tuple[int, dict[s
     }
     if version.checksums and (known := checksums_of(version)):
         fields["OC-Checksum"] = known
-    wanted = byte_range(headers, version)
-    if wanted is None:
-        return 200, fields
-    fields["Content-Range"] = f"bytes {wanted[0]}-{wanted[1] - 1}/{version.size}"
-    return 206, fields
+    return fields
+
+
+def _around(spans: Sequence[tuple[int, int]], version: Version) -> tuple[int, int]:
+    """What is opened: all that lies between the first and the last byte wanted, of which only that is read."""
+    return (min(spans)[0], max(spans)[1]) if spans else (0, version.size)
 
 
 def _is_field_value(value: str) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from noisefs.core.domain.records import Version
@@ -14,7 +15,10 @@ from noisefs.core.errors import RangeNotSatisfiable
 
 _ETAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)|\s*(\*)\s*$|\s*([^",\s]+)\s*(?:,|$)')
 """A quoted tag, ``*``, or what sloppy clients send: a bare tag."""
-_RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{0,19})|-\s*(\d{1,19}))\s*", re.IGNORECASE)
+_RANGES: Final = re.compile(r"bytes\s*=(.*)", re.IGNORECASE)
+_RANGE: Final = re.compile(r"(\d{1,19})\s*-\s*(\d{0,19})|-\s*(\d{1,19})")
+RANGES_MOST: Final = 64
+"""Who asks for more gets everything."""
 _SECOND_US: Final = 1_000_000
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -72,30 +76,49 @@ def write_condition(headers: Mapping[str, str]) -> WriteCondition:
     )
 
 
-def byte_range(headers: Mapping[str, str], version: Version) -> tuple[int, int] | None:
-    """First byte and the one after the last that a GET wants; ``None``: all of them.
+def byte_ranges(headers: Mapping[str, str], version: Version) -> list[tuple[int, int]]:
+    """The ranges that a GET wants, in its order, each as the first byte and the one after the last; none: all of them.
 
-    Several ranges, another unit and a malformed value are ignored, as RFC 9110 section 14.2 allows; so is a range whose
-    ``If-Range`` names another state of the resource.
+    Another unit and a malformed value are ignored, as RFC 9110 section 14.2 allows; so are ranges whose ``If-Range``
+    names another state of the resource, more than :data:`RANGES_MOST`, and such that overlap (section 17.15). Of
+    several those are left out that lie behind the end.
 
     Raises:
-        RangeNotSatisfiable: The range lies behind the end, or is empty.
+        RangeNotSatisfiable: They all lie behind the end, or are empty.
     """
-    match = _RANGE.fullmatch(headers.get("Range", ""))
+    text = headers.get("Range")
+    match = None if text is None else _RANGES.fullmatch(text)
     if match is None or not _range_applies(headers.get("If-Range"), version):
-        return None
-    first, last, suffix = match.groups()
-    size = version.size
+        return []
+    wanted = [one for part in match[1].split(",") if (one := part.strip())]
+    if not 0 < len(wanted) <= RANGES_MOST:
+        return []
+    found: list[tuple[int, int]] = []
+    for one in wanted:
+        ends = _RANGE.fullmatch(one)
+        if ends is None or (ends[2] and int(ends[2]) < int(ends[1])):
+            return []
+        start, end = _span(ends[1], ends[2], ends[3], version.size)
+        if start < end:
+            found.append((start, end))
+    if not found:
+        raise RangeNotSatisfiable(version.size)
+    ordered = sorted(found)
+    if any(end > start for (_, end), (start, _) in pairwise(ordered)):
+        return []
+    return found
+
+
+def byte_range(headers: Mapping[str, str], version: Version) -> tuple[int, int] | None:
+    """The same of a request that has one range at most; ``None``: all of the bytes are wanted."""
+    return next(iter(byte_ranges(headers, version)), None)
+
+
+def _span(first: str | None, last: str | None, suffix: str | None, size: int) -> tuple[int, int]:
+    """What a range has of so many bytes; empty where it has none."""
     if suffix is not None:
-        if int(suffix) == 0 or size == 0:
-            raise RangeNotSatisfiable(size)
         return max(0, size - int(suffix)), size
-    start, end = int(first), min(int(last) + 1, size) if last else size
-    if last and int(last) < start:
-        return None
-    if start >= size:
-        raise RangeNotSatisfiable(size)
-    return start, end
+    return int(first or 0), min(int(last) + 1, size) if last else size
 
 
 def _range_applies(if_range: str | None, version: Version) -> bool:

@@ -12,6 +12,7 @@ from aiohttp.http import RawRequestMessage
 
 from noisefs.adapters.inbound.webdav.auth.doorman import Doorman
 from noisefs.adapters.inbound.webdav.files.reading import WHOLE_BYTES, described
+from noisefs.adapters.inbound.webdav.files.several import content_range
 from noisefs.adapters.inbound.webdav.rules.preconditions import byte_range
 from noisefs.adapters.inbound.webdav.short.heads import Prompt, head
 from noisefs.adapters.inbound.webdav.short.requests import plain_request
@@ -63,19 +64,21 @@ class PromptReads:
         if found is None:
             return None
         who, place, headers = found
-        if any(name in headers for name in _CONDITIONS):
+        if any(name in headers for name in _CONDITIONS) or "," in headers.get("Range", ""):
             return None
         if message.method == "HEAD":
             version = self._quick.look(who, place.bucket, place.key)
-            start, end = byte_range(headers, version) or (0, version.size)
             body: bytes | memoryview = b""
+            status, fields, size = 200, described(version), version.size
         else:
             read = self._quick.read(who, place.bucket, place.key, lambda version: _span(headers, version), WHOLE_BYTES)
             if read is None:
                 return None
             version, start, end, body = read
-        status, fields = described(headers, version)
-        fields["Content-Length"] = str(end - start)
+            status, fields, size = 200, described(version), end - start
+            if byte_range(headers, version) is not None:
+                status, fields["Content-Range"] = 206, content_range((start, end), version)
+        fields["Content-Length"] = str(size)
         return Prompt(status, head(status, fields, self._clock), body)
 
 
