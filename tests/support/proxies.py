@@ -1,6 +1,7 @@
 """Servers that stand between a client and a service and do harm: hang, cut, delay, damage. All on loopback."""
 
 import asyncio
+from collections import Counter
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -106,6 +107,7 @@ class DamagingProxy:
     Attributes:
         damaging: Whether it does.
         damaged: How many answers it changed.
+        blocks: How often each block was asked for, by the path it was asked with.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -113,6 +115,7 @@ class DamagingProxy:
         self._upstream = upstream
         self.damaging = True
         self.damaged = 0
+        self.blocks: Counter[str] = Counter()
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
@@ -152,6 +155,8 @@ class DamagingProxy:
                 if name not in ("Content-Length", "Transfer-Encoding", "Trailer", "Connection")
             }
             blocks = request.path.startswith("/ipfs/") or request.path == "/api/v0/block/get"
+            if blocks:
+                self.blocks[request.path_qs] += 1
             if self.damaging and blocks and answer.status == 200 and data:
                 data = data[:-1] + bytes([data[-1] ^ 1])
                 self.damaged += 1

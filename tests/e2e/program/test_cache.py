@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.e2e.program.test_nodes import ask, content, get, lose_packs, node, put, served, settings, settle
+from tests.e2e.program.test_nodes import (
+    ask,
+    content,
+    damaging,
+    get,
+    lose_packs,
+    node,
+    put,
+    served,
+    settings,
+    settle,
+    until,
+)
 from tests.e2e.program.test_workers import workers_of
 from tests.support.kubo import swarm
 from tests.support.server import RunningServer
@@ -89,14 +101,18 @@ def test_without_nodes_there_is_nothing_to_tell(tmp_path: Path) -> None:
 
 
 def test_two_workers_fetch_a_cell_once_and_one_goes_on_alone(tmp_path: Path) -> None:
-    large = content(SIZE * 4, 1)
-    with swarm(tmp_path) as (daemon,):
-        environment = settings([node(daemon, "one")]) | {"NOISEFS_CACHE__DISK_MAX_BYTES": "64MiB"}
+    large, second = content(SIZE * 4, 1), content(SIZE * 4, 2)
+    with swarm(tmp_path) as (daemon,), damaging(daemon.gateway) as proxy:
+        proxy.damaging = False
+        counted = {**node(daemon, "one"), "gateway": proxy.url}
+        environment = settings([counted]) | {"NOISEFS_CACHE__DISK_MAX_BYTES": "64MiB"}
         with served(tmp_path, environment) as server:
             put(server, "large", large)
+            put(server, "second", second)
         with served(tmp_path, environment) as server:
-            settle(server, SIZE)
+            settle(server, 2 * SIZE)
         lose_packs(server)
+        proxy.blocks.clear()
         with RunningServer(tmp_path / "data", "--workers", "2", environment=environment) as server:
             opened = [0.0, 0.0]
             for _ in range(64):  # the system chooses who gets a connection
@@ -109,9 +125,24 @@ def test_two_workers_fetch_a_cell_once_and_one_goes_on_alone(tmp_path: Path) -> 
             name = 'noisefs_network_blocks_total{kind="cell",why="read",worker="%d"}'
             fetched = [metrics.get(name % number, 0.0) for number in (0, 1)]
             assert sum(fetched) == len(large) // 131072
+            # The node saw it too: no block twice but those that mask a neighbour of another owner's, and each's seeds.
+            again = sum(proxy.blocks.values()) - len(proxy.blocks)
+            assert sum(proxy.blocks.values()) >= len(large) // 131072
+            assert again <= 2 * (len(large) // (32 * 131072) + 2) + 4
+            status = ask(server, "cache", "status")
+            assert [one["worker"] for one in status["workers"]] == [0, 1]
+            assert status["memory"]["entries"] == sum(one["memory"]["entries"] for one in status["workers"])
+            rows = ask(server, "cache", "explain", "bucket/large")
+            assert {row["worker"] for row in rows} == {0, 1}
+            assert all(any(row["tier"] == "memory" for row in rows if row["worker"] == number) for number in (0, 1))
+            before = proxy.blocks.total()
             os.kill(workers_of(server)[1], signal.SIGKILL)
-            for _ in range(4):
+            for _ in range(4):  # what the dead one owned and kept on the disk is fetched by who is left
                 try:
                     assert get(server, "large") == large
+                    assert get(server, "second") == second
                 except BotoCoreError:
                     continue  # this connection was the dead one's
+            until("the dead one's place is taken", lambda: len(workers_of(server)) == 2)
+            assert get(server, "second") == second
+            assert proxy.blocks.total() - before <= 2 * (len(large) + len(second)) // 131072

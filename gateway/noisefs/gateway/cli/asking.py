@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -40,6 +41,28 @@ def run(
         except StoreBusy:
             # A server may have started, or may still be starting, since it was asked.
             return ask(folder.socket, operation, parameters)
+
+
+def run_everywhere(
+    data: Path, config_file: Path | None, operation: str, parameters: Mapping[str, object], *, doing: str = ""
+) -> dict[int, object]:
+    """The answers of all processes of a running server, by worker: for what each of them has for itself. Those that do
+    not run at the moment are left out; where none does, as :func:`run`.
+
+    Raises:
+        NoisefsError: What the operation raised in one of them, or why the store cannot be used.
+    """
+    from noisefs.adapters.inbound.admin.client import NoServer, ask
+
+    folder = Folder(data.absolute())
+    folder.require_store()
+    found: dict[int, object] = {}
+    with Console(stderr=True).status(doing or operation), ThreadPoolExecutor() as pool:
+        asked = {number: pool.submit(ask, path, operation, parameters) for number, path in folder.sockets().items()}
+        for number, future in asked.items():
+            with suppress(NoServer):
+                found[number] = future.result()
+    return found or {0: run(data, config_file, operation, parameters, doing=doing)}
 
 
 def answer(
