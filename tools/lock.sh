@@ -8,7 +8,7 @@ if [ -z "$uv" ]; then
 fi
 compile() { "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header "$@"; }
 compile pyproject.toml --extra learned --group build --output-file requirements.txt
-compile pyproject.toml --extra learned --group dev --constraint requirements.txt --output-file requirements-dev.txt
+compile pyproject.toml --extra learned --extra plot --group dev --constraint requirements.txt --output-file requirements-dev.txt
 for group in awscli boto3old lake minio moto webdav; do
     compile --group "$group" --output-file "tools/locks/$group.txt"
 done

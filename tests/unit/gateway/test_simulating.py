@@ -1,13 +1,17 @@
 """``noisefs cache simulate``."""
 
 import json
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from backports import zstd
+from PIL import Image
 from typer.testing import CliRunner
 
-from noisefs.core.errors import InvalidRequest
+from noisefs.core.errors import InvalidRequest, Unavailable
+from noisefs.gateway.cli.charts import check_chart, write_chart
 from noisefs.gateway.cli.program import program
 from tests.support.cache_traces import zipf
 
@@ -35,6 +39,44 @@ def test_each_policy_and_size_is_a_row_between_lru_and_belady(tmp_path: Path) ->
             assert row["gap_closed"] == (row["policy"] == "belady")
         assert row["gap_closed"] <= 1
     assert chart.read_text().startswith("<svg ")
+
+
+def rows(*shares: float | None) -> list[dict[str, object]]:
+    """Of one size, a row for each share."""
+    names = ["lru", "s3fifo", "learned", "<&>", "belady"]
+    return [{"size": "1%", "policy": name, "gap_closed": share} for name, share in zip(names, shares, strict=True)]
+
+
+def test_a_chart_as_png_has_a_bar_for_each_share(tmp_path: Path) -> None:
+    path = tmp_path / "chart.PNG"
+    write_chart(path, "a trace", rows(0.0, -0.2, 0.5, None, 1.0))
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        colours = {colour: count for count, colour in image.convert("RGB").getcolors(1 << 16) or []}
+    lost, learned, others = (colours[colour] for colour in [(204, 85, 85), (51, 119, 170), (153, 170, 187)])
+    assert abs(lost / learned - 0.4) < 0.02
+    assert abs(others / learned - 2.0) < 0.02
+
+
+def test_a_chart_as_svg_is_well_formed_whatever_names_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    write_chart(path, "<trace>", rows(0.0, -9.9, 0.5, None, 1.0))
+    assert len(ElementTree.parse(path).findall("{*}rect")) == 6
+
+
+def test_charts_of_other_kinds_are_refused_before_the_replay(tmp_path: Path) -> None:
+    trace = tmp_path / "t.csv"
+    trace.write_text(text())
+    done = CliRunner().invoke(program(), ["cache", "simulate", str(trace), "--plot", str(tmp_path / "chart.pdf")])
+    assert isinstance(done.exception, InvalidRequest)
+    assert done.output == ""
+
+
+def test_without_its_library_png_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "PIL.ImageFont", raising=False)
+    with pytest.raises(Unavailable, match="install the extra `plot`"):
+        check_chart(tmp_path / "chart.png")
 
 
 def test_only_the_wanted_policies_are_replayed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from noisefs.core.errors import InvalidRequest
 from noisefs.gateway.cli import output
-from noisefs.gateway.cli.charts import write_chart
+from noisefs.gateway.cli.charts import check_chart, write_chart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,10 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the learned policy's random choices.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write one row per policy.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the rows.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the rows, as .svg, or with the extra `plot` as .png."),
+    ] = None,
 ) -> None:
     """Replay a trace through every policy, and print what share of the gap from LRU to Belady's bound each closes.
 
@@ -47,6 +50,8 @@ def simulate(
     for name in chosen:
         if name not in known:
             raise InvalidRequest(f"no policy {name!r}: there are {', '.join(known)}")
+    if plot is not None:
+        check_chart(plot)
     read = _read(trace)
     capacities = [(size.strip(), _capacity(size.strip(), read.objects)) for size in sizes.split(",")]
     rows: list[dict[str, object]] = []
