@@ -156,6 +156,7 @@ def webdav_settings(config: Config) -> WebdavSettings:
     return WebdavSettings(
         realm=config.webdav.realm,
         public_hosts=() if public is None else (urlsplit(public).netloc,),
+        public_url=public or "",
         max_xml_bytes=config.webdav.max_xml_bytes,
         body_timeout_s=config.limits.body_timeout_s,
         threads=config.webdav.threads,

@@ -39,6 +39,7 @@ from noisefs.core.ports.workers import Lane, Workers
 from noisefs.core.services import app_passwords, user_policies
 from noisefs.core.services.app_passwords import AppPasswords
 from noisefs.core.services.commits import CommitQueue
+from noisefs.core.services.login_flows import LoginFlows
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -155,6 +156,10 @@ class Accounts:
             cost=cost,
         )
         """Passwords of devices."""
+        self.login_flows = LoginFlows(
+            index=index, commits=commits, clock=clock, entropy=entropy, passwords=self.app_passwords
+        )
+        """How devices get them by a page in a browser."""
 
     # ------------------------------------------------------------------ users
 

@@ -97,6 +97,17 @@ class AppPasswords:
 
         return sorted(self._index.read(look), key=lambda row: row.name)
 
+    def named(self, user: str, password: str) -> str | None:
+        """The name of the device whose password this one can be; ``None``: it is none of a device. For passwords that
+        were verified.
+        """
+
+        def look(tx: Reading) -> str | None:
+            found = find(tx, user_policies.named(tx, user)[0], password)
+            return None if found is None else found[1].name
+
+        return self._index.read(look)
+
     async def revoke(self, user: str, name: str) -> None:
         """Refuse the password of this name within a second, for ever. Raises ``NotFound``."""
 

@@ -25,6 +25,7 @@ from noisefs.adapters.inbound.webdav.listing.propfind import Listing
 from noisefs.adapters.inbound.webdav.nextcloud import about
 from noisefs.adapters.inbound.webdav.nextcloud.alias import alias_of, upload_of
 from noisefs.adapters.inbound.webdav.nextcloud.chunks import Chunks
+from noisefs.adapters.inbound.webdav.nextcloud.sign_in import SignIn, may_be_sign_in
 from noisefs.adapters.inbound.webdav.page.assets import asset
 from noisefs.adapters.inbound.webdav.past.answering import NOT_IN_PAST, Past
 from noisefs.adapters.inbound.webdav.past.finding import PastNodes
@@ -91,6 +92,7 @@ class WebdavAdapter:
         nodes = Nodes(buckets, objects, telemetry, settings.list_page)
         guard = Guard(nodes, locks)
         self._doorman = Doorman(accounts, telemetry, clock, settings)
+        self._sign_in = SignIn(accounts=accounts, doorman=self._doorman, public_url=settings.public_url)
         self._reading = Reading(nodes=nodes, guard=guard, objects=objects, settings=settings)
         self._patching = Patching(nodes=nodes, guard=guard, objects=objects, locks=locks)
         self._writing = Writing(nodes=nodes, guard=guard, objects=objects, locks=locks)
@@ -194,6 +196,10 @@ class WebdavAdapter:
         if request.raw_path == about.STATUS_PATH and request.method == "GET":
             return about.status(), 0
         method = request.method
+        if may_be_sign_in(request.raw_path):
+            signed = await self._sign_in.answer(request, incoming, client)
+            if signed is not None:
+                return signed, 0
         preflight = self._browsers.preflight(request)
         if preflight is not None:
             return preflight, 0
@@ -203,6 +209,9 @@ class WebdavAdapter:
         who = await self._doorman.principal(request.headers.get("Authorization"), client, method, request.raw_path)
         if method == "OPTIONS":
             return _options(), 0
+        known = await self._sign_in.answer_known(request, who)
+        if known is not None:
+            return known, 0
         document = about.document_of(request.raw_path) if method == "GET" else None
         if document is not None:
             return about.answer(request.raw_path, request.headers, document(who)), 0

@@ -16,6 +16,7 @@ class WebdavSettings:
         realm: What a client shows when it asks for a password.
         public_hosts: Names (with port, where it is not the scheme's own) under which clients reach the server through a
             proxy that rewrites ``Host``: a ``Destination`` on one of them is ours.
+        public_url: The URL under which clients reach the server, without a path; empty: what they themselves say.
         max_xml_bytes: The largest XML request body that is read; a larger one is answered 413.
         body_timeout_s: A client that neither sends nor takes a byte for so long is cut off.
         threads: Worker threads for WsgiDAV and for rendering listings. None of them ever waits for a client.
@@ -34,6 +35,7 @@ class WebdavSettings:
 
     realm: str = "NoiseFS"
     public_hosts: tuple[str, ...] = ()
+    public_url: str = ""
     max_xml_bytes: int = 1 << 20
     body_timeout_s: float = 60.0
     threads: int = 8

@@ -52,9 +52,7 @@ class Doorman:
             known = self._accounts.principal_at_hand(login.name, login.password)
             if known is not None:
                 return known
-            self._hold_up(client, login.name)
-            found = await self._accounts.principal_of_password(login.name, login.password)
-            name = login.name
+            found = await self.signed_in(login.name, login.password, client)
         else:
             fields = None if self._digest is None else parse_digest(authorization)
             if self._digest is None or fields is None:
@@ -63,13 +61,26 @@ class Doorman:
             name = fields.get("username", "")
             self._hold_up(client, name)
             try:
-                found = self._digest.principal(fields, method, target)
+                found = self._counted(self._digest.principal(fields, method, target), client, name)
             except Stale:
                 raise self._unknown(stale=True) from None
         if found is None:
+            raise self._unknown()
+        return found
+
+    async def signed_in(self, name: str, password: str, client: str) -> Principal | None:
+        """Who this is; ``None``: the name or the password is wrong, which is counted and logged.
+
+        Raises:
+            Refused: 429, as :meth:`principal`.
+        """
+        self._hold_up(client, name)
+        return self._counted(await self._accounts.principal_of_password(name, password), client, name)
+
+    def _counted(self, found: Principal | None, client: str, name: str) -> Principal | None:
+        if found is None:
             self._tries.failed(client, name, self._clock.monotonic_s())
             self._failed("refused", client, name)
-            raise self._unknown()
         return found
 
     def _hold_up(self, client: str, name: str) -> None:

@@ -5,13 +5,15 @@ The version is that of a Nextcloud whose WebDAV is like this one; clients refuse
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
+from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.core.domain.requests import Principal
 
 _VERSION: Final = (29, 0, 0, 0)
@@ -45,7 +47,10 @@ def document_of(raw_path: str) -> Callable[[Principal], _Json] | None:
     for version in ("v1", "v2"):
         prefix = f"/ocs/{version}.php/"
         if path.startswith(prefix):
-            return _DOCUMENTS.get(path[len(prefix) :].rstrip("/"))
+            rest = path[len(prefix) :].rstrip("/")
+            if rest.startswith(_USERS):
+                return partial(_user_named, unquote(rest[len(_USERS) :]))
+            return _DOCUMENTS.get(rest)
     return None
 
 
@@ -93,6 +98,13 @@ def _user(who: Principal) -> _Json:
     }
 
 
+def _user_named(name: str, who: Principal) -> _Json:
+    if name != who.name:
+        raise Refused(404, f"{who.name!r} knows no user {name!r}")
+    return _user(who)
+
+
+_USERS: Final = "cloud/users/"
 _DOCUMENTS: Final[Mapping[str, Callable[[Principal], _Json]]] = {
     "cloud/capabilities": _capabilities,
     "cloud/user": _user,
