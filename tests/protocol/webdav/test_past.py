@@ -9,6 +9,8 @@ import pytest
 from noisefs.adapters.inbound.webdav import WebdavSettings
 from noisefs.core.domain.buckets.object_lock import COMPLIANCE
 from noisefs.core.domain.records import LockRule
+from noisefs.core.domain.requests import Attributes
+from tests.support.namespace import stream
 from tests.support.webdav_server import BOB, BUCKET, WebdavServer, allow, serve
 
 _TRASH, _VERSIONS = f"/{BUCKET}/.trash", f"/{BUCKET}/.versions"
@@ -280,3 +282,60 @@ async def test_they_are_below_a_users_root_too(dav: WebdavServer) -> None:
     assert await hrefs(dav, "/.trash/") == ["/.trash/a"]
     assert (await dav("MOVE", "/.trash/a", Destination="/a")).status == 201
     assert (await dav("GET", "/a")).body == b"a"
+
+
+@pytest.mark.parametrize("prefix", ["home", "homes/\u00e4 & co"])
+async def test_they_are_below_a_root_inside_a_bucket(dav: WebdavServer, prefix: str) -> None:
+    """With what was deleted there, and nothing else; a file called like the root is not in it."""
+    await deleted(dav, "elsewhere", f"{prefix}/a", f"{prefix}/d/b")
+    await dav("MKCOL", f"/{BUCKET}/{quote(prefix)}/d")
+    await dav.world.objects.put(dav.who, BUCKET, prefix, stream(b"secret"), Attributes())
+    outside = (await versions(dav, prefix))[0]
+    await dav.world.accounts.set_root("alice", BUCKET, prefix)
+    assert await hrefs(dav, "/.trash/") == ["/.trash/a", "/.trash/d/"]
+    assert await hrefs(dav, "/.trash/d") == ["/.trash/d/b"]
+    assert (await dav("GET", "/.trash/a")).body == f"{prefix}/a".encode()
+    assert (await dav("GET", f"/.versions/{outside}")).status == 404
+    page = await dav("GET", "/.trash/", Accept="text/html")
+    assert 'data-target="/a"' in page.text
+    assert ".trash" in (await dav("GET", "/")).text
+    assert (await dav("PUT", "/.trash/new", b"x")).status == 403
+    assert (await dav("MOVE", "/.trash/a", Destination="/a")).status == 201
+    assert (await dav("GET", "/a")).body == f"{prefix}/a".encode()
+    ids = await versions(dav, f"{prefix}/a")
+    assert await hrefs(dav, "/.versions/a/") == [f"/.versions/a/{one}" for one in ids]
+    assert (await dav("GET", f"/.versions/a/{ids[0]}")).body == f"{prefix}/a".encode()
+    assert (await dav("MOVE", "/.trash/d", Destination="/again")).status == 201
+    assert (await dav("GET", "/again/b")).body == f"{prefix}/d/b".encode()
+    assert (await dav("DELETE", "/.trash/")).status == 204
+    await dav.world.accounts.set_root("alice", "")
+    assert await hrefs(dav, f"{_TRASH}/") == [f"{_TRASH}/elsewhere"]
+
+
+async def test_a_folder_comes_back_whole_or_not_at_all(dav: WebdavServer) -> None:
+    """One name that would be too long, and nothing of it is anywhere else: it is one commit."""
+    await deleted(dav, "d/short", f"d/{'x' * 250}/{'y' * 250}")
+    for depth in range(1, 4):
+        await dav("MKCOL", f"/{BUCKET}/{'/'.join(['z' * 250] * depth)}")
+    target = f"/{BUCKET}/{'/'.join(['z' * 250] * 3)}/new"
+    await dav("DELETE", f"/{BUCKET}/d")
+    before = await dav.world.keys()
+    for method in ("COPY", "MOVE"):
+        assert (await dav(method, f"{_TRASH}/d", Destination=target)).status == 414
+        assert await dav.world.keys() == before
+        assert f"{_TRASH}/d/short" in await hrefs(dav, f"{_TRASH}/d")
+    assert (await dav("MOVE", f"{_TRASH}/d", Destination=f"/{BUCKET}/new")).status == 201
+    assert (await dav("GET", f"/{BUCKET}/new/short")).body == b"d/short"
+
+
+async def test_what_may_not_go_from_the_trash_is_told(dav: WebdavServer) -> None:
+    """Its bytes are in both places then, and the marker still covers it."""
+    await deleted(dav, "d/free")
+    await dav.world.versions.set_lock(dav.who, BUCKET, LockRule(COMPLIANCE, days=1))
+    await deleted(dav, "d/held")
+    moved = await dav("MOVE", f"{_TRASH}/d", Destination=f"/{BUCKET}/new")
+    assert (moved.status, re.findall("<D:href>([^<]*)<", moved.text)) == (207, [f"{_TRASH}/d/held"])
+    for name in ("free", "held"):
+        assert (await dav("GET", f"/{BUCKET}/new/{name}")).body == f"d/{name}".encode()
+        assert (await dav("GET", f"/{BUCKET}/d/{name}")).status == 404
+    assert await hrefs(dav, f"{_TRASH}/d") == [f"{_TRASH}/d/held"]

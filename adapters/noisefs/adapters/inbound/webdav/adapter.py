@@ -117,6 +117,7 @@ class WebdavAdapter:
             past=self._past_nodes,
             guard=guard,
             objects=objects,
+            trees=trees,
             reading=self._reading,
             listing=listing(nodes=self._past_nodes),
         )

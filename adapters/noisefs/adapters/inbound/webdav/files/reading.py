@@ -117,7 +117,8 @@ class Reading:
 
     def _page(self, caller: Caller, node: Node) -> Page:
         links: tuple[tuple[str, Place], ...] = ()
-        if node.place.is_bucket and node.bucket is not None and node.bucket.versioning:
+        is_top = node.place.is_bucket or (node.place.key != "" and caller.view.is_top(node.place))
+        if is_top and node.bucket is not None and node.bucket.versioning:
             settings = self._settings
             names = (("Deleted files", settings.trash_name), ("Versions", settings.versions_name))
             links = tuple((label, node.place.child(name)) for label, name in names if name)

@@ -34,7 +34,8 @@ class Page:
         links: Collections beside it: what to call each, and where it is.
         writable: Whether to offer uploads.
         removable: Whether to offer deleting.
-        restores: What stands before the place of a deleted file in its URL: a button brings it back.
+        restores: What a deleted file's key begins with in the trash, and what it does instead where a button brings it
+            back to.
     """
 
     node: Node
@@ -42,7 +43,7 @@ class Page:
     links: tuple[tuple[str, Place], ...] = ()
     writable: bool = True
     removable: bool = True
-    restores: str = ""
+    restores: tuple[str, str] | None = None
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
@@ -108,8 +109,8 @@ class Page:
         name = html.escape(member.place.name)
         label = f"{name}/" if member.is_collection else name
         acts = "" if member.is_collection else f'<a href="{url}" download="{name}">Download</a> '
-        if self.restores:
-            key = member.place.key.removeprefix(self.restores)
+        if self.restores is not None:
+            key = f"{self.restores[1]}{member.place.key.removeprefix(self.restores[0])}"
             target = html.escape(self.view.shown(Place(member.place.bucket, key).href(collection=member.is_collection)))
             acts += (
                 f'<button type="button" data-href="{url}" data-name="{name}" data-target="{target}">Restore</button> '

@@ -6,6 +6,7 @@ stays, and is told.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 from xml.sax.saxutils import escape
@@ -24,10 +25,12 @@ from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard, check_conditions
-from noisefs.core.domain.requests import Doomed, Need, Principal, WriteCondition
-from noisefs.core.errors import AccessDenied, NoisefsError
+from noisefs.core.domain.requests import Doomed, Need, Principal
+from noisefs.core.errors import AccessDenied, CommitConflict, NoisefsError
 from noisefs.core.ports.index import Writing
 from noisefs.core.services.namespace.objects.service import Objects
+from noisefs.core.services.namespace.trees.restoring import Placed
+from noisefs.core.services.namespace.trees.service import Trees
 
 NOT_IN_PAST: Final = "nothing is written among older versions and deleted files"
 _BATCH: Final = 200
@@ -39,13 +42,22 @@ class Past:
     """Answers requests for what was. Task-safe."""
 
     def __init__(
-        self, *, nodes: Nodes, past: PastNodes, guard: Guard, objects: Objects, reading: Reading, listing: Listing
+        self,
+        *,
+        nodes: Nodes,
+        past: PastNodes,
+        guard: Guard,
+        objects: Objects,
+        trees: Trees,
+        reading: Reading,
+        listing: Listing,
     ) -> None:
         """``listing``: over ``past``; ``nodes``: what is."""
         self._nodes = nodes
         self._past = past
         self._guard = guard
         self._objects = objects
+        self._trees = trees
         self._reading = reading
         self._listing = listing
 
@@ -84,7 +96,7 @@ class Past:
         await self._guard.check_if(caller, past.place, node)
         if node.is_collection:
             trash = past.kind is Kind.TRASH
-            restores = f"{past.place.key.partition('/')[0]}/" if trash else ""
+            restores = (f"{past.top}/", past.above) if trash else None
             page = Page(node, caller.view, writable=False, removable=trash, restores=restores)
             return await self._reading.collection(request, page, self._past.members(caller.who, node))
         key, version_id = await self._named(caller.who, past)
@@ -112,7 +124,7 @@ class Past:
         if await self._past.place_in_past(caller.who, target) is not None:
             raise Refused(403, NOT_IN_PAST)
         target = Place(target.bucket, target.key)
-        if not past.key:
+        if past.is_top:
             raise Refused(403, "this collection stays where it is")
         if node.is_collection:
             if past.kind is Kind.VERSIONS:
@@ -124,12 +136,7 @@ class Past:
         if not keep and (target.bucket, target.key) == (past.bucket, key):
             return await self._restore(caller, past)
         change = await self._admitted(caller, target)
-        await self._copy(caller, (past.bucket, key, version_id), target, change)
-        if not keep:
-            failed = await self._purge(caller.who, past.bucket, [key])
-            if failed:
-                return self._told(caller, past, failed)
-        return _made() if change.membership else answers.whole(204, "", b"")
+        return await self._place(caller, past, [Placed(key, version_id, target.key)], change, keep=keep)
 
     async def _restore(self, caller: Caller, past: PastPlace) -> web.Response:
         """Bring a file back to where it was: its delete marker goes. Whoever may remove that may do it."""
@@ -146,23 +153,38 @@ class Past:
         await self._objects.delete(who, past.bucket, deleted.key, version_id=deleted.marker_id, first=first)
         return _made()
 
-    async def _copy(self, caller: Caller, source: tuple[str, str, str], target: Place, change: Change) -> None:
-        """Let a place name the bytes of a version: bucket, key and version id."""
-        bucket, key, version_id = source
+    async def _place(
+        self, caller: Caller, past: PastPlace, placed: Sequence[Placed], change: Change, *, keep: bool
+    ) -> web.Response:
+        """Let other places name the bytes of versions; unless ``keep`` the trash is emptied of their keys."""
+        who, target = caller.who, change.place.bucket
+        doomed = [] if keep else await self._all_versions(who, past.bucket, [one.key for one in placed])
         needs = [
-            Need("s3:GetObjectVersion", bucket, key, version_id),
-            Need("s3:PutObject", target.bucket, target.key),
+            *(Need("s3:GetObjectVersion", past.bucket, one.key, one.version_id) for one in placed),
+            *(Need("s3:PutObject", target, one.target) for one in placed),
+            *(Need(_REMOVE, past.bucket, one.key, one.version_id) for one in doomed),
         ]
-        await self._objects.copy(
-            to_do(caller.who, needs),
-            bucket,
-            key,
-            target.bucket,
-            target.key,
-            source_version=version_id,
-            condition=WriteCondition() if _overwrites(caller) else WriteCondition(if_none_match=("*",)),
-            first=partial(self._check_locks, caller=caller, change=change),
+        failed = await self._trees.restore(
+            to_do(who, needs),
+            past.bucket,
+            placed,
+            target,
+            doomed,
+            overwrite=_overwrites(caller),
+            first=partial(self._check_target, caller=caller, change=change),
         )
+        if failed:
+            return self._told(caller, past, failed)
+        return _made() if change.membership else answers.whole(204, "", b"")
+
+    def _check_target(self, tx: Writing, *, caller: Caller, change: Change) -> None:
+        """What :meth:`_admitted` found, looked at once more in the commit."""
+        there, above = Nodes.within(tx, change.place), Nodes.within(tx, change.place.parent)
+        if (there is None) is not change.membership or (there is not None and there.is_collection):
+            raise CommitConflict(f"{change.place.path!r} came or went meanwhile")
+        if above is None:
+            raise Refused(409, f"the collection {change.place.parent.path!r} does not exist")
+        self._check_locks(tx, caller=caller, change=change)
 
     def _check_locks(self, tx: Writing, *, caller: Caller, change: Change) -> None:
         self._guard.check_within(tx, caller.who, caller.condition.tokens, change)
@@ -182,29 +204,24 @@ class Past:
         return change
 
     async def _copy_below(self, caller: Caller, past: PastPlace, target: Place, *, keep: bool) -> web.Response:
-        """Copy what was deleted below a folder to where nothing is; unless ``keep`` the trash is emptied of it then.
-
-        File by file, and the trash last: if it breaks off, some are in both places and none in neither.
-        """
+        """Copy what was deleted below a folder to where nothing is; unless ``keep`` the trash is emptied of it then."""
         change = await self._admitted(caller, target)
         if not change.membership:
             raise Refused(409, "a file is there")
-        keys: list[str] = []
-        async for one in self._past.deleted(caller.who, past, flat=True):
-            there = Place(target.bucket, f"{target.prefix}{one.key[len(past.prefix) :]}")
-            await self._copy(
-                caller, (past.bucket, one.key, one.version_id), there, Change(there, membership=True, tree=False)
-            )
-            keys.append(one.key)
-        failed = {} if keep else await self._purge(caller.who, past.bucket, keys)
-        return self._told(caller, past, failed) if failed else _made()
+        placed = [
+            Placed(one.key, one.version_id, f"{target.prefix}{one.key[len(past.prefix) :]}")
+            async for one in self._past.deleted(caller.who, past, flat=True)
+        ]
+        return await self._place(caller, past, placed, replace(change, tree=True), keep=keep)
 
     async def _restore_below(self, caller: Caller, past: PastPlace) -> web.Response:
         """Bring back everything that was deleted below a folder."""
         change = Change(Place(past.bucket, past.key), membership=True, tree=True)
         await self._guard.check_locks(caller.who, caller.condition.tokens, change)
         doomed = [Doomed(one.key, one.marker_id) async for one in self._past.deleted(caller.who, past, flat=True)]
-        failed = await self._remove_all(caller.who, past.bucket, doomed)
+        who = to_do(caller.who, [Need(_REMOVE, past.bucket, one.key, one.version_id) for one in doomed])
+        first = partial(self._check_locks, caller=caller, change=change)
+        failed = await self._trees.restore(who, past.bucket, (), past.bucket, doomed, first=first)
         return self._told(caller, past, failed) if failed else _made()
 
     # ------------------------------------------------------------------ for good
@@ -227,23 +244,30 @@ class Past:
         """
         failed: dict[str, NoisefsError] = {}
         for begin in range(0, len(keys), _BATCH):
-            found = [await self._past.versions_of(who, bucket, key) for key in keys[begin : begin + _BATCH]]
-            entries = [entry for of_key in found if of_key and of_key[0].version.delete_marker for entry in of_key]
-            for markers in (False, True):
-                some = [entry for entry in reversed(entries) if entry.version.delete_marker is markers]
-                doomed = [Doomed(entry.key, entry.version_id) for entry in some if entry.key not in failed]
-                failed |= await self._remove_all(who, bucket, doomed)
+            found = await self._all_versions(who, bucket, keys[begin : begin + _BATCH])
+            failed |= await self._remove_all(who, bucket, found)
         return failed
+
+    async def _all_versions(self, who: Principal, bucket: str, keys: Sequence[str]) -> list[Doomed]:
+        """All versions of those keys that are deleted, delete markers last: they cover what may have to stay."""
+        found = [await self._past.versions_of(who, bucket, key) for key in keys]
+        entries = [
+            entry for of_key in found if of_key and of_key[0].version.delete_marker for entry in reversed(of_key)
+        ]
+        entries.sort(key=lambda entry: entry.version.delete_marker)
+        return [Doomed(entry.key, entry.version_id) for entry in entries]
 
     async def _remove_all(self, who: Principal, bucket: str, doomed: Sequence[Doomed]) -> dict[str, NoisefsError]:
         """Remove versions, in as few commits as the rights to them allow; what could not be, by key."""
         failed: dict[str, NoisefsError] = {}
         for begin in range(0, len(doomed), _BATCH):
-            some = doomed[begin : begin + _BATCH]
+            some = [one for one in doomed[begin : begin + _BATCH] if one.key not in failed]
             try:
                 failed |= await self._remove_some(who, bucket, some)
             except AccessDenied:
                 for one in some:
+                    if one.key in failed:
+                        continue
                     try:
                         failed |= await self._remove_some(who, bucket, [one])
                     except AccessDenied as exc:
@@ -252,21 +276,17 @@ class Past:
 
     async def _remove_some(self, who: Principal, bucket: str, some: Sequence[Doomed]) -> dict[str, NoisefsError]:
         allowed = to_do(who, [Need(_REMOVE, bucket, one.key, one.version_id) for one in some])
-        outcomes = await self._objects.delete_many(allowed, bucket, some)
-        return {
-            one.key: outcome for one, outcome in zip(some, outcomes, strict=True) if isinstance(outcome, NoisefsError)
-        }
+        return await self._trees.restore(allowed, bucket, (), bucket, some)
 
     def _told(self, caller: Caller, past: PastPlace, failed: dict[str, NoisefsError]) -> web.Response:
         """The answer that tells what stayed."""
         if list(failed) == [past.key]:
             raise failed[past.key]
-        top = past.place.key.partition("/")[0]
-        shown = caller.view.shown
+        places = (Place(past.bucket, f"{past.top}/{key.removeprefix(past.above)}") for key in failed)
         rows = "".join(
-            f"<D:response><D:href>{escape(shown(Place(past.bucket, f'{top}/{key}').href(collection=False)))}</D:href>"
+            f"<D:response><D:href>{escape(caller.view.shown(place.href(collection=False)))}</D:href>"
             "<D:status>HTTP/1.1 403 Forbidden</D:status></D:response>"
-            for key in failed
+            for place in places
         )
         return answers.whole(207, multistatus.CONTENT_TYPE, multistatus.HEAD + rows.encode() + multistatus.TAIL)
 

@@ -45,21 +45,26 @@ class PastNodes(Nodes):
         """The place in the past that a path names; ``None``: it is an ordinary one, or who asks may not know."""
         if place is None or not place.key:
             return None
-        name, _, rest = place.key.partition("/")
+        above = _root_above(who, place)
+        if not place.key.startswith(above):
+            return None
+        name, _, rest = place.key[len(above) :].partition("/")
         kind = self._kinds.get(name)
         if kind is None:
             return None
-        reader = to_list(who, place.bucket, f"{rest}/" if rest else "")
+        top = f"{above}{name}"
+        past = PastPlace(kind, place, f"{above}{rest}".rstrip("/"), top, above)
+        reader = to_list(who, place.bucket, past.prefix)
         try:
             if not (await self._buckets.get(reader, place.bucket)).versioning:
                 return None
-            for prefix in (name, f"{name}/"):
+            for prefix in (top, f"{top}/"):
                 page = await self._objects.list(reader, place.bucket, prefix=prefix, limit=1)
-                if any(key == name or key.startswith(f"{name}/") for key, _ in page.entries):
+                if any(key == top or key.startswith(f"{top}/") for key, _ in page.entries):
                     return None  # real files of this name
         except (AccessDenied, BucketNotFound):
             return None
-        return PastPlace(kind, place, rest)
+        return past
 
     async def find(self, who: Principal, place: Place) -> Node | None:
         """What is there, or ``None``."""
@@ -67,7 +72,7 @@ class PastNodes(Nodes):
         if past is None:
             return None
         bucket = await self._buckets.get(to_list(who, place.bucket, past.prefix), place.bucket)
-        if not past.key:
+        if past.is_top:
             return Node(place, bucket=bucket)
         if not place.slash:
             version = await self.version_at(who, past)
@@ -165,7 +170,7 @@ class PastNodes(Nodes):
                 name, slash, _ = found.key[len(past.prefix) :].partition("/")
                 yield name, None if slash else _whole(found.version)
             return
-        if past.key:
+        if not past.is_top:
             async for entry in self._of_key(who, past.bucket, past.key):
                 if not entry.version.delete_marker:
                     yield entry.version_id, _whole(entry.version)
@@ -174,7 +179,7 @@ class PastNodes(Nodes):
 
     async def _versions_below(self, who: Principal, past: PastPlace) -> AsyncIterator[str]:
         """Names of the keys and folders right below a place, and first of all that of the key itself."""
-        if past.key and [entry async for entry in self._of_key(who, past.bucket, past.key, limit=1)]:
+        if not past.is_top and [entry async for entry in self._of_key(who, past.bucket, past.key, limit=1)]:
             yield ""
         prefix = past.prefix
         marker: tuple[str, str] | None = ("", "")
@@ -214,6 +219,12 @@ class PastNodes(Nodes):
                     return
                 yield entry
             marker = page.next_after
+
+
+def _root_above(who: Principal, place: Place) -> str:
+    """What keys begin with below a user's root, if that is in the place's bucket and not all of it."""
+    bucket, _, key = who.root.partition("/")
+    return f"{key}/" if key and bucket == place.bucket else ""
 
 
 def _deleted(entries: Iterable[VersionEntry]) -> Deleted | None:

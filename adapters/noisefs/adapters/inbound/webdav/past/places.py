@@ -23,11 +23,20 @@ class PastPlace(NamedTuple):
         place: As its URL names it.
         key: What the path behind the collection's name is: a key, a prefix without its last slash, or for one version a
             key and the version's id.
+        top: The key of the collection itself.
+        above: What all keys in it begin with: a user's root that is no whole bucket, with a slash; else empty.
     """
 
     kind: Kind
     place: Place
     key: str
+    top: str
+    above: str = ""
+
+    @property
+    def is_top(self) -> bool:
+        """Whether it is the collection itself."""
+        return self.place.key == self.top
 
     @property
     def bucket(self) -> str:
@@ -43,7 +52,7 @@ class PastPlace(NamedTuple):
     def split(self) -> tuple[str, str]:
         """Key and version id, if the last segment is one."""
         key, _, version_id = self.key.rpartition("/")
-        return key, version_id
+        return (key, version_id) if key.startswith(self.above) else ("", version_id)
 
 
 def to_do(who: Principal, needs: Sequence[Need], prefix: str = "") -> Principal:

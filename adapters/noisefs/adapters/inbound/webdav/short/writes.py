@@ -95,7 +95,7 @@ class SmallWrites:
         if found is None or "Content-Length" not in found[2]:
             return None
         who, place, headers = found
-        if place.key.partition("/")[0] in self._past_names:
+        if not self._past_names.isdisjoint(place.key.split("/")):
             return None
         replacement = Replacement(self._locks, who, place, headers, frozenset())
         claims = replacement.claims

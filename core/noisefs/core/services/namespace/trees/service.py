@@ -4,14 +4,14 @@ Where both ``a`` and ``a/x`` exist, WebDAV shows the collection only; what is do
 object ``a`` alone, unless an object is put there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from noisefs.core.domain import keyspace
 from noisefs.core.domain.buckets import naming
 from noisefs.core.domain.records import Bucket, Version, decode
-from noisefs.core.domain.requests import Cause, Need, Principal
-from noisefs.core.errors import InvalidArgument
+from noisefs.core.domain.requests import Cause, Doomed, Need, Principal
+from noisefs.core.errors import InvalidArgument, NoisefsError
 from noisefs.core.ports.clock import Clock
 from noisefs.core.ports.entropy import Entropy
 from noisefs.core.ports.index import Reading, Table, Writing
@@ -23,6 +23,7 @@ from noisefs.core.services.namespace.rows import versions
 from noisefs.core.services.namespace.rows.trees import exists_below, keep_collection, remove_tree
 from noisefs.core.services.namespace.rows.usage import Tally
 from noisefs.core.services.namespace.trees.relocating import Place, Relocation
+from noisefs.core.services.namespace.trees.restoring import Placed, Restoration
 from noisefs.core.services.namespace.trees.rights import permit_below, permit_keys, permit_relocation
 
 First = Callable[[Writing], None]
@@ -242,6 +243,44 @@ class Trees:
             ).run(tx)
 
         return await run_raising(self._commits, relocate)
+
+    async def restore(
+        self,
+        who: Principal,
+        bucket: str,
+        placed: Sequence[Placed],
+        target_bucket: str,
+        removed: Sequence[Doomed],
+        *,
+        overwrite: bool = False,
+        first: First = _nothing,
+    ) -> dict[str, NoisefsError]:
+        """Give versions other names, and remove versions for good, in one commit (:mod:`.restoring`).
+
+        ``removed``: in this order; of a key of which one has to stay, those behind it stay too. Returns what stayed, by
+        key, and why. Rights are what ``who`` asks for.
+
+        Raises:
+            PreconditionFailed: A target exists and ``overwrite`` is false.
+            VersionNotFound, DeleteMarkerNamed: Something cannot be placed.
+            InvalidKey, KeyTooLong, BucketNotFound, AccessDenied, QuotaExceeded, NodeUnavailable.
+        """
+
+        def restore(tx: Writing, ready: Ready) -> dict[str, NoisefsError]:
+            first(tx)
+            return Restoration(
+                bucket=bucket,
+                placed=placed,
+                target_bucket=target_bucket,
+                removed=removed,
+                overwrite=overwrite,
+                now_us=self._clock.now_us(),
+                mint=self._mint,
+                ready=ready,
+                who=who,
+            ).run(tx)
+
+        return await run_raising(self._commits, restore)
 
 
 def _collection(prefix: str) -> bytes:
