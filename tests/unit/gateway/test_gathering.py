@@ -11,6 +11,7 @@ def state(entries: int, **more: object) -> dict[str, object]:
     ahead = {"on": False, "precision": None, "used_cells": entries, "wasted_cells": 1, "wasted_bytes": 2}
     return {
         "memory": sums,
+        "seeds": {"packs": 1, "blocks": entries, "bytes": 4, "max_bytes": 8},
         "disk_cache": sums | {"enabled": True, "reason": ""},
         "fetched_ahead": {"sequential": ahead, "object": ahead | {"on": True, "precision": 0.5}},
         "warming": {"listed": entries, "done": 1, "failed": 0, "running": entries == 5},
@@ -38,6 +39,7 @@ def test_several_are_told_together_and_each() -> None:
         "wasted_bytes": 4,
     }
     assert found["fetched_ahead"]["sequential"]["precision"] is None
+    assert found["seeds"] == {"packs": 2, "blocks": 8, "bytes": 8, "max_bytes": 16}
     assert found["warming"] == {"listed": 8, "done": 2, "failed": 0, "running": True}
     assert found["workers"] == [{"worker": 0, **first}, {"worker": 1, **state(5)}]
 

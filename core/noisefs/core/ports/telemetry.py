@@ -139,7 +139,7 @@ class Gauge(_Metric):
         (),
     )
     EVENTS_WAITING = ("noisefs_events_waiting", "Events of objects that a target has still to be told", ("target",))
-    CACHE_BYTES = ("noisefs_cache_bytes", "Bytes of cells and slices that a tier keeps", ("tier",))
+    CACHE_BYTES = ("noisefs_cache_bytes", "Bytes of cells and slices that a tier keeps, and of seeds", ("tier",))
     UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))
 
 

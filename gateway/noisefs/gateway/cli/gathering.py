@@ -28,6 +28,15 @@ class DiskCache(msgspec.Struct):
     policy: str
 
 
+class Seeds(msgspec.Struct):
+    """As :class:`~noisefs.core.services.bodies.seeds.SeedsState`."""
+
+    packs: int
+    blocks: int
+    bytes: int
+    max_bytes: int
+
+
 class Ahead(msgspec.Struct):
     """What became of what was fetched ahead for one reason."""
 
@@ -51,6 +60,7 @@ class Status(msgspec.Struct):
     """What one process answers to ``cache.status``."""
 
     memory: Memory
+    seeds: Seeds
     disk_cache: DiskCache | None
     fetched_ahead: dict[str, Ahead]
     warming: Progress | None
@@ -68,6 +78,12 @@ def status_of_all(answers: Mapping[int, object]) -> object:
             sum(one.memory.bytes for one in each),
             sum(one.memory.max_bytes for one in each),
             _words(one.memory.policy for one in each),
+        ),
+        Seeds(
+            sum(one.seeds.packs for one in each),
+            sum(one.seeds.blocks for one in each),
+            sum(one.seeds.bytes for one in each),
+            sum(one.seeds.max_bytes for one in each),
         ),
         _disk(disks) if disks else None,
         {kind: _ahead([one.fetched_ahead[kind] for one in each]) for kind in each[0].fetched_ahead},

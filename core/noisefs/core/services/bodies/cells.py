@@ -26,8 +26,8 @@ from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackRead, PackStore, Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.bodies.hot import HotTier, Slice
-from noisefs.core.services.bodies.seeds import Seeds
-from noisefs.core.services.bodies.tiered import Found, TieredCells
+from noisefs.core.services.bodies.seeds import SEED_PATIENCE_S, SeedKey, Seeds
+from noisefs.core.services.bodies.tiered import NOWHERE, Found, TieredCells
 from noisefs.core.services.caching.entry import PolicyOf, Why
 from noisefs.core.services.caching.tiers import Tiers
 
@@ -37,6 +37,7 @@ XOR_BYTES: Final = 8
 LOCAL: Final = ("local",)
 HOT: Final = ("hot",)
 COLD: Final = ("cold",)
+SEEDS: Final = ("seeds",)
 
 
 class NotAtHand(Exception):
@@ -90,7 +91,8 @@ class CellReader:
         if tiers is not None:
             self.hot.demoted = tiers.demoted
             self._tiered = TieredCells(self.hot, tiers, self.from_packs, telemetry, geometry.block_bytes)
-        self._seeds = Seeds()
+        self.seeds = Seeds(hot_bytes)
+        self._seeds_a_pack = self._strategy(NOWHERE).seeds
 
     # ------------------------------------------------------------------ runs
 
@@ -169,7 +171,7 @@ class CellReader:
 
     def forget(self, body_id: BodyId, segment: int, count: int) -> None:
         """Drop cells from memory, and all seeds, one of which may be what is bad: a tag failed."""
-        self._seeds.clear()
+        self.seeds.clear()
         self.hot.forget(body_id, segment, count)
         if self.tiers is not None:
             self.tiers.drop(body_id, segment, count)
@@ -205,7 +207,7 @@ class CellReader:
         strategy = self._strategy(run.pack_id)
         size = self._geometry.block_bytes
         position = run.position + skip * strategy.stride
-        place = {} if fresh else self._seeds.of(run.pack_id)
+        place = {} if fresh else self.seeds.of(run.pack_id)
         ranges = strategy.needed(position, count, run.seed, place.keys())
         total = sum(n for _start, n in ranges)
         blocks = np.empty(total * size, np.uint8).data
@@ -237,7 +239,7 @@ class CellReader:
         for s in stretches:
             s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out, s.together)
             if not fresh and s.strategy.seeds:
-                self._seeds.keep(s.run.pack_id, s.strategy.seeds, s.place)
+                self.seeds.keep(s.run.pack_id, s.strategy.seeds, s.place)
         return {pack_id for pack_id, _ in places} if places else ()
 
     def _count_network(
@@ -257,17 +259,63 @@ class CellReader:
 
     def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> Collection[tuple[PackId, int]]:
         """Do all reads, which touch so many blocks, and count these; returns those that nodes gave."""
+        brought = 0
+        places: Collection[tuple[PackId, int]] = ()
         if reach is Reach.AT_ONCE:
             for read in reads:
                 if not self._packs.read_at_once(read.pack_id, read.position, read.into, offset=read.offset):
                     raise NotAtHand
-            places: Collection[tuple[PackId, int]] = ()
+        elif reach is Reach.NETWORK and self._tiered is not None:
+            places, brought = self._read_seeds_once(reads)
         else:
             places = self._packs.read_all(reads, reach=reach)
         if places:
             self._telemetry.count(Counter.BLOCK_READS, len(places), COLD)
-        self._telemetry.count(Counter.BLOCK_READS, blocks - len(places), LOCAL)
+        if brought:
+            self._telemetry.count(Counter.BLOCK_READS, brought, SEEDS)
+        self._telemetry.count(Counter.BLOCK_READS, blocks - len(places) - brought, LOCAL)
         return places
+
+    def _read_seeds_once(self, reads: Sequence[PackRead]) -> tuple[Collection[tuple[PackId, int]], int]:
+        """Do all reads, but for seeds that another reader fetches just now, or has just fetched; returns the blocks
+        that nodes gave, and how many reads were spared.
+        """
+        seeds: dict[SeedKey, list[PackRead]] = {}
+        left: list[PackRead] = []
+        for read in reads:
+            if self._is_seed(read):
+                seeds.setdefault((read.pack_id, read.position), []).append(read)
+            else:
+                left.append(read)
+        lead, follow = self.seeds.flights.begin(seeds)
+        given: dict[SeedKey, memoryview] = {}
+        come: dict[SeedKey, memoryview] = {}
+        try:
+            for pack_id, number in lead:
+                block = self.seeds.of(pack_id).get(number)
+                if block is None:
+                    left += seeds[pack_id, number]
+                else:
+                    given[pack_id, number] = block
+            places = set(self._packs.read_all(left, reach=Reach.NETWORK))
+            come = {key: seeds[key][0].into[0] for key in lead}
+        finally:
+            self.seeds.flights.end(lead, (come | given).get)
+        given |= self.seeds.flights.follow(follow, SEED_PATIENCE_S)
+        missed = [read for key in follow if key not in given for read in seeds[key]]
+        if missed:
+            places |= set(self._packs.read_all(missed, reach=Reach.NETWORK))
+        for key, block in given.items():
+            for read in seeds[key]:
+                read.into[0][:] = block
+        return places, sum(len(seeds[key]) for key in given)
+
+    def _is_seed(self, read: PackRead) -> bool:
+        return (
+            read.position < self._seeds_a_pack
+            and len(read.into) == 1
+            and len(read.into[0]) == self._geometry.block_bytes
+        )
 
     # ------------------------------------------------------------------ slices
 
@@ -337,7 +385,7 @@ class CellReader:
         for piece in found.pieces:
             wanted.append((piece, memoryview(sealed)[at : at + piece.length]))
             at += piece.length
-        cold = self._pieces(wanted, reach, why)
+        cold = self._pieces(wanted, reach, why, fresh=segment is None)
         return self._kept(body_id, segment, Slice(bytes(sealed), found.generation, cold), why, asker)
 
     def _kept(self, body_id: BodyId, segment: int | None, held: Slice, why: Why, asker: Asker) -> Slice:
@@ -360,28 +408,43 @@ class CellReader:
         reach: Reach = Reach.NETWORK,
     ) -> None:
         """Unmask ``len(out)`` bytes from ``offset`` of the one cell at this position."""
-        self._pieces([(SlicePiece(pack_id, position, seed, offset, len(out)), out)], reach)
+        self._pieces([(SlicePiece(pack_id, position, seed, offset, len(out)), out)], reach, fresh=True)
 
-    def _pieces(self, wanted: list[tuple[SlicePiece, memoryview]], reach: Reach, why: Why = Why.READ) -> bool:
-        """Fill each buffer; tells whether a node gave blocks for it."""
+    def _pieces(
+        self, wanted: list[tuple[SlicePiece, memoryview]], reach: Reach, why: Why = Why.READ, *, fresh: bool
+    ) -> bool:
+        """Fill each buffer; tells whether a node gave blocks for it. ``fresh``: with seeds from the store too."""
         reads: list[PackRead] = []
         masked: list[list[memoryview]] = []
+        fetched: dict[PackId, dict[int, memoryview]] = {}
         for piece, out in wanted:
             begin, end = self._words(piece.offset, len(out))
+            kept = {} if fresh else self.seeds.of(piece.pack_id)
             parts: list[memoryview] = []
             for start, n in self._strategy(piece.pack_id).needed(piece.position, 1, piece.seed):
                 for number in range(start, start + n):
-                    part = memoryview(bytearray(end - begin))
-                    parts.append(part)
-                    reads.append(PackRead(piece.pack_id, number, [part], begin))
+                    if number in kept:
+                        parts.append(kept[number][begin:end])
+                    elif number < self._seeds_a_pack and reach is Reach.NETWORK and not fresh:
+                        # A node gives whole blocks, and the next slice of this pack will want this one.
+                        seed = memoryview(bytearray(self._geometry.block_bytes))
+                        reads.append(PackRead(piece.pack_id, number, [seed]))
+                        fetched.setdefault(piece.pack_id, {})[number] = seed
+                        parts.append(seed[begin:end])
+                    else:
+                        parts.append(memoryview(bytearray(end - begin)))
+                        reads.append(PackRead(piece.pack_id, number, [parts[-1]], begin))
             masked.append(parts)
         places = self._read(reads, len(reads), reach)
         if places:
             self._count_network(places, {(piece.pack_id, piece.position) for piece, _ in wanted}, why)
+        for pack_id, blocks in fetched.items():
+            self.seeds.keep(pack_id, self._seeds_a_pack, blocks)
         for (piece, out), parts in zip(wanted, masked, strict=True):
-            begin, _end = self._words(piece.offset, len(out))
-            xor_into(parts[0], *parts)
-            out[:] = parts[0][piece.offset - begin : piece.offset - begin + len(out)]
+            begin, end = self._words(piece.offset, len(out))
+            plain = memoryview(bytearray(end - begin))
+            xor_into(plain, *parts)
+            out[:] = plain[piece.offset - begin : piece.offset - begin + len(out)]
         return bool(places)
 
     def _words(self, offset: int, length: int) -> tuple[int, int]:

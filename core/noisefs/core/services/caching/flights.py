@@ -5,59 +5,63 @@ between processes: what a process owns it brings before it asks others for their
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, Generic, TypeVar
 
-from noisefs.core.services.caching.entry import CellKey, Kept
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 FOLLOW_S: Final = 60.0
 """How long a follower waits at most before it looks for itself; leaders end earlier, by the fetcher's own bound."""
 
 
-class _Flight:
-    __slots__ = ("ended", "kept")
+class Flight(Generic[V]):
+    """Something that is on its way."""
+
+    __slots__ = ("brought", "ended")
 
     def __init__(self) -> None:
+        """It has just left."""
         self.ended = threading.Event()
-        self.kept: Kept | None = None
+        self.brought: V | None = None
 
 
-class Flights:
-    """Cells that are on their way. Thread-safe: its users are worker threads, and wait there."""
+class Flights(Generic[K, V]):
+    """What is on its way, by what it is called. Thread-safe: its users are worker threads, and wait there."""
 
     def __init__(self) -> None:
         """None yet."""
         self._lock = threading.Lock()
-        self._flying: dict[CellKey, _Flight] = {}
+        self._flying: dict[K, Flight[V]] = {}
 
-    def begin(self, keys: Iterable[CellKey]) -> tuple[list[CellKey], dict[CellKey, _Flight]]:
+    def begin(self, keys: Iterable[K]) -> tuple[list[K], dict[K, Flight[V]]]:
         """Which of these the caller leads, and has to :meth:`end`; and those that others bring."""
-        lead: list[CellKey] = []
-        follow: dict[CellKey, _Flight] = {}
+        lead: list[K] = []
+        follow: dict[K, Flight[V]] = {}
         with self._lock:
             for key in keys:
                 flight = self._flying.get(key)
                 if flight is None:
-                    self._flying[key] = _Flight()
+                    self._flying[key] = Flight()
                     lead.append(key)
                 else:
                     follow[key] = flight
         return lead, follow
 
-    def end(self, keys: Iterable[CellKey], found: Callable[[CellKey], Kept | None]) -> None:
+    def end(self, keys: Iterable[K], found: Callable[[K], V | None]) -> None:
         """What the caller led has come, or ``None`` where it has not."""
         with self._lock:
             flights = [(key, self._flying.pop(key, None)) for key in keys]
         for key, flight in flights:
             if flight is not None:
-                flight.kept = found(key)
+                flight.brought = found(key)
                 flight.ended.set()
 
     @staticmethod
-    def follow(flights: dict[CellKey, _Flight]) -> dict[CellKey, Kept]:
-        """What others brought; those that are missing did not come."""
-        found: dict[CellKey, Kept] = {}
+    def follow(flights: dict[K, Flight[V]], patience_s: float = FOLLOW_S) -> dict[K, V]:
+        """What others brought; those that are missing did not come, or not in time."""
+        found: dict[K, V] = {}
         for key, flight in flights.items():
-            if flight.ended.wait(FOLLOW_S) and flight.kept is not None:
-                found[key] = flight.kept
+            if flight.ended.wait(patience_s) and flight.brought is not None:
+                found[key] = flight.brought
         return found

@@ -145,6 +145,7 @@ class Caching:
 
     async def _measure(self) -> None:
         self._telemetry.gauge(Gauge.CACHE_BYTES, self._cells.hot.state().bytes, ("hot",))
+        self._telemetry.gauge(Gauge.CACHE_BYTES, self._cells.seeds.state().bytes, ("seeds",))
 
     async def _fetch(self, body_id: BodyId, first: int, count: int, why: Why) -> None:
         await self._workers.run(

@@ -35,7 +35,7 @@ class Tiers:
         self._telemetry = telemetry
         self.warm = warm
         self.others = others
-        self.flights = Flights()
+        self.flights: Flights[CellKey, Kept] = Flights()
 
     def on_disk(self, keys: Iterable[CellKey], asker: Asker) -> dict[CellKey, Kept]:
         """What the disk cache has of these; each counts as read by ``asker``. Blocks for reads of the disk."""

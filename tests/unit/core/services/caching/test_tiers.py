@@ -65,6 +65,65 @@ async def test_seeds_are_counted_apart() -> None:
         assert net.telemetry.counted(Counter.READS, ("no",)) == 1
 
 
+async def test_slices_of_a_cold_pack_fetch_their_seed_once() -> None:
+    """It is kept apart from memory, which has no room here."""
+    small = [content(2000 + number) for number in range(6)]
+    async with networked_store("one", settings=NO_HOT) as net:
+        extents = await away(net, *small)
+        for _ in range(2):
+            for placed, data in zip(extents, small, strict=True):
+                assert await get_body(net.store, placed) == data
+        state = net.store.cells.seeds.state()
+        fetched = net.telemetry.counted(Counter.NETWORK_BLOCKS, ("seed", "read"))
+        assert (fetched, state.blocks) == (2, 2), "a pack's first cell is masked with two of them"
+        assert (state.packs, state.bytes) == (1, 2 * net.store.geometry.block_bytes)
+        asked = net.shelves["one"].asked
+        assert sum(asked.values()) == cold(net), "what is counted is what nodes were asked for"
+        assert cold(net) == sum(
+            net.telemetry.counted(Counter.NETWORK_BLOCKS, (kind, "read")) for kind in ("cell", "seed", "mask")
+        )
+
+
+async def test_slices_and_cells_of_a_pack_share_its_seeds() -> None:
+    async with networked_store("one", settings=NO_AHEAD) as net:
+        whole, tail = await away(net, content(3 * S + 5000), content(700))
+        await get_body(net.store, whole, S, S + 1)
+        await get_body(net.store, whole, 3 * S, 3 * S + 10)
+        await get_body(net.store, tail)
+        assert max(net.shelves["one"].asked.values()) == 1
+        assert net.telemetry.counted(Counter.NETWORK_BLOCKS, ("seed", "read")) == net.store.cells.seeds.state().blocks
+
+
+async def test_readers_at_the_same_time_fetch_a_seed_once() -> None:
+    data = content(60 * S)
+    async with networked_store("one", settings=NO_AHEAD) as net:
+        (extents,) = await away(net, data)
+        shelf, opened = net.shelves["one"], asyncio.Event()
+        shelf.gate = lambda _block: opened
+        places = [number * S for number in (20, 31, 42, 53)]
+        readers = [asyncio.create_task(get_body(net.store, extents, at, at + 9)) for at in places]
+        while shelf.under_way < 2 * len(places) + 1:
+            await asyncio.sleep(0)
+        opened.set()
+        assert await asyncio.gather(*readers) == [data[at : at + 9] for at in places]
+        assert net.telemetry.counted(Counter.NETWORK_BLOCKS, ("seed", "read")) == 1
+        assert net.telemetry.counted(Counter.BLOCK_READS, ("seeds",)) == len(places) - 1
+
+
+async def test_a_seed_that_another_reader_does_not_get_is_fetched_all_the_same() -> None:
+    data = content(40 * S)
+    async with networked_store("one", settings=NO_AHEAD) as net:
+        (extents,) = await away(net, data)
+        flights = net.store.cells.seeds.flights
+        run = net.store.cells.locate(extents[0].body_id, 20, 1)[0][1]
+        lead, _ = flights.begin([(run.pack_id, run.seed)])
+        reader = asyncio.create_task(get_body(net.store, extents, 20 * S, 20 * S + 9))
+        while net.shelves["one"].asked.total() < 2:
+            await asyncio.sleep(0)
+        flights.end(lead, lambda _key: None)
+        assert await reader == data[20 * S : 20 * S + 9]
+
+
 async def test_many_readers_of_a_cell_fetch_it_once() -> None:
     data = content(4 * S + 9000)
     async with networked_store("one", settings=NO_HOT) as net:

@@ -52,6 +52,7 @@ async def status(target: Administered, _: NoParameters) -> object:
     }
     return {
         "memory": hot._asdict(),
+        "seeds": target.store.cells.seeds.state()._asdict(),
         "disk_cache": None if warm is None else warm._asdict(),
         "fetched_ahead": ahead,
         "warming": None if progress is None else msgspec.to_builtins(progress),
