@@ -48,6 +48,13 @@ class Peers:
         """Whether this process is the owner."""
         return owner_of(*key, self._names) == self._own
 
+    def is_kept_here(self, key: CellKey) -> bool:
+        """Whether this process keeps it on the disk. Else, while its owner is away, it would be fetched for each read
+        that memory does not serve.
+        """
+        owner = owner_of(*key, self._names)
+        return owner == self._own or self._is_resting(owner)
+
     def ask(self, keys: Sequence[CellKey], *, slices: bool) -> dict[CellKey, Kept]:
         """What their owners give of these. Blocks for at most the patience; called on the event loop, nothing comes."""
         if threading.get_ident() == self._loop_thread:
@@ -79,10 +86,13 @@ class Peers:
                     group.create_task(self._ask_one(name, body_id, segments[first : first + MOST_CELLS], slices, found))
         return found
 
+    def _is_resting(self, name: str) -> bool:
+        return self._resting.get(name, 0.0) > self._clock.monotonic_s()
+
     async def _ask_one(
         self, name: str, body_id: BodyId, segments: list[int], slices: bool, found: dict[CellKey, Kept]
     ) -> None:
-        if self._resting.get(name, 0.0) > self._clock.monotonic_s():
+        if self._is_resting(name):
             return
         try:
             answers = await self._peers[name].cells(body_id, segments, slices=slices, timeout_s=self._patience_s)

@@ -18,7 +18,10 @@ class Others(Protocol):
     """Other processes that keep some of the cells, each those that it is the owner of."""
 
     def is_mine(self, key: CellKey) -> bool:
-        """Whether this process is the one that fetches and keeps it on the disk."""
+        """Whether this process is the one that fetches it for all."""
+
+    def is_kept_here(self, key: CellKey) -> bool:
+        """Whether this process keeps it on the disk: it is its own, or its owner does not answer these days."""
 
     def ask(self, keys: Sequence[CellKey], *, slices: bool) -> dict[CellKey, Kept]:
         """What their owners have, or fetch, of these; nothing for those that are down or slow. Blocks, boundedly.
@@ -73,12 +76,12 @@ class Tiers:
 
     def fetched(self, key: CellKey, kept: Kept, *, why: Why, asker: Asker) -> None:
         """It came from a node: the disk cache may keep it."""
-        if self.warm is not None and (self.others is None or self.others.is_mine(key)):
+        if self.warm is not None and (self.others is None or self.others.is_kept_here(key)):
             self.warm.offer(key, kept, why=why, asker=asker)
 
     def demoted(self, key: CellKey, kept: Kept) -> None:
         """Memory let go of it."""
-        if self.warm is not None and (self.others is None or self.others.is_mine(key)):
+        if self.warm is not None and (self.others is None or self.others.is_kept_here(key)):
             self._telemetry.count(Counter.CACHE_MOVES, 1, ("demoted",))
             self.warm.demote(key, kept)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -11,20 +11,23 @@ import pytest
 from aiohttp import web
 
 from noisefs.adapters.inbound.peers.handler import PeerHandler
+from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.peers.client import HttpPeer
 from noisefs.core.domain.caching import peering
-from noisefs.core.domain.caching.peering import STRETCH, Question, owner_of
+from noisefs.core.domain.caching.peering import STRETCH, Answer, Question, owner_of
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.sealing.keys import Label, derive
-from noisefs.core.errors import AccessDenied, InvalidArgument
+from noisefs.core.errors import AccessDenied, InvalidArgument, Unavailable
 from noisefs.core.ports.packs import Reach
+from noisefs.core.ports.peers import Peer
 from noisefs.core.ports.telemetry import Counter as Telemetered
 from noisefs.core.ports.workers import Lane
 from noisefs.core.services.bodies.cells import CellReader
-from noisefs.core.services.caching.peers import Lending, Peers
+from noisefs.core.services.caching.peers import REST_S, Lending, Peers
 from noisefs.core.services.caching.tiers import Tiers
 from tests.support.bodies import content, put_body
+from tests.support.disk_cache import key_of
 from tests.support.network import NetworkedStore, networked_store
 from tests.support.stores import KEYS
 
@@ -133,6 +136,35 @@ async def test_without_its_owner_a_process_fetches_for_itself(tmp_path: Path) ->
         await both[1].runner.cleanup()
         assert await both[0].read(body_id, 0, 64) == expected
         assert both[0].telemetry.counted(Telemetered.PEER_READS, ("not given",)) > 0
+
+
+class Gone(Peer):
+    """A process that is not there."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return "gone"
+
+    async def cells(self, body_id: BodyId, segments: Sequence[int], *, slices: bool, timeout_s: float) -> list[Answer]:
+        """Nobody answers."""
+        raise Unavailable("connection refused")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_while_an_owner_is_away_others_keep_its_cells_on_the_disk() -> None:
+    clock = ManualClock()
+    peers = Peers("here", [Gone()], clock)
+    mine, others = (
+        next(key for key in map(key_of, range(0, 1000, 10)) if peers.is_mine(key) is wanted) for wanted in (True, False)
+    )
+    assert (peers.is_kept_here(mine), peers.is_kept_here(others)) == (True, False)
+    assert await asyncio.to_thread(peers.ask, [others], slices=False) == {}
+    assert (peers.is_kept_here(mine), peers.is_kept_here(others)) == (True, True)
+    clock.advance(REST_S)
+    assert not peers.is_kept_here(others)
 
 
 async def test_a_slow_owner_is_not_waited_for(tmp_path: Path) -> None:
