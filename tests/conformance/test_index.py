@@ -148,6 +148,31 @@ def test_a_function_sees_its_own_writes(index: Index) -> None:
     assert index.transact([work])[0].error is None
 
 
+@pytest.mark.parametrize("count", [1, 8, 71, 150])
+@pytest.mark.parametrize("table", [Table.OBJECTS, Table.BODIES, Table.INLINE])
+def test_many_rows_are_set_and_removed_at_once(index: Index, table: Table, count: int) -> None:
+    """Whatever their number; one function's are undone together."""
+    old = {b"%04d" % number: b"old" for number in range(0, count, 2)}
+    new = {b"%04d" % number: None if number % 4 == 0 else b"%d" % number for number in range(count)}
+    kept = sorted((key, value) for key, value in new.items() if value is not None)
+
+    def fail(tx: Writing) -> None:
+        tx.put(table, b"0000", b"before")
+        tx.put_all(table, new)
+        raise ValueError
+
+    def change(tx: Writing) -> list[tuple[bytes, bytes]]:
+        tx.put_all(table, new)
+        return tx.scan(table, b"", b"\xff", 1000)
+
+    index.transact([lambda tx: tx.put_all(table, old)])
+    failed, changed = index.transact([fail, change])
+
+    assert isinstance(failed.error, ValueError)
+    assert changed.value == kept
+    assert index.read(lambda tx: tx.scan(table, b"", b"\xff", 1000)) == kept
+
+
 def test_later_functions_of_a_batch_see_what_earlier_ones_wrote(index: Index) -> None:
     """In order; and readers see all of it or nothing."""
     outcomes = index.transact(

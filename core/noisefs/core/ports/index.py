@@ -5,7 +5,7 @@ durably. So every rule of the namespace is written once, and SQLite, PostgreSQL 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
@@ -83,6 +83,14 @@ class Writing(Reading):
     @abstractmethod
     def delete(self, table: Table, key: bytes) -> None:
         """Remove ``key``; nothing happens where it is not there."""
+
+    def put_all(self, table: Table, rows: Mapping[bytes, bytes | None]) -> None:
+        """Set the values under many keys; ``None`` removes a key. An adapter may have a quicker way than one by one."""
+        for key, value in rows.items():
+            if value is None:
+                self.delete(table, key)
+            else:
+                self.put(table, key, value)
 
     @abstractmethod
     def demand(self, durability: str) -> None:

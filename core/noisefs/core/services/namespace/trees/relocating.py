@@ -123,16 +123,17 @@ class Relocation:
 
     def _detach(self, tx: Writing, objects: _Rows, noted: _Rows) -> None:
         """Remove the source's rows. The references they hold go along to the target, unless the bucket has versions."""
-        row, row_key = self.source.row, self.source.row_key
+        row, row_key, cause = self.source.row, self.source.row_key, Cause(self.who)
         for rest, _ in noted:
             tx.delete(Table.PROPERTIES, row_key + rest)
         if not row.versioning:
-            for rest, _ in objects:
-                tx.delete(Table.OBJECTS, row_key + rest)
-                notifying.tell_removed(tx, row, row_key + rest, "", self.now_us, Cause(self.who))
+            tx.put_all(Table.OBJECTS, dict.fromkeys([row_key + rest for rest, _ in objects]))
+            if KIND in row.config:
+                for rest, _ in objects:
+                    notifying.tell_removed(tx, row, row_key + rest, "", self.now_us, cause)
             return
         bare = msgspec.structs.replace(row, properties=False)
-        tally, cause = Tally(), Cause(self.who)
+        tally = Tally()
         for rest, raw in objects:
             publishing.remove(tx, bare, row_key + rest, decode(Version, raw), self.now_us, self.mint, tally, cause)
         tally.apply(tx, row)
@@ -173,9 +174,9 @@ class Relocation:
         if moved and source.row.bucket_id != target.row.bucket_id:
             Tally(-sum(decode(Listed, raw).size for _, raw in objects), -len(objects)).apply(tx, source.row)
         if moved and not target.row.versioning:
-            for rest, raw in objects:
-                tx.put(Table.OBJECTS, row_key + rest, self._relabelled(raw))
-                if KIND in target.row.config:
+            tx.put_all(Table.OBJECTS, {row_key + rest: raw for rest, raw in self._relabelled(objects)})
+            if KIND in target.row.config:
+                for rest, raw in objects:
                     notifying.tell_made(tx, target.row, row_key + rest, decode(Version, raw), self.now_us, cause)
             if source.row.bucket_id != target.row.bucket_id:
                 tally.add(sum(decode(Listed, raw).size for _, raw in objects), len(objects))
@@ -196,11 +197,15 @@ class Relocation:
             return self._dated(publishing.with_attributes(version, None, self.target.row, self.now_us))
         return self._dated(publishing.new_version(version, self.target.row))
 
-    def _relabelled(self, raw: bytes) -> bytes:
-        """The row of an object that is moved between buckets without versions: mostly the same bytes."""
-        if self.source.row.owner != self.target.row.owner:
-            return encode(self._dated(msgspec.structs.replace(decode(Version, raw), owner=self.target.row.owner)))
-        return raw if self.modified_us is None or self.source.is_tree else encode(self._dated(decode(Version, raw)))
+    def _relabelled(self, objects: _Rows) -> _Rows:
+        """The rows of objects that are moved between buckets without versions: mostly the same bytes."""
+        owner = self.target.row.owner
+        if self.source.row.owner != owner:
+            replace = msgspec.structs.replace
+            return [(rest, encode(self._dated(replace(decode(Version, raw), owner=owner)))) for rest, raw in objects]
+        if self.modified_us is None or self.source.is_tree:
+            return objects
+        return [(rest, encode(self._dated(decode(Version, raw)))) for rest, raw in objects]
 
     def _dated(self, version: Version) -> Version:
         """The version of a file with the time that the request gives it."""
