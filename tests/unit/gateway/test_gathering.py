@@ -7,7 +7,7 @@ from noisefs.gateway.cli.gathering import explained_by_all, status_of_all, warme
 
 def state(entries: int, **more: object) -> dict[str, object]:
     """What one process says."""
-    sums = {"entries": entries, "bytes": 10 * entries, "max_bytes": 1000, "policy": "s3fifo"}
+    sums = {"entries": entries, "bytes": 10 * entries, "max_bytes": 1000, "policy": "s3fifo", "in_charge": "s3fifo"}
     ahead = {"on": False, "precision": None, "used_cells": entries, "wasted_cells": 1, "wasted_bytes": 2}
     return {
         "memory": sums,
@@ -25,10 +25,16 @@ def test_one_process_answers_for_itself() -> None:
 
 
 def test_several_are_told_together_and_each() -> None:
-    first = state(3, memory={"entries": 3, "bytes": 1, "max_bytes": 1000, "policy": "lru"})
+    first = state(3, memory={"entries": 3, "bytes": 1, "max_bytes": 1000, "policy": "lru", "in_charge": "lru"})
     found = status_of_all({0: first, 1: state(5)})
     assert isinstance(found, dict)
-    assert found["memory"] == {"entries": 8, "bytes": 51, "max_bytes": 2000, "policy": "lru, s3fifo"}
+    assert found["memory"] == {
+        "entries": 8,
+        "bytes": 51,
+        "max_bytes": 2000,
+        "policy": "lru, s3fifo",
+        "in_charge": "lru, s3fifo",
+    }
     assert found["disk_cache"]["bytes"] == 80
     assert found["disk_cache"]["enabled"] is True
     assert found["fetched_ahead"]["object"] == {
@@ -52,7 +58,15 @@ def test_what_no_process_has_is_told_so(name: str) -> None:
 
 
 def test_a_disk_cache_that_is_off_somewhere_is_told_with_its_reason() -> None:
-    off = {"enabled": False, "reason": "disk full", "entries": 0, "bytes": 0, "max_bytes": 1000, "policy": "s3fifo"}
+    off = {
+        "enabled": False,
+        "reason": "disk full",
+        "entries": 0,
+        "bytes": 0,
+        "max_bytes": 1000,
+        "policy": "s3fifo",
+        "in_charge": "s3fifo",
+    }
     found = status_of_all({0: state(3), 1: state(5, disk_cache=off)})
     assert isinstance(found, dict)
     assert (found["disk_cache"]["enabled"], found["disk_cache"]["reason"]) == (False, "disk full")

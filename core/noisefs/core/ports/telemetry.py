@@ -140,6 +140,7 @@ class Gauge(_Metric):
     )
     EVENTS_WAITING = ("noisefs_events_waiting", "Events of objects that a target has still to be told", ("target",))
     CACHE_BYTES = ("noisefs_cache_bytes", "Bytes of cells and slices that a tier keeps, and of seeds", ("tier",))
+    CACHE_IN_CHARGE = ("noisefs_cache_in_charge", "1 for the policy that decides in a tier", ("tier", "policy"))
     UNPINS_WAITING = ("noisefs_unpins_waiting_roots", "Roots that a node has still to let go of", ("node",))
 
 

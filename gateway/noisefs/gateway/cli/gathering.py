@@ -15,6 +15,7 @@ class Memory(msgspec.Struct):
     bytes: int
     max_bytes: int
     policy: str
+    in_charge: str
 
 
 class DiskCache(msgspec.Struct):
@@ -26,6 +27,7 @@ class DiskCache(msgspec.Struct):
     bytes: int
     max_bytes: int
     policy: str
+    in_charge: str
 
 
 class Seeds(msgspec.Struct):
@@ -78,6 +80,7 @@ def status_of_all(answers: Mapping[int, object]) -> object:
             sum(one.memory.bytes for one in each),
             sum(one.memory.max_bytes for one in each),
             _words(one.memory.policy for one in each),
+            _words(one.memory.in_charge for one in each),
         ),
         Seeds(
             sum(one.seeds.packs for one in each),
@@ -130,6 +133,7 @@ def _disk(each: Sequence[DiskCache]) -> DiskCache:
         sum(one.bytes for one in each),
         sum(one.max_bytes for one in each),
         _words(one.policy for one in each),
+        _words(one.in_charge for one in each),
     )
 
 

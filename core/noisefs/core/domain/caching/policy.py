@@ -41,6 +41,11 @@ class CachePolicy(abc.ABC):
         return self._capacity
 
     @property
+    def in_charge(self) -> str:
+        """Whose decisions count now: of a policy that chooses among others, one of these."""
+        return self.name
+
+    @property
     @abc.abstractmethod
     def resident_bytes(self) -> int:
         """The sizes of all resident keys together."""

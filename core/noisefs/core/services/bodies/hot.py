@@ -47,6 +47,8 @@ class HotState(NamedTuple):
     bytes: int
     max_bytes: int
     policy: str
+    in_charge: str
+    """Whose decisions count now, where the policy chooses among others."""
 
 
 class HotTier:
@@ -257,4 +259,5 @@ class HotTier:
     def state(self) -> HotState:
         """How it stands."""
         with self._lock:
-            return HotState(len(self._entries), self._policy.resident_bytes, self._most, self._policy.name)
+            policy = self._policy
+            return HotState(len(self._entries), policy.resident_bytes, self._most, policy.name, policy.in_charge)

@@ -93,11 +93,11 @@ class Explainer:
         key = body_id, segment
         if self._cells.hot.holds(key):
             ahead = self._cells.hot.is_ahead(key)
-            policy = self._cells.hot.state().policy
+            policy = self._cells.hot.state().in_charge
             return "memory", "fetched ahead, and not read yet" if ahead else f"{policy} keeps it", ()
         warm = None if self._tiers is None else self._tiers.warm
         if warm is not None and warm.holds(key):
-            return "disk cache", f"{warm.state().policy} keeps it", ()
+            return "disk cache", f"{warm.state().in_charge} keeps it", ()
         packs = _packs_of(tx, body_id, segment, is_slice=is_slice)
         if not packs:
             return "index", "it is small, or not packed yet", ()

@@ -60,6 +60,7 @@ class Caching:
         self._workers = workers
         self._telemetry = telemetry
         self._swept = 0
+        self._in_charge: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.ahead = Ahead(
@@ -144,8 +145,19 @@ class Caching:
         return len(dead)
 
     async def _measure(self) -> None:
-        self._telemetry.gauge(Gauge.CACHE_BYTES, self._cells.hot.state().bytes, ("hot",))
+        hot, warm = self._cells.hot.state(), self.tiers.warm
+        self._telemetry.gauge(Gauge.CACHE_BYTES, hot.bytes, ("hot",))
         self._telemetry.gauge(Gauge.CACHE_BYTES, self._cells.seeds.state().bytes, ("seeds",))
+        self._tell_charge("memory", hot.in_charge)
+        if warm is not None:
+            self._tell_charge("disk", warm.state().in_charge)
+
+    def _tell_charge(self, tier: str, policy: str) -> None:
+        before = self._in_charge.get(tier, policy)
+        if before != policy:
+            self._telemetry.gauge(Gauge.CACHE_IN_CHARGE, 0, (tier, before))
+        self._telemetry.gauge(Gauge.CACHE_IN_CHARGE, 1, (tier, policy))
+        self._in_charge[tier] = policy
 
     async def _fetch(self, body_id: BodyId, first: int, count: int, why: Why) -> None:
         await self._workers.run(

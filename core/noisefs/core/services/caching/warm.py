@@ -63,6 +63,7 @@ class WarmState(NamedTuple):
     bytes: int
     max_bytes: int
     policy: str
+    in_charge: str
 
 
 class WarmTier:
@@ -233,6 +234,7 @@ class WarmTier:
                 (self._units - self._room.free) * UNIT_BYTES,
                 self.max_bytes,
                 self._policy.name,
+                self._policy.in_charge,
             )
 
     # ------------------------------------------------------------------ under the lock

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.records import Extent
-from noisefs.core.ports.telemetry import Counter
+from noisefs.core.ports.telemetry import Counter, Gauge
 from noisefs.core.services.bodies.hot import HotTier
 from noisefs.core.services.store import StoreSettings
 from tests.support.bodies import content, drop_body, get_body, put_body
@@ -307,3 +308,18 @@ async def test_a_recorder_hears_of_every_cell_once() -> None:
         await get_body(net.store, extents)
         net.store.body_reader.read_in_memory(extents, S, S + 10)
     assert sorted(heard) == [(0, 3), (1, 1), (3, 1)]
+
+
+async def test_who_decides_is_a_metric() -> None:
+    warm = WarmParts(max_bytes=16 * MIB).make(Learned)
+    async with networked_store("one", settings=StoreSettings(policy_of=Learned), warm=warm) as net:
+        caching = net.store.caching
+        assert caching is not None
+        (measure,) = (job.step for job in caching.jobs() if job.name == "hot")
+        await measure()
+        assert net.telemetry.gauged(Gauge.CACHE_IN_CHARGE, ("memory", "s3fifo")) == 1
+        assert net.telemetry.gauged(Gauge.CACHE_IN_CHARGE, ("disk", "s3fifo")) == 1
+        assert (warm.state().policy, warm.state().in_charge) == ("learned", "s3fifo")
+        caching._tell_charge("memory", "lru")
+        assert net.telemetry.gauged(Gauge.CACHE_IN_CHARGE, ("memory", "s3fifo")) == 0
+        assert net.telemetry.gauged(Gauge.CACHE_IN_CHARGE, ("memory", "lru")) == 1
