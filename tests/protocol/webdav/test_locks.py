@@ -427,3 +427,40 @@ async def test_locks_survive_a_restart(dav: WebdavServer) -> None:
         assert (await again("PUT", "/bucket/f", b"2")).status == 423
         assert token in (await again("PROPFIND", "/bucket/f", Depth="0")).text
         assert (await again("PUT", "/bucket/f", b"2", If=f"(<{token}>)")).status == 204
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_deep_lock_where_a_member_is_locked(dav: WebdavServer, slash: str) -> None:
+    """A 207 that names the member, and the collection as what depends on it (section 9.10.3); nothing is locked."""
+    await dav("MKCOL", "/bucket/d")
+    await dav("PUT", "/bucket/d/x & y", b"1")
+    token = await lock(dav, "/bucket/d/x%20&%20y", "shared")
+    refused = await dav("LOCK", f"/bucket/d{slash}", lock_info(), Depth="infinity")
+    told = [
+        (response.findtext(f"{D}href"), (response.findtext(f"{D}status") or "")[9:12])
+        for response in ET.fromstring(refused.body)
+    ]
+    assert (refused.status, told) == (207, [("/bucket/d/x%20%26%20y", "423"), ("/bucket/d/", "424")])
+    assert "Lock-Token" not in refused.headers
+    assert (await dav("PUT", "/bucket/d/z", b"1")).status == 201
+    assert (await dav("LOCK", f"/bucket/d{slash}", lock_info("shared"), Depth="infinity")).status == 200
+    assert (await dav("PUT", "/bucket/d/x%20&%20y", b"2", If=f"(<{token}>)")).status == 204
+
+
+async def test_a_lock_of_a_file_whose_url_ends_in_a_slash(dav: WebdavServer) -> None:
+    """It is the file that is meant: nothing comes into being."""
+    await dav("PUT", "/bucket/f", b"1")
+    reply = await dav("LOCK", "/bucket/f/", lock_info())
+    assert reply.status == 200
+    assert (await dav("PUT", "/bucket/f", b"2")).status == 423
+    assert (await dav("GET", "/bucket/f")).body == b"1"
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+async def test_what_is_not_replaced_may_be_locked(dav: WebdavServer, method: str) -> None:
+    """``Overwrite: F`` is the reason that is told."""
+    await dav("MKCOL", "/bucket/d")
+    await lock(dav, "/bucket/d/x")
+    await dav("PUT", "/bucket/f", b"1")
+    for overwrite, status in (("F", 412), ("f", 412), ("T", 423)):
+        assert (await dav(method, "/bucket/f", Destination="/bucket/d", Overwrite=overwrite)).status == status

@@ -25,8 +25,10 @@ from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.engine import proppatch
 from noisefs.adapters.inbound.webdav.engine.errand import Errand, Services, refused_of, wsgi_path
 from noisefs.adapters.inbound.webdav.engine.provider import Environ, RequestProvider
+from noisefs.adapters.inbound.webdav.engine.token_book import LockedBelow
 from noisefs.adapters.inbound.webdav.files.incoming import Incoming
 from noisefs.adapters.inbound.webdav.files.replacing import modified_us_of
+from noisefs.adapters.inbound.webdav.listing import multistatus
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
@@ -79,10 +81,10 @@ class Bridge:
         if method in ("DELETE", "MOVE") and caller.view.is_top(place):
             raise Refused(403, "the root of this share stays where it is")
         body = await incoming.whole(self._services.settings.max_xml_bytes)
-        if method == "MKCOL":
-            if body:
-                raise Refused(415, "the body of a MKCOL is not understood")
-            place = Place(place.bucket, place.key)  # clients end it in a slash: a file of that name is in the way too
+        if method == "MKCOL" and body:
+            raise Refused(415, "the body of a MKCOL is not understood")
+        if method in ("MKCOL", "LOCK"):
+            place = Place(place.bucket, place.key)  # clients end it in a slash: a file of that name is meant too
         for _ in range(_ATTEMPTS):
             errand = self._errand(method, caller, place)
             environ = _environ(errand, caller, method, body if method in _XML else b"")
@@ -122,7 +124,7 @@ class Bridge:
         if target is not None:
             there = errand.found[target.path] = await self._nodes.find(who, target)
             await self._find_parent(errand, who, target)
-            if node is not None:
+            if node is not None and (there is None or errand.overwrite):
                 tree = there is not None and there.is_collection
                 changes.append(Change(target, membership=there is None, tree=tree))
         for change in changes:
@@ -239,6 +241,18 @@ def _environ(errand: Errand, caller: Caller, method: str, body: bytes) -> Enviro
     return environ
 
 
+def _locked_below(errand: Errand, path: str) -> web.Response:
+    """The answer to a LOCK of a collection in which something is locked (RFC 4918 section 9.10.3)."""
+    node = errand.found.get(errand.place.path)
+    own = errand.place.href(collection=node is not None and node.is_collection)
+    statuses = ((place_of_path(path).href(collection=False), "423 Locked"), (own, "424 Failed Dependency"))
+    rows = "".join(
+        f"<D:response><D:href>{errand.view.shown(href)}</D:href><D:status>HTTP/1.1 {status}</D:status></D:response>"
+        for href, status in statuses
+    )
+    return answers.whole(207, multistatus.CONTENT_TYPE, multistatus.HEAD + rows.encode() + multistatus.TAIL)
+
+
 class _Mount:
     """What WsgiDAV asks where a path belongs to: all of them to one provider."""
 
@@ -294,6 +308,8 @@ def _run(errand: Errand, environ: Environ) -> web.Response:
 
     try:
         answer = b"".join(_Rules(provider)(environ, start_response))
+    except LockedBelow as exc:
+        return _locked_below(errand, exc.path)
     except DAVError as exc:
         raise refused_of(exc) from exc
     content_type = headers.get("Content-Type", "")

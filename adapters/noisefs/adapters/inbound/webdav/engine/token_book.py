@@ -11,19 +11,27 @@ from typing import Any, Final
 
 from wsgidav.dav_error import DAVError
 
-from noisefs.adapters.inbound.webdav.engine.errand import Errand, place_of_wsgi, wsgi_path
+from noisefs.adapters.inbound.webdav.engine.errand import Errand, dav_error, place_of_wsgi, wsgi_path
 from noisefs.adapters.inbound.webdav.files.writing import empty_file
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.rules.guard import place_of_path
-from noisefs.adapters.inbound.webdav.rules.locking import TOKEN_SCHEME, LockNote, covering, note_bytes
+from noisefs.adapters.inbound.webdav.rules.locking import TOKEN_SCHEME, LockNote, covering, is_below, note_bytes
 from noisefs.adapters.inbound.webdav.xml_input import parse_xml, xml_bytes
 from noisefs.core.domain.records import Lock
 from noisefs.core.domain.requests import WriteCondition
-from noisefs.core.errors import PreconditionFailed
+from noisefs.core.errors import NoisefsError, PreconditionFailed, ResourceLocked
 
 MAX_OWNER_BYTES: Final = 8192
 """Longest ``DAV:owner`` that is kept: names and addresses are far shorter."""
 _SECOND_US: Final = 1_000_000
+
+
+class LockedBelow(Exception):
+    """A member of a collection is locked, so a lock of all of it cannot be granted."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 class TokenBook:
@@ -49,7 +57,11 @@ class TokenBook:
         timeout: float | None,
         **_same: Any,  # Any: what WsgiDAV passes besides follows from the request
     ) -> Mapping[str, str]:
-        """Make a lock; 423 where another one is in the way."""
+        """Make a lock; 423 where another one is in the way.
+
+        Raises:
+            LockedBelow: That is on a member of the collection.
+        """
         errand = self._errand
         now_us = errand.services.clock.now_us()
         lock = Lock(
@@ -62,7 +74,14 @@ class TokenBook:
             deep=lock_depth == "infinity",
             data=note_bytes(LockNote(_owner_xml(lock_owner))),
         )
-        errand.call(errand.services.locks.create(lock))
+        try:
+            errand.run(errand.services.locks.create(lock))
+        except ResourceLocked as exc:
+            if is_below(exc.path, lock.path):
+                raise LockedBelow(exc.path) from exc
+            raise dav_error(exc) from exc
+        except NoisefsError as exc:
+            raise dav_error(exc) from exc
         if self.make_file:
             try:
                 self._make_file()
