@@ -25,6 +25,7 @@ from bench.profiling import profile_cells
 from bench.reads import measure_reads
 from bench.rounds import Plan, run, workplace
 from bench.space import measure_space
+from bench.tiers import measure_tiers
 
 ROOT = Path(__file__).parents[1]
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -94,7 +95,10 @@ def main(
     ipfs: Annotated[
         bool, typer.Option("--ipfs", help="Instead: a Kubo node behind the store, alone, and as the original used it.")
     ] = False,
-    scale: Annotated[float, typer.Option(min=0.001, help="Size of those seven, as a share of the full one.")] = 1.0,
+    tiers: Annotated[
+        bool, typer.Option("--tiers", help="Instead: policies of the tiers before a distant node, and restarts.")
+    ] = False,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of those eight, as a share of the full one.")] = 1.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Instead: profile this server under each cell chosen by --only.")
     ] = False,
@@ -113,6 +117,7 @@ def main(
         measure_network: ipfs,
         measure_cold: ipfs,
         measure_durability: ipfs,
+        measure_tiers: tiers,
     }
     if any(checks.values()):
         for check in (check for check, wanted in checks.items() if wanted):
