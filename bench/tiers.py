@@ -137,8 +137,8 @@ def measure_tiers(folder: Path, scale: float, say: Callable[[str], None]) -> Fin
         rows,
         None,
         f"{len(order)} reads by {_CONNECTIONS} connections; a model is trained every {_TRAIN_EVERY_S} s. Curves are of "
-        f"the tenths of a load; after a restart it goes on for {_RESTART_SHARE:.0%} more, with what the last life left and "
-        "without.\n\n" + "\n\n".join(notes),
+        f"the tenths of a load; after a restart it goes on for {_RESTART_SHARE:.0%} more, with what the last life "
+        "left and without.\n\n" + "\n\n".join(notes),
     )
 
 

@@ -28,4 +28,4 @@ def test_policies_are_compared_before_a_distant_node(tmp_path: Path) -> None:
         assert 0 < without < 1
         assert 0 < seeds < blocks
         assert 0 < p50 <= p99
-    assert finding.note.count("after a restart") == len(POLICIES)
+    assert finding.note.count("cells warmed") == len(POLICIES)
