@@ -91,20 +91,26 @@ class Incoming:
         expected = self.expected_bytes
         await self._invite()
         content = self._request.content
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    piece = await content.readany()
-            except TimeoutError as exc:
-                raise RequestTimeout(f"the client sent nothing for {self._timeout_s:g} s") from exc
-            except _CUT as exc:
-                raise IncompleteBody(f"the body ended after {self.received_bytes} bytes: {type(exc).__name__}") from exc
-            if not piece:
-                break
-            self.received_bytes += len(piece)
-            if expected is not None and self.received_bytes > expected:
-                raise IncompleteBody(f"more than the {expected} bytes declared were received")
-            yield piece
+        plain = self.declared_bytes is not None
+        try:
+            while True:
+                if plain and content.total_bytes > self.received_bytes:  # at hand: piece by piece, without joining them
+                    piece, _ = await content.readchunk()
+                elif content.at_eof():
+                    break
+                else:
+                    async with asyncio.timeout(self._timeout_s):
+                        piece = await content.readany()
+                    if not piece:
+                        break
+                self.received_bytes += len(piece)
+                if expected is not None and self.received_bytes > expected:
+                    raise IncompleteBody(f"more than the {expected} bytes declared were received")
+                yield piece
+        except TimeoutError as exc:
+            raise RequestTimeout(f"the client sent nothing for {self._timeout_s:g} s") from exc
+        except _CUT as exc:
+            raise IncompleteBody(f"the body ended after {self.received_bytes} bytes: {type(exc).__name__}") from exc
         if not content.is_eof() or (expected is not None and self.received_bytes != expected):
             raise IncompleteBody(f"{self.received_bytes} bytes were received, {expected} declared")
 

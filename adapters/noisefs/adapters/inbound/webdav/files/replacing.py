@@ -68,13 +68,13 @@ class Replacement:
                 ``check`` raises.
         """
         place = self._place
-        if self._check is not None:
-            self._check(tx)
         if Trees.has_members(tx, bucket, place.prefix):
             raise Refused(405, "a collection is there: it has no content")
         parent = place.parent
         if old is None and parent.key and not Trees.has_members(tx, bucket, parent.prefix):
-            raise Refused(409, f"the collection {parent.path!r} does not exist")
+            raise no_parent(place)
+        if self._check is not None:
+            self._check(tx)
         blocking = in_the_way(
             self._locks.around(tx, place.path),
             place,
@@ -98,6 +98,11 @@ class Replacement:
             return 204, fields, b""
         fields["Content-Type"] = "text/plain; charset=utf-8"
         return 201, fields, _CREATED
+
+
+def no_parent(place: Place) -> Refused:
+    """The refusal of a file in a collection that is not there."""
+    return Refused(409, f"the collection {place.parent.path!r} does not exist")
 
 
 def attributes(

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.files.incoming import Incoming
-from noisefs.adapters.inbound.webdav.files.replacing import Replacement, attributes
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement, attributes, no_parent
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
@@ -15,7 +15,7 @@ from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard
 from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.core.domain.records import Version
 from noisefs.core.domain.requests import Attributes
-from noisefs.core.errors import ObjectNotFound
+from noisefs.core.errors import BucketNotFound, ObjectNotFound
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.uploads.chunked import ChunkedUploads
@@ -44,7 +44,8 @@ class Writing:
         """Store the body and answer 201 or 204. On any error the old version stays.
 
         Everything that can refuse the request does so before the client is told to send its body, and once more in the
-        commit, since a large body takes its time.
+        commit, since a large body takes its time: both times it is :meth:`.replacing.Replacement.admit`, in one
+        transaction.
 
         Raises:
             Refused: 400, 403, 405, 409, 412, 423.
@@ -54,13 +55,12 @@ class Writing:
             raise Refused(400, "a PUT with Content-Range would replace the whole file by a part of it")
         if "OC-Chunked" in caller.headers:
             raise Refused(400, "a PUT with OC-Chunked would make a file of each piece: /dav/uploads/ takes chunks")
-        node = await self._target(caller, place)
+        if not place.key or place.slash:
+            await self._target(caller, place)  # it refuses whatever no file can be
         condition = write_condition(caller.headers)
-        tokens = await self._guard.check_if(caller, place, node)
-        check = self._guard.within(caller, place)
+        tokens, check = caller.condition.tokens, self._guard.within(caller, place)
         replacement = Replacement(self._locks, caller.who, place, caller.headers, tokens, check)
         claims = replacement.claims
-        await self._guard.check_locks(caller.who, tokens, Change(place, membership=node is None, tree=False))
         try:
             version = await self._objects.put(
                 caller.who,
@@ -73,6 +73,8 @@ class Writing:
                 verify=claims.verify,
                 declared_bytes=incoming.expected_bytes or 0,
             )
+        except BucketNotFound as exc:
+            raise no_parent(place) from exc
         except ObjectNotFound as exc:
             raise Refused(412, "If-Match does not hold: there is no such file") from exc
         status, fields, body = replacement.answer(version)
@@ -134,5 +136,5 @@ class Writing:
         if place.slash:
             raise Refused(405, "the name of a file does not end in '/'")
         if node is None and not await self._nodes.has_collection(caller.who, place.parent):
-            raise Refused(409, f"the collection {place.parent.path!r} does not exist")
+            raise no_parent(place)
         return node

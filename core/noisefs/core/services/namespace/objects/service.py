@@ -69,7 +69,8 @@ _WORTH_ASKING_BYTES = 1 << 20
 
 Admit = Callable[[Reading, Bucket, Version | None], Attributes]
 """Asked inside the commit, given what the key names there: the new version's attributes. Whatever it raises refuses the
-write, of which nothing is left then. It may be asked again where a commit is retried."""
+write, of which nothing is left then. :meth:`Objects.put` asks before it takes bytes in, too; a commit that is retried
+asks again."""
 
 
 First = Callable[[Writing], None]
@@ -135,11 +136,11 @@ class Objects(Reads):
     ) -> Version:
         """Store the bytes of ``source`` under ``key``. All or nothing: on any error the old version stays.
 
-        The condition is checked early (before bytes are taken in) and again, atomically, in the commit. Without one,
-        the later commit wins. The ETag is the hex MD5. In a bucket with versions the old one stays as such; the new one
-        has its id, unless versioning is suspended. ``outer``: seal it twice, inside with this key; the ETag is then the
-        MD5 of what is sealed. ``declared_bytes``: how many will come, if known, so that too many for a quota are
-        refused before. ``made``: the event that it is.
+        The condition is checked, and an :data:`Admit` asked, early (before bytes are taken in) and again, atomically,
+        in the commit. Without one, the later commit wins. The ETag is the hex MD5. In a bucket with versions the old
+        one stays as such; the new one has its id, unless versioning is suspended. ``outer``: seal it twice, inside with
+        this key; the ETag is then the MD5 of what is sealed. ``declared_bytes``: how many will come, if known, so that
+        too many for a quota are refused before. ``made``: the event that it is.
 
         Raises:
             InvalidKey, KeyTooLong: The key is not legal.
@@ -156,16 +157,18 @@ class Objects(Reads):
 
         def admit(tx: Reading) -> Bucket:
             row = reach_bucket(tx, who, bucket)
+            asks_room = declared_bytes >= _WORTH_ASKING_BYTES
+            old = None
+            if condition is not ALWAYS or asks_room or not isinstance(attributes, Attributes):
+                old = publishing.present(tx, u64(row.bucket_id) + raw_key)
+            wanted = attributes if isinstance(attributes, Attributes) else attributes(tx, row, old)
             if condition is not ALWAYS:
-                present = publishing.present(tx, u64(row.bucket_id) + raw_key)
-                check_write(condition, present, bucket, key)
+                check_write(condition, old, bucket, key)
             if lock is not NO_WISH:
                 lookup.check_wish(row, lock, self._clock.now_us())
-            if isinstance(attributes, Attributes):
-                belonging_of(row, who.user_id, attributes.acl)
-            if declared_bytes >= _WORTH_ASKING_BYTES:
-                old = None if row.versioning else publishing.present(tx, u64(row.bucket_id) + raw_key)
-                usage.check_room(tx, row, declared_bytes - (0 if old is None else old.size))
+            belonging_of(row, who.user_id, wanted.acl)
+            if asks_room:
+                usage.check_room(tx, row, declared_bytes - (0 if old is None or row.versioning else old.size))
             return row
 
         durability = self._index.read(admit).durability
