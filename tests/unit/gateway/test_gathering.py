@@ -8,7 +8,14 @@ from noisefs.gateway.cli.gathering import explained_by_all, status_of_all, warme
 def state(entries: int, **more: object) -> dict[str, object]:
     """What one process says."""
     sums = {"entries": entries, "bytes": 10 * entries, "max_bytes": 1000, "policy": "s3fifo", "in_charge": "s3fifo"}
-    ahead = {"on": False, "precision": None, "used_cells": entries, "wasted_cells": 1, "wasted_bytes": 2}
+    ahead = {
+        "on": False,
+        "precision": None,
+        "used_cells": entries,
+        "wasted_cells": 1,
+        "wasted_bytes": 2,
+        "waiting_bytes": 3,
+    }
     return {
         "memory": sums,
         "seeds": {"packs": 1, "blocks": entries, "bytes": 4, "max_bytes": 8},
@@ -43,6 +50,7 @@ def test_several_are_told_together_and_each() -> None:
         "used_cells": 8,
         "wasted_cells": 2,
         "wasted_bytes": 4,
+        "waiting_bytes": 6,
     }
     assert found["fetched_ahead"]["sequential"]["precision"] is None
     assert found["seeds"] == {"packs": 2, "blocks": 8, "bytes": 8, "max_bytes": 16}

@@ -47,6 +47,7 @@ class Ahead(msgspec.Struct):
     used_cells: int
     wasted_cells: int
     wasted_bytes: int
+    waiting_bytes: int
 
 
 class Progress(msgspec.Struct):
@@ -145,6 +146,7 @@ def _ahead(each: Sequence[Ahead]) -> Ahead:
         sum(one.used_cells for one in each),
         sum(one.wasted_cells for one in each),
         sum(one.wasted_bytes for one in each),
+        sum(one.waiting_bytes for one in each),
     )
 
 

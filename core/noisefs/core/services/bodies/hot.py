@@ -19,6 +19,7 @@ from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Run
 from noisefs.core.services.caching.entry import ENTRY_BYTES, PREFETCH, CellKey, Kept, Outcome, PolicyOf, Why
+from noisefs.core.services.caching.unread import Unread
 
 T = TypeVar("T")
 
@@ -70,8 +71,8 @@ class HotTier:
         # Only the learned one looks at more of a read than its key and size: to tell the others costs a microsecond.
         self._plain = not isinstance(self._policy, Learned)
         self._left: list[tuple[CellKey, Kept]] = []
-        self._ahead: dict[CellKey, tuple[Why, int]] = {}
-        self._outcomes = dict.fromkeys(PREFETCH, Outcome())
+        self._unread = Unread()
+        self._ahead = self._unread.keys
         self._following = Following()
         self.demoted: Demoted | None = None
 
@@ -132,9 +133,7 @@ class HotTier:
         before = (body_id, number - 1) if number else None
         sequential = self._following.read(body_id, number)
         if self._ahead and key in self._ahead:
-            why, _ = self._ahead.pop(key)
-            used, wasted, wasted_bytes = self._outcomes[why]
-            self._outcomes[why] = Outcome(used + 1, wasted, wasted_bytes)
+            self._unread.was_read(key)
         protocol, bucket_class = asker
         self._policy.read(
             Access(key, ENTRY_BYTES + size, now, number, before, protocol, sequential, bucket_class, body_id)
@@ -159,6 +158,9 @@ class HotTier:
         ``cold``: they came from a network. ``why``: what they were read or fetched for, ``asker``: by whom.
         """
         if block_bytes + ENTRY_BYTES > self._most:
+            if why in PREFETCH:
+                with self._lock:
+                    self._unread.was_wasted(why, len(cells) // block_bytes, len(cells))
             return
         with self._lock:
             now = self._now()
@@ -192,8 +194,11 @@ class HotTier:
         body_id, number = key
         before = (body_id, number - 1) if number else None
         admitted = self._policy.admit(Access(key, ENTRY_BYTES + size, now, number, before, group=body_id))
-        if admitted and why in PREFETCH:
-            self._ahead[key] = why, size
+        if why in PREFETCH:
+            if admitted:
+                self._unread.came(key, why, size)
+            else:
+                self._unread.was_wasted(why, 1, size)
         return admitted
 
     # ------------------------------------------------------------------ what goes
@@ -204,7 +209,7 @@ class HotTier:
             for number in range(segment, segment + count):
                 self._policy.discard((body_id, number))
                 self._entries.pop((body_id, number), None)
-                self._ahead.pop((body_id, number), None)
+                self._unread.is_bad((body_id, number))
 
     def _drop(self, known: object) -> None:
         """The policy keeps it no more. Under the lock."""
@@ -213,9 +218,7 @@ class HotTier:
         if entry is None:
             return
         if self._ahead and key in self._ahead:
-            why, size = self._ahead.pop(key)
-            used, wasted, wasted_bytes = self._outcomes[why]
-            self._outcomes[why] = Outcome(used, wasted + 1, wasted_bytes + size)
+            self._unread.has_gone(key)
         if entry.cold and self.demoted is not None:
             if isinstance(entry, _Cell):
                 kept = Kept(entry.cell, entry.run.generation, cold=True)
@@ -232,7 +235,7 @@ class HotTier:
 
     def outcome(self, why: Why) -> Outcome:
         """What became of cells that were fetched ahead."""
-        return self._outcomes[why]
+        return self._unread.outcome(why)
 
     def is_ahead(self, key: CellKey) -> bool:
         """Whether it was fetched ahead, and nobody has read it yet."""
@@ -242,13 +245,14 @@ class HotTier:
         """Keys of what came from a network, those most worth keeping first, and whether each is a slice."""
         found: list[tuple[CellKey, bool]] = []
         with self._lock:
-            for known in self._policy:
-                key: CellKey = known  # type: ignore[assignment]  # as above
-                entry = self._entries.get(key)
-                if entry is not None and entry.cold:
-                    found.append((key, isinstance(entry, Slice)))
-                    if len(found) == most:
-                        break
+            keys = list(self._policy)
+        for known in keys:  # without the lock: readers on the event loop take it
+            key: CellKey = known  # type: ignore[assignment]  # as above
+            entry = self._entries.get(key)
+            if entry is not None and entry.cold:
+                found.append((key, isinstance(entry, Slice)))
+                if len(found) == most:
+                    break
         return found
 
     def with_policy(self, work: Callable[[CachePolicy], T]) -> T:

@@ -2,7 +2,8 @@
 
 Promise: what nobody reads costs little. Each kind's precision is measured by what became of the cells it brought: read,
 or gone from memory unread. Below :data:`LEAST_PRECISION` a kind is turned off but for a try now and then; and wasted
-bytes stay below ``waste_share`` of what readers themselves took from nodes, and :data:`ALLOWANCE_BYTES`.
+bytes stay below ``waste_share`` of what readers themselves took from nodes, and :data:`ALLOWANCE_BYTES`; what waits in
+memory counts by its kind's precision, as if half of it were wasted where that is not known yet.
 Only where there are nodes, and only for bodies that they had to give something of. Belongs to the event loop.
 """
 
@@ -164,8 +165,12 @@ class Ahead:
         self._telemetry.count(Counter.PREFETCHED, count, (f"{kind.value} fetched",))
 
     def _may(self, kind: Why) -> bool:
-        self._judge(kind)
-        wasted = sum(self._outcome(one).wasted_bytes for one in PREFETCH)
+        wasted = 0.0
+        for one in PREFETCH:
+            self._judge(one)
+            known = self._judged[one].precision
+            outcome = self._outcome(one)
+            wasted += outcome.wasted_bytes + outcome.waiting_bytes * (1 - (LEAST_PRECISION if known is None else known))
         judged = self._judged[kind]
         if wasted <= ALLOWANCE_BYTES + self._waste_share * self._taken_bytes() and judged.on:
             return True

@@ -49,3 +49,5 @@ class Outcome(NamedTuple):
     used_cells: int = 0
     wasted_cells: int = 0
     wasted_bytes: int = 0
+    waiting_bytes: int = 0
+    """In memory, and not read yet."""
