@@ -148,9 +148,11 @@ class WarmTier:
             if damaged:  # else it was overwritten meanwhile, as it may be
                 self._policy.discard(key)
                 self._forget(key)
-        if damaged:
+        if damaged and record.salt == epochs.current:
             self._telemetry.count(Counter.INTEGRITY_ERRORS, 1, ("cache",))
             log.warning("cache.record_damaged", extra={"hint": "it is read from a node again"})
+        elif damaged:  # written over, or never on the disk, before the kill that ended the life it is from
+            log.debug("cache.record_lost")
         return None
 
     def _read(self, file: File, epochs: Epochs, key: CellKey, record: Record) -> memoryview | None:
@@ -319,12 +321,15 @@ class WarmTier:
             return
         try:
             while self._write_one():
-                pass
-            if self._changed and self._clock.monotonic_s() - self._saved_s >= SAVE_EVERY_S:
-                self.save()
+                self._save_in_time()
+            self._save_in_time()
         except (DiskFull, ReadOnlyStore, StorageFailed) as exc:
             self._turn_off(exc)
         self._telemetry.gauge(Gauge.CACHE_BYTES, (self._units - self._room.free) * UNIT_BYTES, ("warm",))
+
+    def _save_in_time(self) -> None:
+        if self._changed and self._clock.monotonic_s() - self._saved_s >= SAVE_EVERY_S:
+            self.save()
 
     def _write_one(self) -> bool:
         with self._lock:
@@ -359,8 +364,14 @@ class WarmTier:
     def save(self) -> None:
         """Write the list, the best first. Raises as ``atomic_write``."""
         with self._lock:
-            listed = [(key, self._records[key]) for key in self._policy if key in self._records]
+            keys = list(self._policy)
             self._changed = False
+        listed: list[tuple[CellKey, Record]] = []
+        for known in keys:  # without the lock: whoever reads or reclaims takes it
+            key: CellKey = known  # type: ignore[assignment]  # its keys are those that it was given
+            record = self._records.get(key)
+            if record is not None:
+                listed.append((key, record))
         self._catalogue.save(listed)
         self._saved_s = self._clock.monotonic_s()
 

@@ -98,6 +98,37 @@ def test_a_damaged_record_is_a_miss_and_forgotten() -> None:
     assert warm.state().bytes == 0
 
 
+def test_what_an_earlier_life_did_not_write_whole_is_no_damage() -> None:
+    """A kill or a power loss leaves records in the list that were written over, or never came onto the disk."""
+    parts = WarmParts()
+    warm = parts.open()
+    warm.offer(key_of(1), kept_of(1, 9000))
+    warm.close()
+    parts.disk.damage(PATH, 100, b"\x5a\xa5")
+    again = parts.open()
+    assert again.get(key_of(1)) is None
+    assert not again.holds(key_of(1))
+    assert parts.telemetry.counted(Counter.INTEGRITY_ERRORS, ("cache",)) == 0
+
+
+def test_the_list_is_saved_in_time_however_much_there_is_to_write() -> None:
+    parts = WarmParts(max_bytes=4 * MIB)
+    warm = parts.open()
+
+    listed: list[bool] = []
+
+    def slowly() -> int:
+        parts.clock.advance(SAVE_EVERY_S / 4)
+        listed.append(f"{PATH}.list" in parts.disk.snapshot())
+        return 1 << 40
+
+    warm._room_left = slowly
+    for number in range(10):
+        warm.offer(key_of(number), kept_of(number, 9000))
+    warm.work()
+    assert listed == [False] * 4 + [True] * 6
+
+
 @pytest.mark.parametrize("at", [0, 5, 20, 60, 150])
 def test_a_damaged_list_is_a_start_with_nothing(at: int) -> None:
     parts = WarmParts()
