@@ -173,6 +173,43 @@ def test_many_rows_are_set_and_removed_at_once(index: Index, table: Table, count
     assert index.read(lambda tx: tx.scan(table, b"", b"\xff", 1000)) == kept
 
 
+@pytest.mark.parametrize("table", [Table.OBJECTS, Table.BODIES])
+def test_whether_there_is_a_key_in_a_range(index: Index, table: Table) -> None:
+    """As readers see it, and as a function of a batch does with what the batch put and removed."""
+    index.transact([lambda tx: tx.put_all(table, {b"b": b"1", b"d": b"2"})])
+    ranges = [(b"a", b"b"), (b"b", b"c"), (b"c", b"d"), (b"c", b"e"), (b"e", b"f"), (b"d", b"d")]
+
+    def ask(tx: Reading) -> list[bool]:
+        return [tx.exists(table, start, end) for start, end in ranges]
+
+    def change(tx: Writing) -> None:
+        tx.delete(table, b"b")
+        tx.put(table, b"e", b"3")
+
+    outcomes = index.transact([ask, change, ask])
+
+    assert index.read(ask) == outcomes[2].value == [False, False, False, True, True, False]
+    assert outcomes[0].value == [False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("table", [Table.BUCKETS, Table.LOCKS])
+def test_a_row_that_many_look_at_is_always_the_newest(index: Index, table: Table) -> None:
+    """Also where it was read before it was written, and after a function that wrote it failed."""
+    index.transact([lambda tx: tx.put(table, b"k", b"old")])
+
+    def fail(tx: Writing) -> None:
+        tx.put(table, b"k", b"never")
+        raise ValueError
+
+    def look(tx: Writing) -> bytes | None:
+        return tx.get(table, b"k")
+
+    outcomes = index.transact([look, fail, look, lambda tx: tx.put(table, b"k", b"new"), look])
+
+    assert [outcome.value for outcome in outcomes] == [b"old", None, b"old", None, b"new"]
+    assert [outcome.value for outcome in index.transact([look])] == [b"new"]
+
+
 def test_later_functions_of_a_batch_see_what_earlier_ones_wrote(index: Index) -> None:
     """In order; and readers see all of it or nothing."""
     outcomes = index.transact(

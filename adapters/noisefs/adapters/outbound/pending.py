@@ -17,6 +17,9 @@ _ABSENT: Final = object()
 _FEW: Final = 64
 """So many pending keys are looked at one by one; more are kept in order once a scan has asked for them."""
 
+_SHARED: Final = frozenset({Table.BUCKETS.value, Table.LOCKS.value})
+"""Tables whose rows are small and few, and asked for again by each function of a batch: read once for all of them."""
+
 _Rows = dict[bytes, bytes | None]
 
 
@@ -31,6 +34,8 @@ class Pending(Writing):
         self._ordered: dict[str, list[bytes]] = {}
         """Keys of large tables, where they were needed in order."""
         self._undo: list[tuple[_Rows, bytes, object]] = []
+        self._shared: dict[tuple[str, bytes], bytes | None] = {}
+        """Rows of the base that most functions look at."""
         self._demands: frozenset[str] = frozenset()
 
     @property
@@ -40,10 +45,17 @@ class Pending(Writing):
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The pending value, else that of the base."""
-        rows = self._tables.get(table._value_)
+        name = table._value_
+        rows = self._tables.get(name)
         if rows is not None and key in rows:
             return rows[key]
-        return self._base.get(table, key)
+        if name not in _SHARED:
+            return self._base.get(table, key)
+        try:
+            return self._shared[name, key]
+        except KeyError:
+            value = self._shared[name, key] = self._base.get(table, key)
+            return value
 
     def scan(
         self, table: Table, start: bytes, end: bytes, limit: int, *, reverse: bool = False
@@ -62,6 +74,16 @@ class Pending(Writing):
             else:
                 merged[key] = value
         return sorted(merged.items(), reverse=reverse)[:limit]
+
+    def exists(self, table: Table, start: bytes, end: bytes) -> bool:
+        """Where a function of the batch has put a row there, the base is not asked."""
+        rows = self._tables.get(table._value_)
+        if not rows:
+            return self._base.exists(table, start, end)
+        mine = self._within(table._value_, rows, start, end)
+        if not mine:
+            return self._base.exists(table, start, end)
+        return any(rows[key] is not None for key in mine) or bool(self.scan(table, start, end, 1))
 
     def _within(self, name: str, rows: _Rows, start: bytes, end: bytes) -> list[bytes]:
         """The pending keys of a range."""

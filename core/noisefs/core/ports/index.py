@@ -63,6 +63,10 @@ class Reading(ABC):
     ) -> list[tuple[bytes, bytes]]:
         """Up to ``limit`` pairs with ``start <= key < end``, ascending by key bytes (descending: ``reverse``)."""
 
+    def exists(self, table: Table, start: bytes, end: bytes) -> bool:
+        """Whether there is a key with ``start <= key < end``. An adapter may have a quicker way than a scan."""
+        return bool(self.scan(table, start, end, 1))
+
     @abstractmethod
     def count(self, table: Table) -> int:
         """Rows of the table. May cost a scan: not for hot paths."""

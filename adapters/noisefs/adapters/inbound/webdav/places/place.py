@@ -116,12 +116,14 @@ def place_of(target: str) -> Place:
 
 
 def _decoded(target: str, path: str) -> Place:
-    raw = path.encode("utf-8", "surrogateescape")
-    _check_escapes(target, raw)
-    try:
-        text = unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError as exc:
-        raise InvalidArgument("path", target, "percent-encoded UTF-8") from exc
+    text = path
+    if "%" in path or not path.isascii():
+        raw = path.encode("utf-8", "surrogateescape")
+        _check_escapes(target, raw)
+        try:
+            text = unquote_to_bytes(raw).decode()
+        except UnicodeDecodeError as exc:
+            raise InvalidArgument("path", target, "percent-encoded UTF-8") from exc
     if "\0" in text:
         raise InvalidArgument("path", target, "no NUL character")
     segments = [segment for segment in text.split("/") if segment]

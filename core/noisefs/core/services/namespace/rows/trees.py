@@ -25,7 +25,7 @@ def rows_below(tx: Reading, row_prefix: bytes) -> list[tuple[bytes, bytes]]:
 
 def exists_below(tx: Reading, row_prefix: bytes) -> bool:
     """Whether any object's key begins with ``row_prefix``. Cost: one seek."""
-    return bool(tx.scan(Table.OBJECTS, row_prefix, keyspace.prefix_end(row_prefix), 1))
+    return tx.exists(Table.OBJECTS, row_prefix, keyspace.prefix_end(row_prefix))
 
 
 def remove_tree(
