@@ -162,13 +162,20 @@ class HotTier:
                 with self._lock:
                     self._unread.was_wasted(why, len(cells) // block_bytes, len(cells))
             return
+        wanted: list[tuple[CellKey, int]] = []
         with self._lock:
             now = self._now()
             for at in range(0, len(cells), block_bytes):
                 key = body_id, first + at // block_bytes
                 if self._admits(key, block_bytes, now, why, asker):
-                    # A copy: a view of one cell would keep the whole window in memory, and nobody would count it.
-                    self._entries[key] = _Cell(run, memoryview(bytes(cells[at : at + block_bytes])), cold)
+                    wanted.append((key, at))
+        # Copies: a view of one cell would keep the whole window in memory, and nobody would count it. They are made
+        # without the lock, which readers on the event loop take.
+        copies = [(key, _Cell(run, memoryview(bytes(cells[at : at + block_bytes])), cold)) for key, at in wanted]
+        with self._lock:
+            for key, cell in copies:
+                if key in self._policy:
+                    self._entries[key] = cell
             left, self._left = self._left, []
         self._demote(left)
 
@@ -214,12 +221,10 @@ class HotTier:
     def _drop(self, known: object) -> None:
         """The policy keeps it no more. Under the lock."""
         key: CellKey = known  # type: ignore[assignment]  # its keys are those that it was given
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return
         if self._ahead and key in self._ahead:
             self._unread.has_gone(key)
-        if entry.cold and self.demoted is not None:
+        entry = self._entries.pop(key, None)
+        if entry is not None and entry.cold and self.demoted is not None:
             if isinstance(entry, _Cell):
                 kept = Kept(entry.cell, entry.run.generation, cold=True)
             else:

@@ -6,7 +6,7 @@ from noisefs.core.domain.sealing.segment import BodyCipher
 from noisefs.core.services.bodies import known
 from noisefs.core.services.bodies.hot import HotTier, Slice
 from noisefs.core.services.bodies.known import Known, KnownBodies
-from noisefs.core.services.caching.entry import ENTRY_BYTES
+from noisefs.core.services.caching.entry import ENTRY_BYTES, Why
 from tests.support.bodies import content, put_body
 from tests.support.faults import S, faulty_store
 
@@ -91,3 +91,14 @@ async def test_reading_in_memory_gives_what_was_read_before_and_only_that() -> N
         assert reader.read_in_memory(extents, 3 * S - 1, 3 * S + 1) is None
         reader.readers.claim([extents[0].body_id])
         assert reader.read_in_memory(extents, 0, 10) is None
+
+
+def test_a_window_larger_than_memory_leaves_what_the_policy_keeps() -> None:
+    """What was admitted first has gone again when the bytes are copied."""
+    hot = HotTier(3 * (SIZE + ENTRY_BYTES))
+    hot.keep_cells(ONE, 0, RUN, memoryview(bytes(8 * SIZE)), SIZE, why=Why.SEQUENTIAL)
+    held = [number for number in range(8) if hot.holds((ONE, number))]
+    assert len(held) == hot.state().entries == hot.with_policy(len) == 3
+    assert all(hot.cells(ONE, number, 1) is not None for number in held)
+    outcome = hot.outcome(Why.SEQUENTIAL)
+    assert (outcome.used_cells, outcome.wasted_cells, outcome.waiting_bytes) == (3, 5, 0)
