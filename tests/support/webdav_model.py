@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 LOCKED, MISSING, NO_PARENT, EXISTS, FORBIDDEN, FAILED = 423, 404, 409, 405, 403, 412
+MEMBER_LOCKED = 207
+"""Of a deep lock that something is in the way of, deeper than where it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,11 @@ class ShareModel:
         if path not in self.tree:
             refused |= self._cannot_be_made(path) | self._blocked(path, tokens, membership=True)
         for other in self.locks.values():
-            meets = other.covers(path) or (deep and is_below(other.path, path))
-            if meets and (other.exclusive or exclusive):
-                refused.add(LOCKED)
+            if other.exclusive or exclusive:
+                if other.covers(path):
+                    refused.add(LOCKED)
+                elif deep and is_below(other.path, path):
+                    refused.add(MEMBER_LOCKED)
         if not refused:
             self.done = 200 if path in self.tree else 201
             self.tree.setdefault(path, b"")

@@ -74,6 +74,7 @@ async def test_what_is_put_into_a_folder_that_goes(dav: WebdavServer) -> None:
             dav("MKCOL", f"{path}/sub"),
             dav("COPY", "/bucket/none", Destination=f"{path}/copy"),
             dav("PUT", f"{path}/f", b"x"),
+            dav("LOCK", f"{path}/locked", LOCK),
         )
         assert gone.status == 204
         assert (await dav("PROPFIND", path, Depth="0")).status == 404

@@ -151,6 +151,13 @@ async def test_no_other_token_will_do(dav: WebdavServer) -> None:
     assert asked.status == 200
 
 
+async def test_a_token_in_the_url(dav: WebdavServer) -> None:
+    """Where some clients put it."""
+    flow = await begin(dav)
+    await submit(dav, flow["login"])
+    assert (await dav("POST", f"/login/v2/poll?token={flow['poll']['token']}", auth=None)).status == 200
+
+
 async def test_a_page_of_another_site_signs_nobody_in(dav: WebdavServer) -> None:
     """Though it would have to know the secret."""
     flow = await begin(dav)

@@ -12,7 +12,8 @@ from typing import Any, Final
 from wsgidav.dav_error import DAVError
 
 from noisefs.adapters.inbound.webdav.engine.errand import Errand, dav_error, place_of_wsgi, wsgi_path
-from noisefs.adapters.inbound.webdav.files.writing import empty_file
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement
+from noisefs.adapters.inbound.webdav.files.writing import no_pieces
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.rules.guard import place_of_path
 from noisefs.adapters.inbound.webdav.rules.locking import TOKEN_SCHEME, LockNote, covering, is_below, note_bytes
@@ -84,14 +85,15 @@ class TokenBook:
             raise dav_error(exc) from exc
         if self.make_file:
             try:
-                self._make_file()
+                self._make_file(lock.token)
             except BaseException:
                 errand.call(errand.services.locks.delete(lock.token))
                 raise
         return {"token": lock.token, "root": url}
 
-    def _make_file(self) -> None:
+    def _make_file(self, token: str) -> None:
         errand, place = self._errand, self._errand.place
+        replacement = Replacement(errand.services.locks, errand.who, place, {}, frozenset((token,)))
 
         async def make() -> None:
             try:
@@ -99,7 +101,8 @@ class TokenBook:
                     errand.who,
                     place.bucket,
                     place.key,
-                    *empty_file(place),
+                    no_pieces(),
+                    replacement.admit,
                     condition=WriteCondition(if_none_match=("*",)),
                 )
             except PreconditionFailed:

@@ -7,26 +7,21 @@ from aiohttp import web
 
 from noisefs.adapters.inbound.webdav import answers
 from noisefs.adapters.inbound.webdav.files.incoming import Incoming
-from noisefs.adapters.inbound.webdav.files.replacing import Replacement, attributes, no_parent
+from noisefs.adapters.inbound.webdav.files.replacing import Replacement, no_parent
 from noisefs.adapters.inbound.webdav.places.nodes import Node, Nodes
 from noisefs.adapters.inbound.webdav.places.place import Place
 from noisefs.adapters.inbound.webdav.refusal import Refused
 from noisefs.adapters.inbound.webdav.rules.guard import Caller, Change, Guard
 from noisefs.adapters.inbound.webdav.rules.preconditions import write_condition
 from noisefs.core.domain.records import Version
-from noisefs.core.domain.requests import Attributes
 from noisefs.core.errors import BucketNotFound, ObjectNotFound
 from noisefs.core.services.namespace.objects.service import Objects
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.uploads.chunked import ChunkedUploads
 
 
-def empty_file(place: Place) -> tuple[AsyncIterator[bytes], Attributes]:
-    """Body and attributes of a file that a LOCK makes."""
-    return _no_pieces(), attributes({}, place)
-
-
-async def _no_pieces() -> AsyncIterator[bytes]:
+async def no_pieces() -> AsyncIterator[bytes]:
+    """The body of an empty file."""
     return
     yield b""  # what makes it a generator
 

@@ -114,7 +114,9 @@ class SignIn:
         return _as_json({"poll": poll, "login": f"{base}{_FLOW}{begun.page}"})
 
     async def _poll(self, request: web.BaseRequest, incoming: Incoming) -> web.Response:
-        found = await self._flows.collect((await _form(request, incoming)).get("token", ""))
+        asked = parse_qs(request.raw_path.partition("?")[2])  # where some put it
+        token = (await _form(request, incoming)).get("token") or asked.get("token", [""])[0]
+        found = await self._flows.collect(token)
         if found is None:
             return answers.whole(404, "application/json; charset=utf-8", b"[]", _UNKEPT)
         user, password = found
