@@ -38,7 +38,7 @@ _EXPONENT: Final = 0.9
 _DRIFT: Final = 20
 """After so many reads one favourite becomes the last, and all others move up."""
 _DELAY_S: Final = 0.02
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 8
 _WRITERS: Final = 8
 _TRAIN_EVERY_S: Final = 5
 _STRETCHES: Final = 10

@@ -328,12 +328,19 @@ class CellReader:
 
     def slice_in(self, tx: Reading, body_id: BodyId, segment: int, table: Table, asker: Asker = STORE) -> Slice | None:
         """A slice that is in memory, or inline in the index; ``table``: where it would be inline."""
-        # A longer body's is held in case it is asked for, and because it goes with the object: that is no read.
-        held = self.hot.slice(body_id, segment, asker) if segment else self.hot_slice(body_id, segment, asker)
+        # A longer body's is held in case it is asked for: that is no read, and :meth:`slice_used` tells of one.
+        held = self.hot.peek_slice(body_id, segment) if segment else self.hot_slice(body_id, segment, asker)
         if held is not None:
             return held
         raw = tx.get(table, body_id)
-        return None if raw is None else self._kept(body_id, segment, Slice(raw, 0), Why.READ, asker)
+        if raw is None or segment:
+            return None if raw is None else Slice(raw, 0)
+        return self._kept(body_id, segment, Slice(raw, 0), Why.READ, asker)
+
+    def slice_used(self, body_id: BodyId, segment: int, held: Slice, asker: Asker) -> None:
+        """A slice that :meth:`slice_in` gave is read; of one that is a whole body, it has told already."""
+        if segment:
+            self.hot.keep_slice(body_id, segment, held, asker=asker)
 
     def slice(
         self,

@@ -121,6 +121,11 @@ class HotTier:
                 return found
         return None
 
+    def peek_slice(self, body_id: BodyId, segment: int) -> Slice | None:
+        """As :meth:`slice`, and no read."""
+        found = self._entries.get((body_id, segment))
+        return found if isinstance(found, Slice) else None
+
     def holds(self, key: CellKey) -> bool:
         """Whether it is here; no read."""
         return key in self._entries

@@ -281,7 +281,7 @@ class BodyReader:
         full = opened.size - opened.size % size
         if position >= full:
             try:
-                held = opened.slice or self._cells.slice(body_id, full // size, reach=Reach.AT_ONCE, asker=opened.asker)
+                held = self.windows.slice_of(opened, full // size, Reach.AT_ONCE)
                 if held is None:
                     return None
                 return memoryview(self.windows.open_slice(opened, held.sealed, held.generation))[

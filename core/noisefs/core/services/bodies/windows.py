@@ -183,9 +183,7 @@ class Windows:
         size = self._geometry.segment_bytes
         full = opened.size - opened.size % size
         if position >= full:
-            held = opened.slice or self._cells.slice(
-                opened.extent.body_id, full // size, reach=reach, asker=opened.asker
-            )
+            held = self.slice_of(opened, full // size, reach)
             if held is None:
                 raise IndexDamaged(f"body {opened.extent.body_id.hex()} has a slice and no place for it")
             plain = memoryview(self.open_slice(opened, held.sealed, held.generation))
@@ -199,6 +197,14 @@ class Windows:
                 opened.extent.body_id, first, count, keep=keep, runs=runs, reach=reach, asker=opened.asker
             )
         return self.open_cells(opened, first, count, cells)[position - first * size : stop - first * size]
+
+    def slice_of(self, opened: Opened, segment: int, reach: Reach) -> Slice | None:
+        """The body's slice, as :meth:`.cells.CellReader.slice`: it is read now."""
+        body_id, held = opened.extent.body_id, opened.slice
+        if held is None:
+            return self._cells.slice(body_id, segment, reach=reach, asker=opened.asker)
+        self._cells.slice_used(body_id, segment, held, opened.asker)
+        return held
 
     def _located(self, opened: Opened, first: int, count: int) -> Sequence[tuple[int, Run]]:
         """Runs that cover these segments; looked up for many windows at once."""

@@ -102,6 +102,15 @@ async def test_the_disk_cache_hears_it_too() -> None:
         assert told == [(0, 2, 0, False), (1, 1, 2, True), (1, 0, 2, False)]
 
 
+async def test_a_slice_is_read_when_its_bytes_are_and_not_with_its_object() -> None:
+    settings = StoreSettings(prefetch_waste=0, policy_of=Listening)
+    async with networked_store("one", settings=settings) as net:
+        store = await stored(net, 2 * S + 500)
+        for start, end in ((0, 10), (2 * S, 2 * S + 10), (S, S + 10), (0, 10), (2 * S + 3, 2 * S + 9)):
+            await read(store, Protocol.S3, start, end)
+        assert [position for position, *_ in heard(store.cells.hot)] == [0, 2, 1, 0, 2]
+
+
 def test_classes_are_three_numbers() -> None:
     assert [class_number(name) for name in ("local", "ipfs", "replicated:1", "replicated:9")] == [0, 1, 2, 2]
 
