@@ -34,8 +34,9 @@ from noisefs.core.services.namespace.buckets.service import Buckets
 from noisefs.core.services.namespace.trees.locks import Locks
 from noisefs.core.services.namespace.trees.properties import Properties
 
-INLINE_NODES: Final = 24
-"""Resources that are rendered on the loop: more would hold it for over a third of a millisecond."""
+INLINE_NODES: Final = 100
+"""Resources that are rendered on the loop, most folders: they hold it for a sixth of a millisecond (for three quarters
+if they all have properties of their own), and a hop to a thread costs as much."""
 INLINE_XML_BYTES: Final = 4096
 """Bodies that are parsed on the loop: clients' own have some hundred bytes."""
 
