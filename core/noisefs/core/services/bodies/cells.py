@@ -25,8 +25,9 @@ from noisefs.core.errors import BlockUnavailable
 from noisefs.core.ports.index import Index, Reading, Table
 from noisefs.core.ports.packs import PackRead, PackStore, Reach
 from noisefs.core.ports.telemetry import Counter, Telemetry
+from noisefs.core.services.bodies.blocks import Blocks
 from noisefs.core.services.bodies.hot import HotTier, Slice
-from noisefs.core.services.bodies.seeds import SEED_PATIENCE_S, SeedKey, Seeds
+from noisefs.core.services.bodies.seeds import Seeds
 from noisefs.core.services.bodies.tiered import NOWHERE, Found, TieredCells
 from noisefs.core.services.caching.entry import PolicyOf, Why
 from noisefs.core.services.caching.tiers import Tiers
@@ -34,14 +35,7 @@ from noisefs.core.services.caching.tiers import Tiers
 XOR_BYTES: Final = 8
 """XOR works on 64-bit words; every block size is a multiple of them."""
 
-LOCAL: Final = ("local",)
 HOT: Final = ("hot",)
-COLD: Final = ("cold",)
-SEEDS: Final = ("seeds",)
-
-
-class NotAtHand(Exception):
-    """The store would have to be waited for, and the caller cannot wait."""
 
 
 @dataclass(slots=True)
@@ -86,13 +80,19 @@ class CellReader:
         self.hot = HotTier(hot_bytes, policy_of)
         self.tiers = tiers
         self._tiered: TieredCells | None = None
-        self.taken_blocks = 0
-        """What nodes gave for readers so far; about, as threads add to it."""
         if tiers is not None:
             self.hot.demoted = tiers.demoted
             self._tiered = TieredCells(self.hot, tiers, self.from_packs, telemetry, geometry.block_bytes)
         self.seeds = Seeds(hot_bytes)
         self._seeds_a_pack = self._strategy(NOWHERE).seeds
+        self.blocks = Blocks(
+            packs=packs,
+            telemetry=telemetry,
+            seeds=self.seeds,
+            seeds_a_pack=self._seeds_a_pack,
+            block_bytes=geometry.block_bytes,
+            shared=tiers is not None,
+        )
 
     # ------------------------------------------------------------------ runs
 
@@ -232,90 +232,18 @@ class CellReader:
     ) -> Collection[PackId]:
         """All blocks of all stretches in one go, then their cells; returns packs of which nodes gave blocks."""
         reads = [read for stretch in stretches for read in stretch.reads]
-        places = self._read(reads, sum(s.blocks for s in stretches), reach)
+        places = self.blocks.read(reads, sum(s.blocks for s in stretches), reach, fresh=fresh)
         if places:
             own = {(s.run.pack_id, s.position + k * s.strategy.stride) for s in stretches for k in range(s.count)}
-            self._count_network(places, own, why)
+            self.blocks.count_network(places, own, why)
         for s in stretches:
             s.strategy.unmask(s.position, s.count, s.run.seed, s.place.__getitem__, s.out, s.together)
             if not fresh and s.strategy.seeds:
                 self.seeds.keep(s.run.pack_id, s.strategy.seeds, s.place)
         return {pack_id for pack_id, _ in places} if places else ()
 
-    def _count_network(
-        self, places: Collection[tuple[PackId, int]], own: Collection[tuple[PackId, int]], why: Why
-    ) -> None:
-        """Count what came from nodes: seeds apart from other masks, and from the cells that were wanted."""
-        if why is Why.READ:
-            self.taken_blocks += len(places)
-        cells = sum(place in own for place in places)
-        seeds = sum(place not in own and place[1] < self._strategy(place[0]).seeds for place in places)
-        for kind, count in (("cell", cells), ("seed", seeds), ("mask", len(places) - cells - seeds)):
-            if count:
-                self._telemetry.count(Counter.NETWORK_BLOCKS, count, (kind, why.value))
-
     def _strategy(self, pack_id: PackId) -> Strategy:
         return strategy_named(self._geometry.strategy, pack_id=pack_id, prf_key=self._keys.prf)
-
-    def _read(self, reads: Sequence[PackRead], blocks: int, reach: Reach) -> Collection[tuple[PackId, int]]:
-        """Do all reads, which touch so many blocks, and count these; returns those that nodes gave."""
-        brought = 0
-        places: Collection[tuple[PackId, int]] = ()
-        if reach is Reach.AT_ONCE:
-            for read in reads:
-                if not self._packs.read_at_once(read.pack_id, read.position, read.into, offset=read.offset):
-                    raise NotAtHand
-        elif reach is Reach.NETWORK and self._tiered is not None:
-            places, brought = self._read_seeds_once(reads)
-        else:
-            places = self._packs.read_all(reads, reach=reach)
-        if places:
-            self._telemetry.count(Counter.BLOCK_READS, len(places), COLD)
-        if brought:
-            self._telemetry.count(Counter.BLOCK_READS, brought, SEEDS)
-        self._telemetry.count(Counter.BLOCK_READS, blocks - len(places) - brought, LOCAL)
-        return places
-
-    def _read_seeds_once(self, reads: Sequence[PackRead]) -> tuple[Collection[tuple[PackId, int]], int]:
-        """Do all reads, but for seeds that another reader fetches just now, or has just fetched; returns the blocks
-        that nodes gave, and how many reads were spared.
-        """
-        seeds: dict[SeedKey, list[PackRead]] = {}
-        left: list[PackRead] = []
-        for read in reads:
-            if self._is_seed(read):
-                seeds.setdefault((read.pack_id, read.position), []).append(read)
-            else:
-                left.append(read)
-        lead, follow = self.seeds.flights.begin(seeds)
-        given: dict[SeedKey, memoryview] = {}
-        come: dict[SeedKey, memoryview] = {}
-        try:
-            for pack_id, number in lead:
-                block = self.seeds.of(pack_id).get(number)
-                if block is None:
-                    left += seeds[pack_id, number]
-                else:
-                    given[pack_id, number] = block
-            places = set(self._packs.read_all(left, reach=Reach.NETWORK))
-            come = {key: seeds[key][0].into[0] for key in lead}
-        finally:
-            self.seeds.flights.end(lead, (come | given).get)
-        given |= self.seeds.flights.follow(follow, SEED_PATIENCE_S)
-        missed = [read for key in follow if key not in given for read in seeds[key]]
-        if missed:
-            places |= set(self._packs.read_all(missed, reach=Reach.NETWORK))
-        for key, block in given.items():
-            for read in seeds[key]:
-                read.into[0][:] = block
-        return places, sum(len(seeds[key]) for key in given)
-
-    def _is_seed(self, read: PackRead) -> bool:
-        return (
-            read.position < self._seeds_a_pack
-            and len(read.into) == 1
-            and len(read.into[0]) == self._geometry.block_bytes
-        )
 
     # ------------------------------------------------------------------ slices
 
@@ -442,9 +370,9 @@ class CellReader:
                         parts.append(memoryview(bytearray(end - begin)))
                         reads.append(PackRead(piece.pack_id, number, [parts[-1]], begin))
             masked.append(parts)
-        places = self._read(reads, len(reads), reach)
+        places = self.blocks.read(reads, len(reads), reach, fresh=fresh)
         if places:
-            self._count_network(places, {(piece.pack_id, piece.position) for piece, _ in wanted}, why)
+            self.blocks.count_network(places, {(piece.pack_id, piece.position) for piece, _ in wanted}, why)
         for pack_id, blocks in fetched.items():
             self.seeds.keep(pack_id, self._seeds_a_pack, blocks)
         for (piece, out), parts in zip(wanted, masked, strict=True):

@@ -20,7 +20,8 @@ from noisefs.core.ports.index import Reading, Table
 from noisefs.core.ports.packs import Reach
 from noisefs.core.ports.telemetry import Telemetry
 from noisefs.core.ports.workers import Workers
-from noisefs.core.services.bodies.cells import CellReader, NotAtHand
+from noisefs.core.services.bodies.blocks import NotAtHand
+from noisefs.core.services.bodies.cells import CellReader
 from noisefs.core.services.bodies.known import Known, KnownBodies
 from noisefs.core.services.bodies.readers import Readers
 from noisefs.core.services.bodies.windows import SEQUENTIAL_BYTES, Opened, Take, Windows

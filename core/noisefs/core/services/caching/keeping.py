@@ -67,7 +67,7 @@ class Caching:
             fetch=self._fetch,
             outcome=cells.hot.outcome,
             holds=lambda body_id, number: cells.hot.holds((body_id, number)),
-            taken_bytes=lambda: cells.taken_blocks * block_bytes,
+            taken_bytes=lambda: cells.blocks.taken * block_bytes,
             telemetry=telemetry,
             waste_share=waste_share,
         )

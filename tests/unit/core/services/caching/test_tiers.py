@@ -5,6 +5,7 @@ import asyncio
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.records import Extent
 from noisefs.core.ports.telemetry import Counter, Gauge
+from noisefs.core.ports.workers import Lane
 from noisefs.core.services.bodies.hot import HotTier
 from noisefs.core.services.store import StoreSettings
 from tests.support.bodies import content, drop_body, get_body, put_body
@@ -109,6 +110,15 @@ async def test_readers_at_the_same_time_fetch_a_seed_once() -> None:
         assert await asyncio.gather(*readers) == [data[at : at + 9] for at in places]
         assert net.telemetry.counted(Counter.NETWORK_BLOCKS, ("seed", "read")) == 1
         assert net.telemetry.counted(Counter.BLOCK_READS, ("seeds",)) == len(places) - 1
+
+
+async def test_who_checks_what_is_stored_reads_seeds_anew() -> None:
+    async with networked_store("one", settings=NO_AHEAD) as net:
+        (extents,) = await away(net, content(3 * S))
+        await get_body(net.store, extents, 2 * S, 2 * S + 1)
+        cells, before = net.store.cells, cold(net)
+        await net.workers.run(Lane.NETWORK, cells.cells, extents[0].body_id, 2, 1, keep=False, fresh=True)
+        assert cold(net) - before == 3
 
 
 async def test_a_seed_that_another_reader_does_not_get_is_fetched_all_the_same() -> None:
