@@ -76,8 +76,8 @@ async def test_what_is_put_into_a_folder_that_goes(dav: WebdavServer) -> None:
             dav("PUT", f"{path}/f", b"x"),
             dav("LOCK", f"{path}/locked", LOCK),
         )
-        assert gone.status == 204
-        assert (await dav("PROPFIND", path, Depth="0")).status == 404
+        assert gone.status in (204, 423)  # a lock that came first is in the way
+        assert (await dav("PROPFIND", path, Depth="0")).status == (404 if gone.status == 204 else 207)
 
 
 async def test_notes_about_a_file_that_goes(dav: WebdavServer) -> None:
