@@ -14,6 +14,7 @@ from noisefs.core.domain.caching.arc import Arc
 from noisefs.core.domain.caching.learned import Change, Learned
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.scored import prepare
 from noisefs.core.domain.caching.tinylfu import WTinyLfu
 from noisefs.core.domain.caching.twoq import TwoQ
 from noisefs.core.errors import FileMissing, NoisefsError
@@ -42,6 +43,8 @@ def policy_of(config: Config, telemetry: Telemetry, tier: str) -> PolicyOf:
         return S3Fifo
     if config.cache.policy != Learned.name:
         return POLICIES[config.cache.policy]
+
+    prepare()
 
     def changed(change: Change) -> None:
         telemetry.count(Counter.POLICY_CHANGES, 1, (tier, change.now))

@@ -12,10 +12,6 @@ from noisefs.gateway.cli import output
 from noisefs.gateway.cli.charts import check_chart, write_chart
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from noisefs.core.domain.caching.scored import Score
     from noisefs.core.domain.caching.trace import Trace
 
 _LEARNED: Final = "learned"
@@ -96,16 +92,10 @@ def _replay(
             **more,
         }
 
-    trainer = LightGbmTrainer()
-
-    def train(rows: "NDArray[np.float32]", labels: "NDArray[np.float32]", of: int) -> "Score | None":
-        forest = trainer.train(rows, labels, of)
-        return None if forest is None else forest.score
-
     for policy in policies:
         done: Replayed
         if policy == _LEARNED:
-            done = replay_learned(capacity, accesses, sizes, seed, train)
+            done = replay_learned(capacity, accesses, sizes, seed, LightGbmTrainer().train)
         else:
             done = lru if policy == Lru.name else replay_fixed(FIXED[policy](capacity), accesses, sizes)
         yield row(policy, done.misses, done.missed_bytes)

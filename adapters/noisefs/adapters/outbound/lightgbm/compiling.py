@@ -5,53 +5,56 @@ from typing import Any
 
 import numpy as np
 
-from noisefs.core.domain.caching.forest import MOST_LEAVES, Forest
-
-_ALL = (1 << MOST_LEAVES) - 1
+from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, Forest
 
 # Any: LightGBM's dump is nested dictionaries of its own making.
 Node = Mapping[str, Any]
 
 
 class _Tree:
-    """One tree's nodes and leaves, numbered from left to right."""
+    """One tree's nodes and leaves, numbered from left to right; every node before those below it."""
 
-    def __init__(self, features: int) -> None:
-        self.features = features
+    def __init__(self) -> None:
         self.leaves: list[float] = []
-        self.nodes: list[tuple[int, float, int]] = []
+        self.nodes: list[list[float]] = []
 
-    def walk(self, node: Node) -> None:
+    def walk(self, node: Node) -> int:
+        """The number of what starts here: of a node, or ``-1 - leaf``."""
         if "leaf_value" in node:
             self.leaves.append(float(node["leaf_value"]))
-            return
-        at, first = len(self.nodes), len(self.leaves)
-        self.nodes.append((0, 0.0, 0))
-        self.walk(node["left_child"])
-        lost = ((1 << len(self.leaves)) - 1) & ~((1 << first) - 1)
-        self.nodes[at] = int(node["split_feature"]), float(node["threshold"]), _ALL & ~lost
-        self.walk(node["right_child"])
+            return -len(self.leaves)
+        at = len(self.nodes)
+        self.nodes.append([])
+        limit = float(node["threshold"])
+        rounded = np.float32(limit)
+        if rounded < limit:
+            rounded = np.nextafter(rounded, np.float32(np.inf))
+        self.nodes[at] = [
+            node["split_feature"],
+            float(rounded),
+            self.walk(node["left_child"]),
+            self.walk(node["right_child"]),
+        ]
+        return at
 
 
-def compiled(trees: Sequence[Node], features: int) -> Forest | None:
-    """The forest of LightGBM's ``tree_info``; ``None`` if there is no tree.
+def compiled(horizons: Sequence[Sequence[Node]], features: int) -> Forest | None:
+    """The forest of LightGBM's ``tree_info`` of each horizon; ``None`` if there is no tree.
 
-    Thresholds are rounded to the precision of the rows, up, so that a value that was equal still goes left.
+    Thresholds are rounded to the precision of the rows, up, so that a value that was equal still goes left. A horizon
+    with fewer trees than the others gets trees that say nothing.
     """
-    if not trees:
+    each = max((len(trees) for trees in horizons), default=0)
+    if not each:
         return None
-    shape = (len(trees), MOST_LEAVES - 1)
-    feature = np.zeros(shape, dtype=np.uint16)
-    threshold = np.full(shape, np.inf, dtype=np.float32)
-    keeps = np.full(shape, _ALL, dtype=np.uint16)
-    leaves = np.zeros((len(trees), MOST_LEAVES), dtype=np.float32)
-    for number, info in enumerate(trees):
-        tree = _Tree(features)
-        tree.walk(info["tree_structure"])
-        leaves[number, : len(tree.leaves)] = tree.leaves
-        for at, (looks_at, limit, mask) in enumerate(tree.nodes):
-            rounded = np.float32(limit)
-            feature[number, at] = looks_at
-            threshold[number, at] = rounded if rounded >= limit else np.nextafter(rounded, np.float32(np.inf))
-            keeps[number, at] = mask
-    return Forest(features, feature, threshold, keeps, leaves)
+    nodes = np.zeros((len(horizons), each, NODES, NODE), dtype=np.float32)
+    nodes[..., 2:] = -1
+    leaves = np.zeros((len(horizons), each, MOST_LEAVES), dtype=np.float32)
+    for horizon, trees in enumerate(horizons):
+        for number, info in enumerate(trees):
+            tree = _Tree()
+            tree.walk(info["tree_structure"])
+            leaves[horizon, number, : len(tree.leaves)] = tree.leaves
+            if tree.nodes:
+                nodes[horizon, number, : len(tree.nodes)] = tree.nodes
+    return Forest(features, len(horizons), nodes.reshape(-1, NODES, NODE), leaves.reshape(-1, MOST_LEAVES))

@@ -5,11 +5,9 @@ import os
 from multiprocessing.connection import Connection
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noisefs.adapters.outbound.lightgbm.trainer import LightGbmTrainer
 from noisefs.core.domain.caching.forest import BadModel, Forest
+from noisefs.core.domain.caching.samples import Samples
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer
 
@@ -25,7 +23,7 @@ class TrainerProcess(CacheTrainer):
         self._limit_s = limit_s
         self._spawning = multiprocessing.get_context("spawn")
 
-    def train(self, rows: NDArray[np.float32], labels: NDArray[np.float32], seed: int) -> Forest | None:
+    def train(self, samples: Samples, seed: int) -> Forest | None:
         """As the port says. Blocks while the other process works.
 
         Raises:
@@ -36,7 +34,7 @@ class TrainerProcess(CacheTrainer):
         process.start()
         theirs.close()
         try:
-            ours.send((rows, labels, seed))
+            ours.send((samples, seed))
             if not ours.poll(self._limit_s):
                 raise Unavailable(f"training took longer than {self._limit_s:g} s")
             answer = ours.recv()
@@ -57,9 +55,9 @@ class TrainerProcess(CacheTrainer):
 def _train(pipe: Connection) -> None:
     """All that process does."""
     os.nice(_NICEST)
-    rows, labels, seed = pipe.recv()
+    samples, seed = pipe.recv()
     try:
-        forest = LightGbmTrainer().train(rows, labels, seed)
+        forest = LightGbmTrainer().train(samples, seed)
         pipe.send(None if forest is None else forest.encode())
     except Unavailable as exc:
         pipe.send(str(exc))

@@ -1,9 +1,10 @@
 """The policy of the tiers: shadows of several policies compete, and the contents follow whoever leads.
 
 Every candidate, fixed or scored by a model, runs as a shadow of the full size, in metadata only, and sees every read.
-The one whose shadow hit most lately is in charge: what the cache holds follows its shadow, and once they agree, hits
-are exactly its hits. A change of charge drops nothing before room is needed. So a bad model costs nothing but the time
-until its shadow falls behind, and one that never led costs nothing at all.
+One is in charge: what the cache holds follows its shadow, and once they agree, hits are exactly its hits. Another takes
+over when its shadow was ahead by more hits than the change costs (:mod:`~noisefs.core.domain.caching.choosing`). A
+change drops nothing before room is needed, and a candidate that can go on with what the cache holds does so. So a bad
+model costs no more than the time until its shadow falls behind, and one that never led costs nothing at all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +12,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noisefs.core.domain.caching.access import Access, Key
 from noisefs.core.domain.caching.arc import Arc
 from noisefs.core.domain.caching.choosing import Chooser
+from noisefs.core.domain.caching.forest import Forest
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
 from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.scored import Score, Scored
+from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scored import Scored
 from noisefs.core.domain.caching.tinylfu import WTinyLfu
 from noisefs.core.domain.caching.twoq import TwoQ
 
+COST_SHARE: Final = 2.0
+TO_LRU_COST_SHARE: Final = 0.2
+TO_SCORED_COST_SHARE: Final = 0.05
+FROM_SCORED_TO_LRU_COST_SHARE: Final = 1.0
+"""What a change must have been worth, as a share of a refill. LRU and the scored one go on with what the cache holds.
+A phase in which LRU is ahead of a model passes oftener than one in which it is ahead of another fixed policy.
+"""
 _LEAST_SURPLUS: Final = 64
 
 
@@ -61,11 +68,13 @@ class Learned(CachePolicy):
             WTinyLfu(capacity_bytes, partial(self._left, 3)),
             Arc(capacity_bytes, partial(self._left, 4)),
         ]
-        self.scored: Final = Scored(capacity_bytes, seed, fixed, partial(self._left, len(fixed)))
+        self.scored: Final = Scored(capacity_bytes, seed, partial(self._left, len(fixed)))
         self._candidates: Final[Sequence[CachePolicy]] = [*fixed, self.scored]
         self._reads: Final = [candidate.read for candidate in self._candidates]
         self._may = [True] * len(fixed) + [False]
-        self._chooser = Chooser(len(self._candidates), charge=0)
+        from_fixed = [COST_SHARE, TO_LRU_COST_SHARE, COST_SHARE, COST_SHARE, COST_SHARE, TO_SCORED_COST_SHARE]
+        from_scored = [COST_SHARE, FROM_SCORED_TO_LRU_COST_SHARE, COST_SHARE, COST_SHARE, COST_SHARE, COST_SHARE]
+        self._chooser = Chooser([from_fixed] * len(fixed) + [from_scored], charge=0)
         self._leader: CachePolicy = self._candidates[0]
         self._sizes: dict[Key, int] = {}
         self._bytes = 0
@@ -85,16 +94,29 @@ class Learned(CachePolicy):
         """What each candidate's shadow hit lately, older hits weighing less."""
         return {each.name: score for each, score in zip(self._candidates, self._chooser.scores, strict=True)}
 
-    def samples(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Rows, the oldest first, and whether each was read again: what a trainer wants. Copies all."""
-        self.scored.expire()
-        return self.scored.labels.rows()
+    def samples(self) -> Samples:
+        """What a trainer wants. Copies all."""
+        return self.scored.samples()
 
-    def use(self, score: Score | None) -> None:
+    def use(self, model: Forest | None, *, trusted: bool = False) -> bool:
         """Let the scored candidate decide by this model from now on, and let it lead if it can; without
-        one it does not lead."""
-        self._may[-1] = score is not None
-        self.scored.use(score)
+        one it does not lead.
+
+        Args:
+            model: What to decide by.
+            trusted: It was judged before, and is used again after a restart, where nothing has been read yet.
+
+        Returns:
+            Whether the model tells more about the newest reads than their ages do. If not, nothing has changed.
+
+        Raises:
+            BadModel: It looks at rows of another width; nothing has changed.
+        """
+        if model is not None and not trusted and not self.scored.beats_age(model):
+            return False
+        self.scored.use(model)
+        self._may[-1] = model is not None
+        return True
 
     def read(self, access: Access) -> bool:
         key = access.key
@@ -153,8 +175,11 @@ class Learned(CachePolicy):
     def _change(self) -> None:
         before, self._leader = self._leader, self._candidates[self._chooser.in_charge]
         leader = self._leader
-        # The end leaves first: what has been here the longest.
-        self._surplus = [key for key in reversed(self._sizes) if key not in leader]
+        self._surplus = []
+        order = self.scored.in_order_of_reads(self._sizes)
+        if not leader.adopt([(key, self._sizes[key]) for key in order]):
+            # The end leaves first: what was read the longest ago.
+            self._surplus = [key for key in reversed(order) if key not in leader]
         self._changed(Change(before.name, leader.name))
 
     def __contains__(self, key: object) -> bool:

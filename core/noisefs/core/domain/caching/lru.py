@@ -1,7 +1,7 @@
 """Least recently used: what every other policy is measured against."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from noisefs.core.domain.caching.access import Access, Key
@@ -42,6 +42,11 @@ class Lru(CachePolicy):
             self._dropped(victim)
         self._sizes[key] = size
         self._bytes += size
+
+    def adopt(self, contents: Sequence[tuple[Key, int]]) -> bool:
+        self._sizes = OrderedDict(contents)
+        self._bytes = sum(self._sizes.values())
+        return True
 
     def __contains__(self, key: object) -> bool:
         return key in self._sizes

@@ -1,7 +1,7 @@
 """The policy port: what a cache asks of whoever decides what it keeps."""
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from noisefs.core.domain.caching.access import Access, Key
@@ -73,6 +73,14 @@ class CachePolicy(abc.ABC):
     @abc.abstractmethod
     def discard(self, key: Key) -> None:
         """Stop keeping a key, because it is gone or bad. Unknown keys are ignored; ``dropped`` is not told."""
+
+    def adopt(self, contents: Sequence[tuple[Key, int]]) -> bool:  # noqa: ARG002 - for those that can
+        """Hold just these keys, of these bytes, from now on, those read last at the end; ``dropped`` is not told.
+
+        Returns:
+            Whether this policy can do that without losing what makes it what it is. If not, nothing has changed.
+        """
+        return False
 
     def standing(self, key: Key) -> int:
         """How firmly a key is held: 0 for not resident, more where the policy would drop others first."""

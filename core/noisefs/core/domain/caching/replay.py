@@ -4,25 +4,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noisefs.core.domain.caching.access import Access
 from noisefs.core.domain.caching.arc import Arc
+from noisefs.core.domain.caching.forest import Forest
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.scored import Score
+from noisefs.core.domain.caching.samples import Samples
 from noisefs.core.domain.caching.tinylfu import WTinyLfu
 from noisefs.core.domain.caching.twoq import TwoQ
 
-Train = Callable[[NDArray[np.float32], NDArray[np.float32], int], Score | None]
-"""A model of rows and labels, by a seed; ``None`` where none is worth having."""
+Train = Callable[[Samples, int], Forest | None]
+"""A model of samples, by a seed; ``None`` where none is worth having."""
 
 FIXED: Final[dict[str, Callable[[int], CachePolicy]]] = {each.name: each for each in (Lru, S3Fifo, TwoQ, WTinyLfu, Arc)}
 FIRST_TRAINING_READS: Final = 3000
-TRAINING_READS: Final = 25_000
+TRAINING_READS: Final = 10_000
 """A model is made after so many reads; while there were fewer, whenever half as many again have come."""
 SCORED_GAP: Final = 0.005
 """A gap between LRU and Belady below this share of the requests says nothing about policies."""
@@ -65,9 +63,9 @@ def replay_learned(
             missed += size
         if at >= next_training:
             next_training = at + min(TRAINING_READS, max(FIRST_TRAINING_READS, at // 2))
-            score = train(*policy.samples(), seed)
-            policy.use(score)
-            trainings += score is not None
+            model = train(policy.samples(), seed)
+            if model is not None and policy.use(model):
+                trainings += 1
     return Replayed(len(accesses), misses, missed, trainings, tuple(changes))
 
 

@@ -1,224 +1,316 @@
 """Eviction and admission by a model's score: the least likely to be read again leave first.
 
-Room is made from a small batch: what came in since the last one, and some residents drawn at random, are scored in
-one call; the lowest leave one by one, and those next to them stay candidates. A new key is in the next batch, so
-admission is decided by the same score.
+Whenever something comes in, it and a few residents drawn at random are scored; those with the lowest scores stay in a
+pool of candidates, and the lowest of all leaves. A new key is a candidate like any other, so the same score decides on
+admission. All of that is one compiled call (:mod:`~noisefs.core.domain.caching.kernel`); here is what stays in Python:
+which key has which slot.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from random import Random
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noisefs.core.domain.caching import history
+from noisefs.core.domain.caching import layout
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.history import History
-from noisefs.core.domain.caching.labels import Labels
+from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, BadModel, Forest
+from noisefs.core.domain.caching.layout import NONE
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
-
-Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Scores of a batch of rows, larger for what is likelier read again."""
+from noisefs.core.domain.caching.samples import HORIZONS, Samples, ranked_right
+from noisefs.core.domain.caching.slots import Slots
+from noisefs.core.errors import Unavailable
 
 HISTORY_ENTRIES: Final = 8
 """So many keys are remembered per entry that the cache holds."""
-LEAST_HISTORY: Final = 1000
-BATCH_LEAVES: Final = 32
-BATCH_DRAWN: Final = 64
-BATCH_KEPT: Final = 96
-"""Per batch: how many leave, how many residents are drawn, how many of the lowest stay candidates."""
-LABELLED_MOST: Final = 30_000
-AWAITED_SHARE: Final = 0.06
-"""Of the scored rows and of the reads, so many wait for their outcome."""
-WINDOW_RESIDENCES: Final = 2.0
-"""The label: is it read again within so many residence times?"""
-_BATCH_SHARE: Final = 64
-_UNSCORED: Final = float("inf")
+LEAST_HISTORY: Final = 100_000
+MOST_HISTORY: Final = 400_000
+"""Not more than that many beyond twice the entries: a key takes about 300 bytes."""
+SAMPLES_MOST: Final = 40_000
+JUDGED_LEAST: Final = 200
+JUDGED_MOST: Final = 3000
+"""So many of the newest samples judge a model before it is used."""
+LEAST_RANKED_RIGHT: Final = 0.6
+"""A model must be right about so many pairs of a sample that was read again and one that was not."""
+_SLOTS_FIRST: Final = 1024
+_SEED_SPREAD: Final = 2_654_435_761
+_RANDOM_BITS: Final = (1 << 62) - 1
 
 
 class Scored(CachePolicy):
-    """Keeps what scores highest. Without a model the other policies vote: what most of them hold firmly stays."""
+    """Keeps what scores highest; without a model, what was read last."""
 
     name: ClassVar[str] = "scored"
 
-    def __init__(
-        self, capacity_bytes: int, seed: int, voters: Sequence[CachePolicy], dropped: Dropped = nobody
-    ) -> None:
-        """``voters``: policies that see the same reads before this one does; how they stand to a key is a feature."""
+    def __init__(self, capacity_bytes: int, seed: int, dropped: Dropped = nobody) -> None:
+        """As every policy.
+
+        Raises:
+            Unavailable: numba is not installed.
+        """
         super().__init__(capacity_bytes, dropped)
-        self._random = Random(seed)  # noqa: S311 - draws candidates, keeps no secret
-        self._voters = voters
-        self._history = History()
-        self.labels: Final = Labels(LABELLED_MOST)
-        self._sizes: dict[Key, int] = {}
-        self._places: dict[Key, int] = {}
-        self._keys: list[Key] = []
-        self._bytes = 0
-        self._score: Score | None = None
-        self._new: list[Key] = []
-        self._lowest: list[tuple[float, float, Key]] = []  # (score, last read when scored, key), the lowest at the end
-        self._leaves_left = 0
+        try:
+            from noisefs.core.domain.caching import kernel
+        except ImportError as exc:
+            raise Unavailable(f"the learned cache policy needs numba: {exc}; install the extra `learned`") from exc
+        self._kernel = kernel
+        self._state = np.zeros(layout.STATE, dtype=np.int64)
+        self._state[[layout.NEWEST, layout.OLDEST]] = NONE
+        self._state[layout.RANDOM] = (seed + 1) * _SEED_SPREAD & _RANDOM_BITS
+        self._ints = np.zeros((_SLOTS_FIRST, layout.INTS), dtype=np.int64)
+        self._floats = np.zeros((_SLOTS_FIRST, layout.FLOATS), dtype=np.float32)
+        self._heats = np.zeros((_SLOTS_FIRST, 2), dtype=np.float64)
+        self._residents = np.zeros(_SLOTS_FIRST, dtype=np.int64)
+        self._left = np.zeros(_SLOTS_FIRST, dtype=np.int64)
+        self._samples = np.zeros((SAMPLES_MOST, layout.SAMPLE), dtype=np.int64)
+        self._rows = np.zeros((SAMPLES_MOST, layout.COLUMNS), dtype=np.float32)
+        self._pool = np.zeros((kernel.POOL_MOST, 2), dtype=np.int64)
+        self._values = np.zeros(kernel.POOL_MOST, dtype=np.float32)
+        self._slots = Slots()
+        self._groups = Slots()
+        self._members: list[int] = []
+        """How many remembered keys each group has."""
         self._residence = 0.0
         self._leavings = 0
+        self.use(None)
 
     @property
     def resident_bytes(self) -> int:
-        return self._bytes
-
-    @property
-    def columns(self) -> int:
-        """How wide a row is."""
-        return history.REMEMBERED + len(self._voters)
+        return int(self._state[layout.BYTES])
 
     @property
     def residence_reads(self) -> float:
         """After how many reads an entry that is not read leaves an LRU cache of this size."""
-        return self._residence or max(1.0, float(len(self._keys)))
+        return self._residence or max(1.0, float(len(self)))
 
     @property
-    def window_reads(self) -> float:
-        """The window of the label."""
-        return WINDOW_RESIDENCES * self.residence_reads
+    def model(self) -> Forest | None:
+        """What decides; ``None`` before there is one."""
+        return self._model
 
-    def use(self, score: Score | None) -> None:
-        """Decide by this model from now on, or by votes."""
-        self._score = score
-        self._lowest.clear()
-        self._leaves_left = 0
+    def use(self, model: Forest | None) -> None:
+        """Decide by this model from now on, or by age.
+
+        Raises:
+            BadModel: It looks at rows of another width.
+        """
+        if model is not None:
+            _check(model)
+        self._model = model
+        for at in range(int(self._state[layout.POOL])):
+            self._ints[self._pool[at, 0], layout.POOLED] = 0
+        self._state[layout.POOL] = 0
+        self._nodes = np.zeros((0, NODES, NODE), dtype=np.float32) if model is None else model.nodes
+        self._leaves = np.zeros((0, MOST_LEAVES), dtype=np.float32) if model is None else model.leaves
+        self._horizons = 1 if model is None else model.horizons
+
+    def beats_age(self, model: Forest) -> bool:
+        """Whether a model tells better than a key's age, and than a coin, which of the newest samples were read again.
+
+        One that is random, inverted or of another load does not, nor one that cannot be judged yet. Cost: some
+        milliseconds.
+
+        Raises:
+            BadModel: It looks at rows of another width.
+        """
+        _check(model)
+        samples = self.samples()
+        for horizon in reversed(HORIZONS[:-1]):
+            rows, labels = samples.settled(horizon)
+            rows, labels = rows[-JUDGED_MOST:], labels[-JUDGED_MOST:]
+            if len(rows) >= JUDGED_LEAST and 0 < labels.sum() < len(labels):
+                scores = self._kernel.score_all(rows, model.nodes, model.leaves, model.horizons)
+                by_age = ranked_right(-rows[:, 0].astype(np.float64), labels)
+                return ranked_right(scores, labels) > max(by_age, 1 - by_age, LEAST_RANKED_RIGHT)
+        return False
 
     def lru_dropped(self, key: Key) -> None:
         """An LRU shadow of the same size drops a key: tells how long an entry stays unread."""
-        row = self._history.row(key)
-        if row is not None:
+        slot = self._slots.of.get(key)
+        if slot is not None:
             self._leavings += 1
-            weight = max(1.0 / self._leavings, 8.0 / max(len(self._keys), 1) if self._leavings > 8 else 1.0)
-            age = self._history.now - row[history.LAST]
+            weight = max(1.0 / self._leavings, 8.0 / max(len(self), 1) if self._leavings > 8 else 1.0)
+            age = int(self._state[layout.NOW] - self._ints[slot, layout.LAST])
             self._residence += (age - self._residence) * min(1.0, weight)
 
     def read(self, access: Access) -> bool:
-        key = access.key
-        keys_most = max(LEAST_HISTORY, HISTORY_ENTRIES * len(self._keys))
-        self._history.read(access, self.residence_reads, keys_most)
-        self.labels.read(key, self._history.now, self.window_reads)
-        if self._random.random() < AWAITED_SHARE:
-            self.labels.await_read(key, self.rows([key])[0], self._history.now)
-        if key in self._sizes:
-            return True
-        self._insert(key, access.size_bytes)
-        return False
+        slot = self._slots.of.get(access.key)
+        if slot is None:
+            slot = self._remember(access)
+        hit: bool = self._kernel.read(
+            slot,
+            NONE if access.neighbour is None else self._slots.of.get(access.neighbour, NONE),
+            int(access.protocol),
+            bool(access.sequential),
+            int(access.bucket_class),
+            self.residence_reads,
+            self._state,
+            self._ints,
+            self._floats,
+            self._heats,
+            self._samples,
+            self._rows,
+        )
+        if not hit and access.size_bytes <= self._capacity:
+            self._enter(slot, access.size_bytes)
+        return hit
 
-    def discard(self, key: Key) -> None:
-        if key in self._sizes:
-            self._remove(key)
-        self._history.forget(key)
-
-    def standing(self, key: Key) -> int:
-        return 1 if key in self._sizes else 0
-
-    def rows(self, keys: Sequence[Key]) -> NDArray[np.float32]:
-        """What a model sees of keys now. Those nobody remembers read as never read."""
-        never = [-history.NEVER] * history.REMEMBERED
-        row_of, voters = self._history.row, self._voters
-        raw = np.array(
-            [(row_of(key) or never) + [voter.standing(key) for voter in voters] for key in keys], dtype=np.float64
-        ).reshape(len(keys), self.columns)
-        now = self._history.now
-        for column in (history.LAST, history.FIRST, history.AFTER):
-            np.subtract(now, raw[:, column], out=raw[:, column])
-        elapsed = raw[:, history.LAST] / self.residence_reads
-        raw[:, history.SHORT] *= np.exp(-elapsed * history.SHORT_RATE)
-        raw[:, history.LONG] *= np.exp(-elapsed * history.LONG_RATE)
-        return raw.astype(np.float32)
-
-    def expire(self) -> None:
-        """Settle the labels of which the window has passed."""
-        self.labels.expire(self._history.now, self.window_reads)
-
-    def score_of(self, key: Key) -> float | None:
-        """A key's score now; ``None`` without a model."""
-        return None if self._score is None else float(self._score(self.rows([key]))[0])
+    def admit(self, access: Access) -> bool:
+        slot = self._slots.of.get(access.key)
+        if slot is None:
+            slot = self._remember(access)
+        if self._ints[slot, layout.PLACE] < 0 and access.size_bytes <= self._capacity:
+            self._enter(slot, access.size_bytes)
+        return bool(self._ints[slot, layout.PLACE] >= 0)
 
     def _insert(self, key: Key, size: int) -> None:
-        if size > self._capacity:
-            return
-        while self._bytes + size > self._capacity:
-            self._drop_one()
-        self._places[key] = len(self._keys)
-        self._keys.append(key)
-        self._sizes[key] = size
-        self._bytes += size
-        self._new.append(key)
+        self.admit(Access(key, size))
 
-    def _remove(self, key: Key) -> None:
-        self._bytes -= self._sizes.pop(key)
-        place, last = self._places.pop(key), self._keys.pop()
-        if last != key:
-            self._keys[place] = last
-            self._places[last] = place
+    def discard(self, key: Key) -> None:
+        slot = self._slots.of.get(key)
+        if slot is not None:
+            if self._ints[slot, layout.PLACE] >= 0:
+                self._kernel.leave(slot, self._state, self._ints, self._residents, self._pool, self._values)
+            self._forget(slot)
 
-    def _drop_one(self) -> None:
-        while True:
-            if self._leaves_left <= 0 or not self._lowest:
-                self._score_batch()
-            _, last_read, key = self._lowest.pop()
-            if key not in self._sizes:
-                continue
-            row = self._history.row(key)
-            if row is None or row[history.LAST] == last_read:
-                self._leaves_left -= 1
-                self._remove(key)
-                self._dropped(key)
-                return
+    def adopt(self, contents: Sequence[tuple[Key, int]]) -> bool:
+        slots: list[int] = []
+        for key, size in contents:
+            slot = self._slots.of.get(key)
+            if slot is None:
+                slot = self._remember(Access(key, size))
+            self._ints[slot, layout.SIZE] = size
+            slots.append(slot)
+        self._kernel.replace(np.array(slots, dtype=np.int64), self._state, self._ints, self._residents, self._pool)
+        return True
 
-    def _score_batch(self) -> None:
-        residents = self._keys
-        leaves = min(BATCH_LEAVES, max(1, len(residents) // _BATCH_SHARE))
-        drawn = max(8, BATCH_DRAWN * leaves // BATCH_LEAVES)
-        batch = dict.fromkeys(key for key in self._new[-2 * BATCH_LEAVES :] if key in self._sizes)
-        self._new.clear()
-        random = self._random.random
-        for _ in range(drawn):
-            batch[residents[int(random() * len(residents))]] = None
-        keys = list(batch)
-        rows = self.rows(keys)
-        if self._score is None:
-            # Ties, of which there are many, go to what was read last.
-            scores = rows[:, history.REMEMBERED :].sum(axis=1) - rows[:, history.LAST] / np.float32(history.NEVER)
-        else:
-            scores = self._score(rows)
-        now = self._history.now
-        for at, key in enumerate(keys):
-            if random() < AWAITED_SHARE:
-                self.labels.await_read(key, rows[at], now)
-        last_reads = (now - rows[:, history.LAST].astype(np.float64)).tolist()
-        scored = [
-            (score, last, key)
-            for score, last, key in self._lowest
-            if key in self._sizes and key not in batch and self._is_as_scored(key, last)
-        ]
-        scored.extend(zip(scores.tolist(), last_reads, keys, strict=True))
-        scored.sort(key=_by_score, reverse=True)
-        self._lowest = scored[-(leaves + BATCH_KEPT * leaves // BATCH_LEAVES) :]
-        self._leaves_left = leaves
+    def in_order_of_reads(self, keys: Iterable[Key]) -> list[Key]:
+        """These keys, those read last at the end."""
+        known = [(self._slots.of.get(key), key) for key in keys]
+        last = self._ints[:, layout.LAST]
+        known.sort(key=lambda each: -1 if each[0] is None else last[each[0]])
+        return [key for _, key in known]
 
-    def _is_as_scored(self, key: Key, last_read: float) -> bool:
-        row = self._history.row(key)
-        return row is None or row[history.LAST] == last_read
+    def standing(self, key: Key) -> int:
+        return 1 if key in self else 0
+
+    def samples(self) -> Samples:
+        """What a model can be made of. Copies all."""
+        count, most = int(self._state[layout.SAMPLED]), len(self._rows)
+        order = np.arange(max(0, count - most), count) % most
+        taken = self._samples[order]
+        ages = self._state[layout.NOW] - taken[:, layout.SAMPLE_TIME]
+        return Samples(self._rows[order], ages, taken[:, layout.SAMPLE_GAP], self.residence_reads)
+
+    def row(self, key: Key) -> NDArray[np.float32] | None:
+        """What a model sees of a key now: :data:`.layout.ROW`. ``None`` for a key that is not remembered."""
+        slot = self._slots.of.get(key)
+        if slot is None:
+            return None
+        row = np.zeros(layout.COLUMNS, dtype=np.float32)
+        self._kernel.describe(row, slot, self.residence_reads, self._state, self._ints, self._floats, self._heats)
+        return row
+
+    def score_of(self, key: Key) -> float | None:
+        """A key's score now; ``None`` without a model, or of a key that is not remembered."""
+        row = None if self._model is None else self.row(key)
+        return None if row is None else self._kernel.score(row, self._nodes, self._leaves, self._horizons)
+
+    def _remember(self, access: Access) -> int:
+        """A slot for a key that has none; those read the longest ago are forgotten for it."""
+        entries = len(self)
+        most = max(LEAST_HISTORY, min(HISTORY_ENTRIES * entries, 2 * entries + MOST_HISTORY))
+        while len(self._slots) >= most and (forgotten := self._kernel.oldest(self._state, self._ints)) >= 0:
+            self._forget(forgotten)
+        slot = self._slots.take(access.key)
+        group = NONE
+        if access.group is not None:
+            found = self._groups.of.get(access.group)
+            group = self._groups.take(access.group) if found is None else found
+            if group == len(self._members):
+                self._members.append(0)
+            self._members[group] += 1
+        if slot >= len(self._ints) or group >= len(self._heats):
+            self._grow()
+        if group >= 0 and self._members[group] == 1:
+            self._heats[group] = self._state[layout.NOW], 0.0
+        self._kernel.begin(slot, group, access.size_bytes, access.position, self._state, self._ints, self._floats)
+        return slot
+
+    def _forget(self, slot: int) -> None:
+        group = int(self._ints[slot, layout.GROUP])
+        if group >= 0:
+            self._members[group] -= 1
+            if not self._members[group]:
+                self._groups.give(group)
+        self._kernel.forget(slot, self._state, self._ints, self._samples)
+        self._slots.give(slot)
+
+    def _enter(self, slot: int, size: int) -> None:
+        self._ints[slot, layout.SIZE] = size
+        gone = self._kernel.enter(
+            slot,
+            self._capacity,
+            self.residence_reads,
+            self._state,
+            self._ints,
+            self._floats,
+            self._heats,
+            self._samples,
+            self._rows,
+            self._residents,
+            self._pool,
+            self._values,
+            self._nodes,
+            self._leaves,
+            self._horizons,
+            self._left,
+        )
+        keys = self._slots.keys
+        for at in self._left[:gone].tolist():
+            self._dropped(keys[at])
+
+    def _grow(self) -> None:
+        """Room for twice as many slots."""
+        self._ints = np.concatenate((self._ints, np.zeros_like(self._ints)))
+        self._floats = np.concatenate((self._floats, np.zeros_like(self._floats)))
+        self._heats = np.concatenate((self._heats, np.zeros_like(self._heats)))
+        self._residents = np.concatenate((self._residents, np.zeros_like(self._residents)))
+        self._left = np.concatenate((self._left, np.zeros_like(self._left)))
 
     def __contains__(self, key: object) -> bool:
-        return key in self._sizes
+        slot = self._slots.of.get(key)
+        return slot is not None and bool(self._ints[slot, layout.PLACE] >= 0)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return int(self._state[layout.RESIDENTS])
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(sorted(self._keys, key=lambda key: -self._last_read(key)))
-
-    def _last_read(self, key: Key) -> float:
-        row = self._history.row(key)
-        return -history.NEVER if row is None else row[history.LAST]
+        slots = self._residents[: len(self)]
+        order = np.argsort(-self._ints[slots, layout.LAST], kind="stable")
+        return iter([self._slots.keys[slot] for slot in slots[order].tolist()])
 
 
-def _by_score(candidate: tuple[float, float, Key]) -> float:
-    return candidate[0]
+def prepare() -> None:
+    """Have all of it compiled before the first read: seconds on a new machine, then a fraction of one.
+
+    Raises:
+        Unavailable: numba is not installed.
+    """
+    policy = Scored(2, 0)
+    for key in range(500):
+        policy.read(Access(key % 5, neighbour=key % 5 - 1, group=0))
+        policy.admit(Access(-key, group=0))
+    nodes = np.zeros((1, NODES, NODE), dtype=np.float32)
+    nodes[..., 2:] = -1
+    silent = Forest(layout.COLUMNS, 1, nodes, np.zeros((1, MOST_LEAVES), dtype=np.float32))
+    policy._kernel.score_all(policy.samples().rows, silent.nodes, silent.leaves, 1)
+    policy.use(silent)
+    policy.score_of(0)
+    policy.adopt([(0, 1)])
+    policy.discard(0)
+
+
+def _check(model: Forest) -> None:
+    if model.features != layout.COLUMNS:
+        raise BadModel(f"a model of rows of {model.features} values: rows have {layout.COLUMNS}")

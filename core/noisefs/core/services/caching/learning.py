@@ -11,13 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from noisefs.core.domain.caching.forest import BadModel, Forest
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.scored import Score
+from noisefs.core.domain.caching.samples import Samples
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.cache_model import CacheTrainer
 from noisefs.core.ports.telemetry import Counter, Telemetry
@@ -73,39 +70,42 @@ class Learning:
         """Use the models that an earlier life left."""
         for one in self._taught:
             forest = await self._workers.run(Lane.BACKGROUND, _load, one.kept)
-            if forest is not None:
-                one.tier.with_policy(partial(_use, forest.score))
+            if forest is None:
+                continue
+            try:
+                one.tier.with_policy(partial(_use, forest, True))
+            except BadModel as exc:
+                log.info("cache.no_model", extra={"cause": str(exc)})
 
     async def step(self) -> None:
         """Train once."""
         self._round += 1
         for one in self._taught:
             found = await self._workers.run(Lane.BACKGROUND, one.tier.with_policy, _samples)
-            if found is None or len(found[1]) < LEAST_ROWS:
+            if found is None or len(found.rows) < LEAST_ROWS:
                 continue
-            rows, labels = found
             try:
-                forest = await self._workers.run(Lane.BACKGROUND, self._trainer.train, rows, labels, self._round)
+                forest = await self._workers.run(Lane.BACKGROUND, self._trainer.train, found, self._round)
             except NoisefsError as exc:
                 self._telemetry.count(Counter.TRAININGS, 1, (one.name, "failed"))
                 log.warning("cache.not_trained", extra={"tier": one.name, "cause": str(exc)})
                 continue
-            outcome = "used" if forest is not None else "discarded"
+            used = forest is not None and await self._workers.run(
+                Lane.BACKGROUND, one.tier.with_policy, partial(_use, forest, False)
+            )
+            outcome = "used" if used else "discarded"
             self._telemetry.count(Counter.TRAININGS, 1, (one.name, outcome))
-            log.info("cache.trained", extra={"tier": one.name, "rows": len(labels), "outcome": outcome})
-            score = None if forest is None else forest.score
-            one.tier.with_policy(partial(_use, score))
-            if forest is not None:
+            log.info("cache.trained", extra={"tier": one.name, "rows": len(found.rows), "outcome": outcome})
+            if used and forest is not None:
                 await self._workers.run(Lane.BACKGROUND, _save, one.kept, forest)
 
 
-def _samples(policy: CachePolicy) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def _samples(policy: CachePolicy) -> Samples | None:
     return policy.samples() if isinstance(policy, Learned) else None
 
 
-def _use(score: Score | None, policy: CachePolicy) -> None:
-    if isinstance(policy, Learned):
-        policy.use(score)
+def _use(model: Forest, trusted: bool, policy: CachePolicy) -> bool:
+    return isinstance(policy, Learned) and policy.use(model, trusted=trusted)
 
 
 def _load(kept: SealedList) -> Forest | None:

@@ -1,43 +1,57 @@
-"""Forests: evaluated in batches as a tree walk would, and never loaded damaged."""
+"""Forests: walked as they were made, and never loaded damaged."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisefs.core.domain.caching import kernel
 from noisefs.core.domain.caching.forest import BadModel, Forest
+from tests.support.cache_models import forest
 
 
 def stump() -> Forest:
     """Two leaves: value 1 at most 5 gives -1, more gives 2."""
-    feature = np.zeros((1, 15), dtype=np.uint16)
-    threshold = np.full((1, 15), np.inf, dtype=np.float32)
-    keeps = np.full((1, 15), 0xFFFF, dtype=np.uint16)
-    leaves = np.zeros((1, 16), dtype=np.float32)
-    feature[0, 0], threshold[0, 0], keeps[0, 0] = 1, 5, 0xFFFE
-    leaves[0, :2] = -1, 2
-    return Forest(3, feature, threshold, keeps, leaves)
+    return forest([(1, 5, -1, 2)], features=3)
+
+
+def score(model: Forest, row: list[float]) -> float:
+    return kernel.score(np.array(row, dtype=np.float32), model.nodes, model.leaves, model.horizons)
+
+
+def probable(odds: float) -> float:
+    return float(1 / (1 + np.exp(-odds)))
 
 
 def test_a_row_goes_left_where_it_is_at_most_the_threshold() -> None:
-    rows = np.array([[9, 5, 9], [0, 5.5, 0]], dtype=np.float32)
-    assert stump().score(rows).tolist() == [-1, 2]
+    assert score(stump(), [9, 5, 9]) == pytest.approx(probable(-1))
+    assert score(stump(), [0, 5.5, 0]) == pytest.approx(probable(2))
+
+
+def test_trees_of_a_horizon_add_their_odds_and_horizons_their_probabilities() -> None:
+    trees = [(0, 1.0, 1.0, 2.0), (0, 1.0, 0.5, 0.25), (1, 1.0, -1.0, -2.0), (1, 1.0, -3.0, -4.0)]
+    model = forest(trees, features=2, horizons=2)
+    assert score(model, [0, 2]) == pytest.approx(probable(1.5) + probable(-6))
+
+
+def test_without_trees_age_decides() -> None:
+    none = stump()
+    row = np.array([7, 0, 0], dtype=np.float32)
+    assert kernel.score(row, none.nodes[:0], none.leaves[:0], 1) == -7
 
 
 def test_a_file_holds_the_same_forest() -> None:
-    rows = np.array([[0, 4, 0], [0, 6, 0]], dtype=np.float32)
-    assert Forest.decode(stump().encode()).score(rows).tolist() == stump().score(rows).tolist()
+    again = Forest.decode(stump().encode())
+    assert (again.features, again.horizons) == (3, 1)
+    assert again.nodes.tolist() == stump().nodes.tolist()
+    assert again.leaves.tolist() == stump().leaves.tolist()
 
 
 @given(st.data())
 def test_a_damaged_file_is_refused(data: st.DataObject) -> None:
     whole = stump().encode()
-    at = data.draw(st.sampled_from([*range(14), *range(16, len(whole))]))
     damaged = bytearray(whole)
-    damaged[at] ^= data.draw(st.integers(1, 255))
-    # The number of features is the one field nothing else depends on: a wider forest reads the same.
-    if at in {12, 13}:
-        return
+    damaged[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(BadModel):
         Forest.decode(bytes(damaged))
 
@@ -51,4 +65,17 @@ def test_a_file_that_was_cut_off_is_refused(length: int) -> None:
 def test_a_model_that_looks_beyond_its_rows_is_refused() -> None:
     one = stump()
     with pytest.raises(BadModel, match="looks at value 1"):
-        Forest(1, one.feature, one.threshold, one.keeps, one.leaves)
+        Forest(1, 1, one.nodes, one.leaves)
+
+
+@pytest.mark.parametrize("onward", [0, 15, -17])
+def test_a_walk_that_would_not_end_is_refused(onward: int) -> None:
+    nodes = stump().nodes.copy()
+    nodes[0, 0, 2] = onward
+    with pytest.raises(BadModel, match="lead nowhere"):
+        Forest(3, 1, nodes, stump().leaves)
+
+
+def test_horizons_share_the_trees_evenly() -> None:
+    with pytest.raises(BadModel, match="cannot have 2 horizons"):
+        forest([(0, 1, 0, 1)] * 3, horizons=2)

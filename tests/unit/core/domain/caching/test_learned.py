@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from noisefs.core.domain.caching.access import Access, Key
 from noisefs.core.domain.caching.belady import belady_misses, next_reads
+from noisefs.core.domain.caching.forest import BadModel, Forest
+from noisefs.core.domain.caching.layout import COLUMNS
 from noisefs.core.domain.caching.learned import Change, Learned
 from noisefs.core.domain.caching.replay import FIXED, replay_fixed, replay_learned
-from noisefs.core.domain.caching.scored import Score
+from noisefs.core.domain.caching.samples import HORIZONS, Samples
+from tests.support.cache_models import forest, inverted_model, random_model
 from tests.support.cache_traces import loops, scans, wonders, zipf
-
-Rows = NDArray[np.float32]
-Model = Callable[[], Score]
 
 KINDS = {
     "zipf": zipf(9_000, 3000, 1),
@@ -27,30 +26,20 @@ KINDS = {
 }
 
 
-def random_model() -> Score:
-    random = np.random.default_rng(5)
-    return lambda rows: random.random(len(rows), dtype=np.float32)
-
-
-def inverted_model() -> Score:
-    """Drops first what was read last, which is what is likeliest read again."""
-    return lambda rows: rows[:, 0]
-
-
 def no_model() -> None:
     return None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", [random_model, inverted_model, no_model])
-def test_a_bad_model_costs_little_against_the_best_fixed_policy(kind: str, model: Callable[[], Score | None]) -> None:
+def test_a_bad_model_costs_little_against_the_best_fixed_policy(kind: str, model: Callable[[], Forest | None]) -> None:
     accesses = [Access(key, 1, float(at)) for at, key in enumerate(KINDS[kind])]
     sizes = [1] * len(accesses)
     ids = np.array(KINDS[kind], dtype=np.int64)
     capacity = len(np.unique(ids)) // 10
     fixed = {name: replay_fixed(make(capacity), accesses, sizes).misses for name, make in FIXED.items()}
     bound = belady_misses(ids.tolist(), next_reads(ids).tolist(), capacity)
-    ours = replay_learned(capacity, accesses, sizes, 0, lambda rows, labels, seed: model()).misses
+    ours = replay_learned(capacity, accesses, sizes, 0, lambda samples, seed: model()).misses
     best = min(fixed.values())
     refill = capacity
     """What a change of charge costs at most; a good part of all misses on traces as short as these."""
@@ -61,9 +50,8 @@ def test_a_seed_decides_everything() -> None:
     accesses = [Access(key) for key in KINDS["drift"][:6000]]
     sizes = [1] * len(accesses)
 
-    def train(rows: Rows, labels: Rows, seed: int) -> Score | None:
-        weights = np.random.default_rng(seed).random((rows.shape[1],), dtype=np.float32)
-        return lambda batch: np.asarray(batch @ weights, dtype=np.float32)
+    def train(samples: Samples, seed: int) -> Forest | None:
+        return forest([(0, float(samples.rows[:, 0].mean()) + seed, 1.0, -1.0)])
 
     first = replay_learned(50, accesses, sizes, 3, train)
     assert first == replay_learned(50, accesses, sizes, 3, train)
@@ -98,11 +86,11 @@ def test_without_a_model_the_scored_candidate_never_leads() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_the_bound_holds_and_every_leaving_key_is_told(
-    steps: list[tuple[str, int]], capacity: int, model: Callable[[], Score | None]
+    steps: list[tuple[str, int]], capacity: int, model: Callable[[], Forest | None]
 ) -> None:
     held: set[Key] = set()
     policy = Learned(capacity, held.remove)
-    policy.use(model())
+    policy.use(model(), trusted=True)
     for step, key in steps:
         size = 1 + key % 7
         before = key in policy
@@ -121,15 +109,58 @@ def test_the_bound_holds_and_every_leaving_key_is_told(
         assert len(policy) == len(held)
 
 
-def test_labels_are_only_of_what_has_happened() -> None:
+def test_samples_tell_only_what_has_happened() -> None:
     policy = Learned(50)
-    for key in KINDS["zipf"][:3000]:
+    keys = KINDS["zipf"][:3000]
+    for key in keys:
         policy.read(Access(key))
-    rows, labels = policy.samples()
-    assert len(rows) == len(labels) > 50
-    assert rows.shape[1] == policy.scored.columns
-    assert set(labels.tolist()) == {0.0, 1.0}
-    assert np.isfinite(rows).all()
+    samples = policy.samples()
+    assert samples.rows.shape == (len(samples.ages), COLUMNS)
+    assert np.isfinite(samples.rows).all()
+    assert (np.diff(samples.ages) <= 0).all(), "the oldest first"
+    assert (samples.gaps <= samples.ages).all(), "no outcome is of the future"
+    for horizon in HORIZONS:
+        rows, labels = samples.settled(horizon)
+        assert len(rows) == (samples.ages >= horizon * samples.residence_reads).sum()
+        assert set(labels.tolist()) == {0.0, 1.0}
+
+
+def test_a_gap_is_the_number_of_reads_until_the_same_key_was_read() -> None:
+    policy = Learned(7)
+    for at in range(4000):
+        policy.read(Access(at % 10))
+    gaps = policy.samples().gaps
+    sampled_before_the_last_round = policy.samples().ages >= 10
+    # Samples at reads wait ten reads for the next; those of candidates were taken somewhere between.
+    assert set(gaps[sampled_before_the_last_round].tolist()) <= set(range(1, 11))
+    assert 10 in gaps
+
+
+@pytest.mark.parametrize("model", [random_model, inverted_model])
+def test_a_model_that_tells_less_than_age_does_is_not_used(model: Callable[[], Forest]) -> None:
+    policy = Learned(50)
+    assert not policy.use(model()), "nothing was read, so nothing can be judged"
+    for key in KINDS["zipf"] * 3:
+        policy.read(Access(key))
+    assert not policy.use(model())
+    assert policy.scored.model is None
+
+
+def test_a_model_that_was_judged_before_is_used_again() -> None:
+    policy = Learned(50)
+    assert policy.use(random_model(), trusted=True)
+    assert policy.scored.model is not None
+    assert policy.use(None)
+    assert policy.scored.model is None
+
+
+def test_a_model_of_rows_of_another_width_is_refused_and_changes_nothing() -> None:
+    policy = Learned(10)
+    policy.use(random_model(), trusted=True)
+    kept = policy.scored.model
+    with pytest.raises(BadModel, match="values"):
+        policy.use(forest([(0, 1, 0, 1)], features=5))
+    assert policy.scored.model is kept
 
 
 def test_a_key_whose_size_was_told_differently_costs_no_more_than_a_miss() -> None:

@@ -4,7 +4,6 @@ import random
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from noisefs.adapters.outbound.lightgbm.process import TrainerProcess
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
@@ -12,6 +11,7 @@ from noisefs.adapters.outbound.memory.workers import InlineWorkers
 from noisefs.core.domain.caching.forest import Forest
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
+from noisefs.core.domain.caching.samples import Samples
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer
@@ -24,7 +24,7 @@ from tests.support.disk_cache import WarmParts
 class Failing(CacheTrainer):
     """As where LightGBM is not installed."""
 
-    def train(self, rows: NDArray[np.float32], labels: NDArray[np.float32], seed: int) -> Forest | None:
+    def train(self, samples: Samples, seed: int) -> Forest | None:
         raise Unavailable("no library")
 
 
@@ -44,7 +44,7 @@ def read_a_lot(hot: HotTier, reads: int) -> None:
 
 def model_of(policy: CachePolicy) -> object:
     assert isinstance(policy, Learned)
-    return policy.scored._score
+    return policy.scored.model
 
 
 async def test_a_model_is_trained_used_kept_and_used_again_after_a_restart() -> None:
@@ -94,4 +94,6 @@ async def test_a_damaged_model_is_none(messages: list[bytes]) -> None:
 
 def test_a_training_that_takes_too_long_is_ended() -> None:
     with pytest.raises(Unavailable):
-        TrainerProcess(0.0).train(np.zeros((2000, 5), np.float32), np.zeros(2000, np.float32), 1)
+        TrainerProcess(0.0).train(
+            Samples(np.zeros((2000, 5), np.float32), np.ones(2000, np.int64), np.zeros(2000, np.int64), 1.0), 1
+        )

@@ -1,0 +1,28 @@
+"""Models made by hand: good for nothing, or for the contrary."""
+
+import numpy as np
+
+from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, Forest
+from noisefs.core.domain.caching.layout import COLUMNS
+
+
+def forest(trees: list[tuple[int, float, float, float]], features: int = COLUMNS, horizons: int = 1) -> Forest:
+    """Trees of one node each: which value, its threshold, the leaf of rows at most that, and the leaf of others."""
+    nodes = np.zeros((len(trees), NODES, NODE), dtype=np.float32)
+    nodes[..., 2:] = -1
+    leaves = np.zeros((len(trees), MOST_LEAVES), dtype=np.float32)
+    for at, (value, threshold, low, high) in enumerate(trees):
+        nodes[at, 0] = value, threshold, -1, -2
+        leaves[at, :2] = low, high
+    return Forest(features, horizons, nodes, leaves)
+
+
+def random_model() -> Forest:
+    """Scores that follow from no reason: the sign of each step over ages is drawn."""
+    random = np.random.default_rng(5)
+    return forest([(0, 1.25**at, *random.normal(0, 1, 2).tolist()) for at in range(60)])
+
+
+def inverted_model() -> Forest:
+    """Drops first what was read last, which is what is likeliest read again."""
+    return forest([(0, 2.0**at, -0.5, 0.5) for at in range(20)])
