@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, Forest
+from noisefs.core.domain.caching.forest import LEAVES, NODES, Forest
 from noisefs.core.domain.caching.layout import COLUMNS
 
 
 def forest(trees: list[tuple[int, float, float, float]], features: int = COLUMNS, horizons: int = 1) -> Forest:
     """Trees of one node each: which value, its threshold, the leaf of rows at most that, and the leaf of others."""
-    nodes = np.zeros((len(trees), NODES, NODE), dtype=np.float32)
-    nodes[..., 2:] = -1
-    leaves = np.zeros((len(trees), MOST_LEAVES), dtype=np.float32)
-    for at, (value, threshold, low, high) in enumerate(trees):
-        nodes[at, 0] = value, threshold, -1, -2
-        leaves[at, :2] = low, high
-    return Forest(features, horizons, nodes, leaves)
+    feature = np.zeros((len(trees), NODES), dtype=np.int32)
+    threshold = np.full((len(trees), NODES), np.inf, dtype=np.float32)
+    leaves = np.zeros((len(trees), LEAVES), dtype=np.float32)
+    for at, (value, limit, low, high) in enumerate(trees):
+        feature[at, 0], threshold[at, 0] = value, limit
+        leaves[at, 0], leaves[at, LEAVES // 2] = low, high
+    return Forest(features, horizons, feature, threshold, leaves)
 
 
 def random_model() -> Forest:

@@ -26,12 +26,14 @@ def samples(rows: NDArray[np.float32], labels: NDArray[np.float32]) -> Samples:
 
 
 def scores(forest: Forest, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.array([kernel.score(row, forest.nodes, forest.leaves, forest.horizons) for row in rows])
+    return np.array(
+        [kernel.score(row, forest.feature, forest.threshold, forest.leaves, forest.horizons) for row in rows]
+    )
 
 
 def test_the_compiled_forest_scores_as_lightgbm_does() -> None:
     rows, labels = learnable(3000)
-    parameters = {"objective": "binary", "num_leaves": 16, "verbose": -1, "num_threads": 1, "use_missing": False}
+    parameters = {"objective": "binary", "max_depth": 4, "verbose": -1, "num_threads": 1, "use_missing": False}
     booster = lightgbm.train(parameters, lightgbm.Dataset(rows, labels), 20)
     short = lightgbm.train(parameters, lightgbm.Dataset(rows, 1 - labels), 5)
     forest = compiled([each.dump_model()["tree_info"] for each in (booster, short)], 6)

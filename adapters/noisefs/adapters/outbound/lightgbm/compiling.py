@@ -5,37 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, Forest
+from noisefs.core.domain.caching.forest import LEAVES, NODES, Forest
 
 # Any: LightGBM's dump is nested dictionaries of its own making.
 Node = Mapping[str, Any]
-
-
-class _Tree:
-    """One tree's nodes and leaves, numbered from left to right; every node before those below it."""
-
-    def __init__(self) -> None:
-        self.leaves: list[float] = []
-        self.nodes: list[list[float]] = []
-
-    def walk(self, node: Node) -> int:
-        """The number of what starts here: of a node, or ``-1 - leaf``."""
-        if "leaf_value" in node:
-            self.leaves.append(float(node["leaf_value"]))
-            return -len(self.leaves)
-        at = len(self.nodes)
-        self.nodes.append([])
-        limit = float(node["threshold"])
-        rounded = np.float32(limit)
-        if rounded < limit:
-            rounded = np.nextafter(rounded, np.float32(np.inf))
-        self.nodes[at] = [
-            node["split_feature"],
-            float(rounded),
-            self.walk(node["left_child"]),
-            self.walk(node["right_child"]),
-        ]
-        return at
 
 
 def compiled(horizons: Sequence[Sequence[Node]], features: int) -> Forest | None:
@@ -43,18 +16,35 @@ def compiled(horizons: Sequence[Sequence[Node]], features: int) -> Forest | None
 
     Thresholds are rounded to the precision of the rows, up, so that a value that was equal still goes left. A horizon
     with fewer trees than the others gets trees that say nothing.
+
+    Args:
+        horizons: Trees of :data:`.forest.LEVELS` levels at most.
+        features: How wide rows are.
     """
     each = max((len(trees) for trees in horizons), default=0)
     if not each:
         return None
-    nodes = np.zeros((len(horizons), each, NODES, NODE), dtype=np.float32)
-    nodes[..., 2:] = -1
-    leaves = np.zeros((len(horizons), each, MOST_LEAVES), dtype=np.float32)
+    feature = np.zeros((len(horizons), each, NODES), dtype=np.int32)
+    threshold = np.full((len(horizons), each, NODES), np.inf, dtype=np.float32)
+    leaves = np.zeros((len(horizons), each, LEAVES), dtype=np.float32)
+
+    def place(tree: tuple[int, int], at: int, node: Node) -> None:
+        if "leaf_value" in node:
+            # All rows go on to the left of a leaf that is not on the last level.
+            while at < NODES:
+                at = 2 * at + 1
+            leaves[tree][at - NODES] = node["leaf_value"]
+            return
+        limit = float(node["threshold"])
+        rounded = np.float32(limit)
+        feature[tree][at] = node["split_feature"]
+        threshold[tree][at] = rounded if rounded >= limit else np.nextafter(rounded, np.float32(np.inf))
+        place(tree, 2 * at + 1, node["left_child"])
+        place(tree, 2 * at + 2, node["right_child"])
+
     for horizon, trees in enumerate(horizons):
         for number, info in enumerate(trees):
-            tree = _Tree()
-            tree.walk(info["tree_structure"])
-            leaves[horizon, number, : len(tree.leaves)] = tree.leaves
-            if tree.nodes:
-                nodes[horizon, number, : len(tree.nodes)] = tree.nodes
-    return Forest(features, len(horizons), nodes.reshape(-1, NODES, NODE), leaves.reshape(-1, MOST_LEAVES))
+            place((horizon, number), 0, info["tree_structure"])
+    return Forest(
+        features, len(horizons), feature.reshape(-1, NODES), threshold.reshape(-1, NODES), leaves.reshape(-1, LEAVES)
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisefs.adapters.outbound.lightgbm.compiling import Node, compiled
-from noisefs.core.domain.caching.forest import MOST_LEAVES, Forest
+from noisefs.core.domain.caching.forest import LEAVES, LEVELS, Forest
 from noisefs.core.domain.caching.samples import HORIZONS, Samples
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer
@@ -42,7 +42,8 @@ def _learn(rows: NDArray[np.float32], labels: NDArray[np.float32], seed: int) ->
     library = _library()
     parameters = {
         "objective": "binary",
-        "num_leaves": MOST_LEAVES,
+        "num_leaves": LEAVES,
+        "max_depth": LEVELS,
         "learning_rate": LEARNING_RATE,
         "min_data_in_leaf": 20,
         "max_bin": 127,

@@ -2,6 +2,9 @@
 
 Each horizon's forest says how likely a key is read again within it; the score is the sum of these probabilities. That
 orders keys by when they are read next, as Belady's policy does, and knows the outcome of the short horizons early.
+
+Every tree has four levels. So a walk takes as many steps for every row and finds each by counting, without a branch
+that a processor could foresee wrongly.
 """
 
 import hashlib
@@ -14,12 +17,10 @@ from numpy.typing import NDArray
 
 from noisefs.core.errors import InvalidRequest
 
-MOST_LEAVES: Final = 16
+LEVELS: Final = 4
+LEAVES: Final = 1 << LEVELS
+NODES: Final = LEAVES - 1
 MOST_TREES: Final = 1000
-NODES: Final = MOST_LEAVES - 1
-NODE: Final = 4
-"""Of a node: which value it looks at, its threshold, where a row goes that is at most that, and where others go. Both
-are a node's number, or ``-1 - leaf``."""
 _MAGIC: Final = b"NFSCACHE"
 _VERSION: Final = 2
 _HEADER: Final = struct.Struct("<8sHHHH32s")  # magic, version, trees, features, horizons, SHA-256 of all else
@@ -31,36 +32,43 @@ class BadModel(InvalidRequest):
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """As many trees for each horizon, one horizon after the other. Rows are ``features`` wide."""
+    """As many trees for each horizon, one horizon after the other. Rows are ``features`` wide.
+
+    Below node ``n`` come ``2n + 1``, for rows whose value is at most the threshold, and ``2n + 2``; the last level's
+    are the leaves.
+    """
 
     features: int
     horizons: int
-    nodes: NDArray[np.float32]
-    """(trees, 15, 4): see :data:`NODE`."""
+    feature: NDArray[np.int32]
+    """(trees, 15): which value a node looks at."""
+    threshold: NDArray[np.float32]
+    """(trees, 15): infinite for a node that sends all rows one way."""
     leaves: NDArray[np.float32]
     """(trees, 16): log odds."""
 
     def __post_init__(self) -> None:
         trees = len(self.leaves)
-        if not 1 <= trees <= MOST_TREES or self.leaves.shape != (trees, MOST_LEAVES):
+        if not 1 <= trees <= MOST_TREES or self.leaves.shape != (trees, LEAVES):
             raise BadModel(f"a model of {trees} trees with leaves {self.leaves.shape}: 1 to {MOST_TREES} of 16 allowed")
-        if self.nodes.shape != (trees, NODES, NODE):
-            raise BadModel(f"a model of {trees} trees has nodes {self.nodes.shape}")
+        if {self.feature.shape, self.threshold.shape} != {(trees, NODES)}:
+            raise BadModel("a model's nodes do not fit its trees")
         if self.horizons < 1 or trees % self.horizons:
             raise BadModel(f"a model of {trees} trees cannot have {self.horizons} horizons")
-        if np.isnan(self.nodes).any() or not np.isfinite(self.leaves).all():
+        if self.feature.min() < 0 or self.feature.max() >= self.features:
+            raise BadModel(f"a model looks at value {self.feature.max()} of rows of {self.features}")
+        if np.isnan(self.threshold).any() or not np.isfinite(self.leaves).all():
             raise BadModel("a model holds what is no number")
-        looks_at, onward = self.nodes[:, :, 0], self.nodes[:, :, 2:]
-        if looks_at.min() < 0 or looks_at.max() >= self.features:
-            raise BadModel(f"a model looks at value {looks_at.max():g} of rows of {self.features}")
-        # Onward to later nodes only, so that every walk ends.
-        later = onward > np.arange(NODES, dtype=np.float32)[None, :, None]
-        if not ((later & (onward < NODES)) | ((onward < 0) & (onward >= -MOST_LEAVES))).all():
-            raise BadModel("a model's nodes lead nowhere")
 
     def encode(self) -> bytes:
         """As a file: header with a digest, then the arrays, little-endian."""
-        body = self.nodes.astype("<f4").tobytes() + self.leaves.astype("<f4").tobytes()
+        body = b"".join(
+            (
+                self.feature.astype("<i4").tobytes(),
+                self.threshold.astype("<f4").tobytes(),
+                self.leaves.astype("<f4").tobytes(),
+            )
+        )
         shape = len(self.leaves), self.features, self.horizons
         return _HEADER.pack(_MAGIC, _VERSION, *shape, _digest(shape, body)) + body
 
@@ -77,12 +85,15 @@ class Forest:
         if magic != _MAGIC or version != _VERSION:
             raise BadModel(f"not a model file of version {_VERSION}")
         body = data[_HEADER.size :]
-        inner = trees * NODES * NODE
-        if len(body) != 4 * (inner + trees * MOST_LEAVES) or _digest((trees, features, horizons), body) != digest:
+        inner = 4 * trees * NODES
+        if len(body) != 2 * inner + 4 * trees * LEAVES or _digest((trees, features, horizons), body) != digest:
             raise BadModel("a model file is damaged")
-        numbers = np.frombuffer(body, dtype="<f4").astype(np.float32)
         return cls(
-            features, horizons, numbers[:inner].reshape(trees, NODES, NODE), numbers[inner:].reshape(trees, MOST_LEAVES)
+            features,
+            horizons,
+            np.frombuffer(body[:inner], dtype="<i4").astype(np.int32).reshape(trees, NODES),
+            np.frombuffer(body[inner : 2 * inner], dtype="<f4").astype(np.float32).reshape(trees, NODES),
+            np.frombuffer(body[2 * inner :], dtype="<f4").astype(np.float32).reshape(trees, LEAVES),
         )
 
 

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from noisefs.core.domain.caching.forest import LEVELS, NODES
 from noisefs.core.domain.caching.layout import (
     AFTER,
     AWAITED,
@@ -71,6 +72,8 @@ POOL_MOST: Final = 128
 """Of those that were scored, so many with the lowest scores stay candidates."""
 SAMPLED_SHARE: Final = 0.03
 """Of the reads, and of the scored rows, so many become samples."""
+
+HIT: Final = -1
 
 
 def compiled(function: F) -> F:
@@ -134,8 +137,8 @@ def describe(
 
 
 @compiled
-def score(row: Floats, nodes: Floats, leaves: Floats, groups: int) -> float:
-    """A row's score by a forest, whose arrays are described there; by age where there is no tree."""
+def score(row: Floats, feature: NDArray[np.int32], threshold: Floats, leaves: Floats, groups: int) -> float:
+    """A row's score by the arrays of a :class:`.Forest`; by age where there is no tree."""
     trees = len(leaves)
     if not trees:
         return -float(row[0])
@@ -144,12 +147,9 @@ def score(row: Floats, nodes: Floats, leaves: Floats, groups: int) -> float:
     each = trees // groups
     for tree in range(trees):
         node = 0
-        while node >= 0:
-            if row[int(nodes[tree, node, 0])] <= nodes[tree, node, 1]:
-                node = int(nodes[tree, node, 2])
-            else:
-                node = int(nodes[tree, node, 3])
-        part += leaves[tree, -node - 1]
+        for _ in range(LEVELS):
+            node = 2 * node + 1 + int(row[feature[tree, node]] > threshold[tree, node])
+        part += leaves[tree, node - NODES]
         if (tree + 1) % each == 0:
             total += 1.0 / (1.0 + np.exp(-part))
             part = 0.0
@@ -157,11 +157,13 @@ def score(row: Floats, nodes: Floats, leaves: Floats, groups: int) -> float:
 
 
 @compiled
-def score_all(rows: Floats, nodes: Floats, leaves: Floats, groups: int) -> NDArray[np.float64]:
+def score_all(
+    rows: Floats, feature: NDArray[np.int32], threshold: Floats, leaves: Floats, groups: int
+) -> NDArray[np.float64]:
     """The scores of many rows."""
     scores = np.empty(len(rows), np.float64)
     for at in range(len(rows)):
-        scores[at] = score(rows[at], nodes, leaves, groups)
+        scores[at] = score(rows[at], feature, threshold, leaves, groups)
     return scores
 
 
@@ -356,7 +358,8 @@ def enter(
     residents: Ints,
     pool: Ints,
     values: Floats,
-    nodes: Floats,
+    feature: NDArray[np.int32],
+    threshold: Floats,
     leaves: Floats,
     groups: int,
     left: Ints,
@@ -382,7 +385,7 @@ def enter(
             if ints[found, POOLED]:
                 continue
             describe(row, found, residence, state, ints, floats, heats)
-            _offer(found, score(row, nodes, leaves, groups), state, ints, pool, values)
+            _offer(found, score(row, feature, threshold, leaves, groups), state, ints, pool, values)
             if _chance(state) < SAMPLED_SHARE:
                 _sample(row, found, state, ints, samples, rows)
         lowest = 0
@@ -397,6 +400,52 @@ def enter(
             left[gone] = found
             gone += 1
     return gone
+
+
+@compiled
+def visit(
+    slot: int,
+    new: bool,
+    group: int,
+    size: int,
+    position: int,
+    before: int,
+    protocol: int,
+    sequential: bool,
+    bucket: int,
+    capacity: int,
+    residence: float,
+    state: Ints,
+    ints: Ints,
+    floats: Floats,
+    heats: NDArray[np.float64],
+    samples: Ints,
+    rows: Floats,
+    residents: Ints,
+    pool: Ints,
+    values: Floats,
+    feature: NDArray[np.int32],
+    threshold: Floats,
+    leaves: Floats,
+    groups: int,
+    left: Ints,
+) -> int:
+    """All that one read is: :func:`begin` for a ``new`` slot, :func:`read`, and on a miss :func:`enter`.
+
+    Returns:
+        How many left, as :func:`enter` says; :data:`HIT` for a hit.
+    """
+    if new:
+        begin(slot, group, size, position, state, ints, floats)
+    if read(slot, before, protocol, sequential, bucket, residence, state, ints, floats, heats, samples, rows):
+        return HIT
+    if size > capacity:
+        return 0
+    ints[slot, SIZE] = size
+    return enter(
+        slot, capacity, residence, state, ints, floats, heats, samples, rows, residents, pool, values,
+        feature, threshold, leaves, groups, left,
+    )  # fmt: skip
 
 
 @compiled

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noisefs.core.domain.caching import layout
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.forest import MOST_LEAVES, NODE, NODES, BadModel, Forest
+from noisefs.core.domain.caching.forest import LEAVES, NODES, BadModel, Forest
 from noisefs.core.domain.caching.layout import NONE
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
 from noisefs.core.domain.caching.samples import HORIZONS, Samples, ranked_right
@@ -100,8 +100,9 @@ class Scored(CachePolicy):
         for at in range(int(self._state[layout.POOL])):
             self._ints[self._pool[at, 0], layout.POOLED] = 0
         self._state[layout.POOL] = 0
-        self._nodes = np.zeros((0, NODES, NODE), dtype=np.float32) if model is None else model.nodes
-        self._leaves = np.zeros((0, MOST_LEAVES), dtype=np.float32) if model is None else model.leaves
+        self._feature = np.zeros((0, NODES), dtype=np.int32) if model is None else model.feature
+        self._threshold = np.zeros((0, NODES), dtype=np.float32) if model is None else model.threshold
+        self._leaves = np.zeros((0, LEAVES), dtype=np.float32) if model is None else model.leaves
         self._horizons = 1 if model is None else model.horizons
 
     def beats_age(self, model: Forest) -> bool:
@@ -119,46 +120,67 @@ class Scored(CachePolicy):
             rows, labels = samples.settled(horizon)
             rows, labels = rows[-JUDGED_MOST:], labels[-JUDGED_MOST:]
             if len(rows) >= JUDGED_LEAST and 0 < labels.sum() < len(labels):
-                scores = self._kernel.score_all(rows, model.nodes, model.leaves, model.horizons)
+                scores = self._kernel.score_all(rows, model.feature, model.threshold, model.leaves, model.horizons)
                 by_age = ranked_right(-rows[:, 0].astype(np.float64), labels)
                 return ranked_right(scores, labels) > max(by_age, 1 - by_age, LEAST_RANKED_RIGHT)
         return False
 
     def lru_dropped(self, key: Key) -> None:
         """An LRU shadow of the same size drops a key: tells how long an entry stays unread."""
+        self._leavings += 1
+        if self._leavings > 64 and self._leavings % 8:
+            return  # one of eight tells as much
         slot = self._slots.of.get(key)
         if slot is not None:
-            self._leavings += 1
-            weight = max(1.0 / self._leavings, 8.0 / max(len(self), 1) if self._leavings > 8 else 1.0)
+            weight = max(1.0 / self._leavings, 64.0 / max(len(self), 1))
             age = int(self._state[layout.NOW] - self._ints[slot, layout.LAST])
             self._residence += (age - self._residence) * min(1.0, weight)
 
     def read(self, access: Access) -> bool:
-        slot = self._slots.of.get(access.key)
+        return self._visit(access) == self._kernel.HIT
+
+    def _visit(self, access: Access) -> int:
+        known = self._slots.of.get
+        slot = known(access.key)
+        new = slot is None
+        group = NONE
         if slot is None:
-            slot = self._remember(access)
-        hit: bool = self._kernel.read(
+            slot, group = self._remember(access)
+        gone = self._kernel.visit(
             slot,
-            NONE if access.neighbour is None else self._slots.of.get(access.neighbour, NONE),
+            new,
+            group,
+            access.size_bytes,
+            access.position,
+            NONE if access.neighbour is None else known(access.neighbour, NONE),
             int(access.protocol),
             bool(access.sequential),
             int(access.bucket_class),
-            self.residence_reads,
+            self._capacity,
+            self._residence or self.residence_reads,
             self._state,
             self._ints,
             self._floats,
             self._heats,
             self._samples,
             self._rows,
+            self._residents,
+            self._pool,
+            self._values,
+            self._feature,
+            self._threshold,
+            self._leaves,
+            self._horizons,
+            self._left,
         )
-        if not hit and access.size_bytes <= self._capacity:
-            self._enter(slot, access.size_bytes)
-        return hit
+        if gone > 0:
+            self._tell(gone)
+        return gone
 
     def admit(self, access: Access) -> bool:
         slot = self._slots.of.get(access.key)
         if slot is None:
-            slot = self._remember(access)
+            slot = self._begin(access)
         if self._ints[slot, layout.PLACE] < 0 and access.size_bytes <= self._capacity:
             self._enter(slot, access.size_bytes)
         return bool(self._ints[slot, layout.PLACE] >= 0)
@@ -178,7 +200,7 @@ class Scored(CachePolicy):
         for key, size in contents:
             slot = self._slots.of.get(key)
             if slot is None:
-                slot = self._remember(Access(key, size))
+                slot = self._begin(Access(key, size))
             self._ints[slot, layout.SIZE] = size
             slots.append(slot)
         self._kernel.replace(np.array(slots, dtype=np.int64), self._state, self._ints, self._residents, self._pool)
@@ -214,10 +236,20 @@ class Scored(CachePolicy):
     def score_of(self, key: Key) -> float | None:
         """A key's score now; ``None`` without a model, or of a key that is not remembered."""
         row = None if self._model is None else self.row(key)
-        return None if row is None else self._kernel.score(row, self._nodes, self._leaves, self._horizons)
+        return (
+            None
+            if row is None
+            else self._kernel.score(row, self._feature, self._threshold, self._leaves, self._horizons)
+        )
 
-    def _remember(self, access: Access) -> int:
-        """A slot for a key that has none; those read the longest ago are forgotten for it."""
+    def _begin(self, access: Access) -> int:
+        """A slot for a key that has none, as never read."""
+        slot, group = self._remember(access)
+        self._kernel.begin(slot, group, access.size_bytes, access.position, self._state, self._ints, self._floats)
+        return slot
+
+    def _remember(self, access: Access) -> tuple[int, int]:
+        """Slots for a key that has none, and for its group; those read the longest ago are forgotten for it."""
         entries = len(self)
         most = max(LEAST_HISTORY, min(HISTORY_ENTRIES * entries, 2 * entries + MOST_HISTORY))
         while len(self._slots) >= most and (forgotten := self._kernel.oldest(self._state, self._ints)) >= 0:
@@ -234,8 +266,7 @@ class Scored(CachePolicy):
             self._grow()
         if group >= 0 and self._members[group] == 1:
             self._heats[group] = self._state[layout.NOW], 0.0
-        self._kernel.begin(slot, group, access.size_bytes, access.position, self._state, self._ints, self._floats)
-        return slot
+        return slot, group
 
     def _forget(self, slot: int) -> None:
         group = int(self._ints[slot, layout.GROUP])
@@ -261,11 +292,15 @@ class Scored(CachePolicy):
             self._residents,
             self._pool,
             self._values,
-            self._nodes,
+            self._feature,
+            self._threshold,
             self._leaves,
             self._horizons,
             self._left,
         )
+        self._tell(gone)
+
+    def _tell(self, gone: int) -> None:
         keys = self._slots.keys
         for at in self._left[:gone].tolist():
             self._dropped(keys[at])
@@ -301,10 +336,15 @@ def prepare() -> None:
     for key in range(500):
         policy.read(Access(key % 5, neighbour=key % 5 - 1, group=0))
         policy.admit(Access(-key, group=0))
-    nodes = np.zeros((1, NODES, NODE), dtype=np.float32)
-    nodes[..., 2:] = -1
-    silent = Forest(layout.COLUMNS, 1, nodes, np.zeros((1, MOST_LEAVES), dtype=np.float32))
-    policy._kernel.score_all(policy.samples().rows, silent.nodes, silent.leaves, 1)
+    shape = 1, NODES
+    silent = Forest(
+        layout.COLUMNS,
+        1,
+        np.zeros(shape, dtype=np.int32),
+        np.zeros(shape, dtype=np.float32),
+        np.zeros((1, LEAVES), dtype=np.float32),
+    )
+    policy._kernel.score_all(policy.samples().rows, silent.feature, silent.threshold, silent.leaves, 1)
     policy.use(silent)
     policy.score_of(0)
     policy.adopt([(0, 1)])

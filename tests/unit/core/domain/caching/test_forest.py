@@ -16,7 +16,7 @@ def stump() -> Forest:
 
 
 def score(model: Forest, row: list[float]) -> float:
-    return kernel.score(np.array(row, dtype=np.float32), model.nodes, model.leaves, model.horizons)
+    return kernel.score(np.array(row, dtype=np.float32), model.feature, model.threshold, model.leaves, model.horizons)
 
 
 def probable(odds: float) -> float:
@@ -37,13 +37,23 @@ def test_trees_of_a_horizon_add_their_odds_and_horizons_their_probabilities() ->
 def test_without_trees_age_decides() -> None:
     none = stump()
     row = np.array([7, 0, 0], dtype=np.float32)
-    assert kernel.score(row, none.nodes[:0], none.leaves[:0], 1) == -7
+    assert kernel.score(row, none.feature[:0], none.threshold[:0], none.leaves[:0], 1) == -7
+
+
+def test_four_levels_lead_to_sixteen_leaves() -> None:
+    feature = np.array([[0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]], dtype=np.int32)
+    leaves = np.arange(16, dtype=np.float32).reshape(1, 16)
+    model = Forest(4, 1, feature, np.zeros((1, 15), dtype=np.float32), leaves)
+    for leaf in range(16):
+        row = [float(leaf >> (3 - level) & 1) for level in range(4)]
+        assert score(model, row) == pytest.approx(probable(leaf))
 
 
 def test_a_file_holds_the_same_forest() -> None:
     again = Forest.decode(stump().encode())
     assert (again.features, again.horizons) == (3, 1)
-    assert again.nodes.tolist() == stump().nodes.tolist()
+    assert again.feature.tolist() == stump().feature.tolist()
+    assert again.threshold.tolist() == stump().threshold.tolist()
     assert again.leaves.tolist() == stump().leaves.tolist()
 
 
@@ -65,15 +75,7 @@ def test_a_file_that_was_cut_off_is_refused(length: int) -> None:
 def test_a_model_that_looks_beyond_its_rows_is_refused() -> None:
     one = stump()
     with pytest.raises(BadModel, match="looks at value 1"):
-        Forest(1, 1, one.nodes, one.leaves)
-
-
-@pytest.mark.parametrize("onward", [0, 15, -17])
-def test_a_walk_that_would_not_end_is_refused(onward: int) -> None:
-    nodes = stump().nodes.copy()
-    nodes[0, 0, 2] = onward
-    with pytest.raises(BadModel, match="lead nowhere"):
-        Forest(3, 1, nodes, stump().leaves)
+        Forest(1, 1, one.feature, one.threshold, one.leaves)
 
 
 def test_horizons_share_the_trees_evenly() -> None:
