@@ -98,25 +98,15 @@ class Learned(CachePolicy):
         """What a trainer wants. Copies all."""
         return self.scored.samples()
 
-    def use(self, model: Forest | None, *, trusted: bool = False) -> bool:
+    def use(self, model: Forest | None) -> None:
         """Let the scored candidate decide by this model from now on, and let it lead if it can; without
-        one it does not lead.
-
-        Args:
-            model: What to decide by.
-            trusted: It was judged before, and is used again after a restart, where nothing has been read yet.
-
-        Returns:
-            Whether the model tells more about the newest reads than their ages do. If not, nothing has changed.
+        one it does not lead. Whoever gives a model has judged it (:mod:`~noisefs.core.domain.caching.judging`).
 
         Raises:
             BadModel: It looks at rows of another width; nothing has changed.
         """
-        if model is not None and not trusted and not self.scored.beats_age(model):
-            return False
         self.scored.use(model)
         self._may[-1] = model is not None
-        return True
 
     def read(self, access: Access) -> bool:
         key = access.key

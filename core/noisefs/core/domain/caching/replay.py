@@ -7,6 +7,7 @@ from typing import Final
 from noisefs.core.domain.caching.access import Access
 from noisefs.core.domain.caching.arc import Arc
 from noisefs.core.domain.caching.forest import Forest
+from noisefs.core.domain.caching.judging import beats_age
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.policy import CachePolicy
@@ -63,8 +64,10 @@ def replay_learned(
             missed += size
         if at >= next_training:
             next_training = at + min(TRAINING_READS, max(FIRST_TRAINING_READS, at // 2))
-            model = train(policy.samples(), seed)
-            if model is not None and policy.use(model):
+            samples = policy.samples()
+            model = train(samples, seed)
+            if model is not None and beats_age(model, samples):
+                policy.use(model)
                 trainings += 1
     return Replayed(len(accesses), misses, missed, trainings, tuple(changes))
 

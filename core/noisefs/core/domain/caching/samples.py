@@ -9,19 +9,6 @@ HORIZONS: Final = (0.25, 0.5, 1.0, 2.0)
 """In residence times of the cache: is a key read again within so many?"""
 
 
-def ranked_right(scores: NDArray[np.float64], labels: NDArray[np.float32]) -> float:
-    """How likely a row that was read again scores above one that was not: 1 for always, 0.5 for a coin.
-
-    Equal scores count by half. Source: the Mann-Whitney statistic. NaN unless there are rows of both kinds.
-    """
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    again = labels > 0
-    positive = int(again.sum())
-    pairs = positive * (len(labels) - positive)
-    return float((ranks[again].sum() - positive * (positive + 1) / 2) / pairs) if pairs else float("nan")
-
-
 class Samples(NamedTuple):
     """Rows, the oldest first."""
 

@@ -17,7 +17,7 @@ from noisefs.core.domain.caching.access import Access, Key
 from noisefs.core.domain.caching.forest import LEAVES, NODES, BadModel, Forest
 from noisefs.core.domain.caching.layout import NONE
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
-from noisefs.core.domain.caching.samples import HORIZONS, Samples, ranked_right
+from noisefs.core.domain.caching.samples import Samples
 from noisefs.core.domain.caching.slots import Slots
 from noisefs.core.errors import Unavailable
 
@@ -27,11 +27,6 @@ LEAST_HISTORY: Final = 100_000
 MOST_HISTORY: Final = 400_000
 """Not more than that many beyond twice the entries: a key takes about 300 bytes."""
 SAMPLES_MOST: Final = 40_000
-JUDGED_LEAST: Final = 200
-JUDGED_MOST: Final = 3000
-"""So many of the newest samples judge a model before it is used."""
-LEAST_RANKED_RIGHT: Final = 0.6
-"""A model must be right about so many pairs of a sample that was read again and one that was not."""
 _SLOTS_FIRST: Final = 1024
 _SEED_SPREAD: Final = 2_654_435_761
 _RANDOM_BITS: Final = (1 << 62) - 1
@@ -95,7 +90,7 @@ class Scored(CachePolicy):
             BadModel: It looks at rows of another width.
         """
         if model is not None:
-            _check(model)
+            check_width(model)
         self._model = model
         for at in range(int(self._state[layout.POOL])):
             self._ints[self._pool[at, 0], layout.POOLED] = 0
@@ -104,26 +99,6 @@ class Scored(CachePolicy):
         self._threshold = np.zeros((0, NODES), dtype=np.float32) if model is None else model.threshold
         self._leaves = np.zeros((0, LEAVES), dtype=np.float32) if model is None else model.leaves
         self._horizons = 1 if model is None else model.horizons
-
-    def beats_age(self, model: Forest) -> bool:
-        """Whether a model tells better than a key's age, and than a coin, which of the newest samples were read again.
-
-        One that is random, inverted or of another load does not, nor one that cannot be judged yet. Cost: some
-        milliseconds.
-
-        Raises:
-            BadModel: It looks at rows of another width.
-        """
-        _check(model)
-        samples = self.samples()
-        for horizon in reversed(HORIZONS[:-1]):
-            rows, labels = samples.settled(horizon)
-            rows, labels = rows[-JUDGED_MOST:], labels[-JUDGED_MOST:]
-            if len(rows) >= JUDGED_LEAST and 0 < labels.sum() < len(labels):
-                scores = self._kernel.score_all(rows, model.feature, model.threshold, model.leaves, model.horizons)
-                by_age = ranked_right(-rows[:, 0].astype(np.float64), labels)
-                return ranked_right(scores, labels) > max(by_age, 1 - by_age, LEAST_RANKED_RIGHT)
-        return False
 
     def lru_dropped(self, key: Key) -> None:
         """An LRU shadow of the same size drops a key: tells how long an entry stays unread."""
@@ -351,6 +326,7 @@ def prepare() -> None:
     policy.discard(0)
 
 
-def _check(model: Forest) -> None:
+def check_width(model: Forest) -> None:
+    """Raises :exc:`.BadModel` for a model of rows of another width."""
     if model.features != layout.COLUMNS:
         raise BadModel(f"a model of rows of {model.features} values: rows have {layout.COLUMNS}")

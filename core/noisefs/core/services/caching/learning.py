@@ -1,7 +1,8 @@
 """Teaching the learned policies of the tiers: at fixed intervals, from what has happened, in a process of its own.
 
-Promise: a model decides nothing before it was validated on the newest reads (:class:`.CacheTrainer`), and is in charge
-only while its shadow beats the others (:mod:`~noisefs.core.domain.caching.learned`). Without a model, a trainer, or the
+Promise: a model decides nothing before it was validated on the newest reads, by who made it (:class:`.CacheTrainer`)
+and by us (:mod:`~noisefs.core.domain.caching.judging`), and leads only until another's shadow is ahead by what a change
+costs (:mod:`~noisefs.core.domain.caching.choosing`). Without a model, a trainer, or the
 time to train, S3-FIFO and its fixed rivals decide. A model outlives a restart: sealed, replaced as a whole, and no
 model if it is damaged or of another version. Belongs to the event loop.
 """
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from noisefs.core.domain.caching.forest import BadModel, Forest
+from noisefs.core.domain.caching.judging import beats_age
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
 from noisefs.core.domain.caching.samples import Samples
@@ -73,7 +75,7 @@ class Learning:
             if forest is None:
                 continue
             try:
-                one.tier.with_policy(partial(_use, forest, True))
+                one.tier.with_policy(partial(_use, forest))
             except BadModel as exc:
                 log.info("cache.no_model", extra={"cause": str(exc)})
 
@@ -90,13 +92,12 @@ class Learning:
                 self._telemetry.count(Counter.TRAININGS, 1, (one.name, "failed"))
                 log.warning("cache.not_trained", extra={"tier": one.name, "cause": str(exc)})
                 continue
-            used = forest is not None and await self._workers.run(
-                Lane.BACKGROUND, one.tier.with_policy, partial(_use, forest, False)
-            )
+            used = forest is not None and await self._workers.run(Lane.BACKGROUND, beats_age, forest, found)
             outcome = "used" if used else "discarded"
             self._telemetry.count(Counter.TRAININGS, 1, (one.name, outcome))
             log.info("cache.trained", extra={"tier": one.name, "rows": len(found.rows), "outcome": outcome})
             if used and forest is not None:
+                one.tier.with_policy(partial(_use, forest))
                 await self._workers.run(Lane.BACKGROUND, _save, one.kept, forest)
 
 
@@ -104,8 +105,9 @@ def _samples(policy: CachePolicy) -> Samples | None:
     return policy.samples() if isinstance(policy, Learned) else None
 
 
-def _use(model: Forest, trusted: bool, policy: CachePolicy) -> bool:
-    return isinstance(policy, Learned) and policy.use(model, trusted=trusted)
+def _use(model: Forest, policy: CachePolicy) -> None:
+    if isinstance(policy, Learned):
+        policy.use(model)
 
 
 def _load(kept: SealedList) -> Forest | None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from noisefs.core.domain.caching.access import Access, Key
 from noisefs.core.domain.caching.belady import belady_misses, next_reads
 from noisefs.core.domain.caching.forest import BadModel, Forest
-from noisefs.core.domain.caching.layout import COLUMNS
+from noisefs.core.domain.caching.judging import beats_age
+from noisefs.core.domain.caching.layout import COLUMNS, ROW
 from noisefs.core.domain.caching.learned import Change, Learned
 from noisefs.core.domain.caching.replay import FIXED, replay_fixed, replay_learned
 from noisefs.core.domain.caching.samples import HORIZONS, Samples
@@ -90,7 +91,7 @@ def test_the_bound_holds_and_every_leaving_key_is_told(
 ) -> None:
     held: set[Key] = set()
     policy = Learned(capacity, held.remove)
-    policy.use(model(), trusted=True)
+    policy.use(model())
     for step, key in steps:
         size = 1 + key % 7
         before = key in policy
@@ -137,26 +138,27 @@ def test_a_gap_is_the_number_of_reads_until_the_same_key_was_read() -> None:
 
 
 @pytest.mark.parametrize("model", [random_model, inverted_model])
-def test_a_model_that_tells_less_than_age_does_is_not_used(model: Callable[[], Forest]) -> None:
+def test_a_model_that_tells_less_than_age_does_is_not_worth_following(model: Callable[[], Forest]) -> None:
     policy = Learned(50)
-    assert not policy.use(model()), "nothing was read, so nothing can be judged"
+    assert not beats_age(model(), policy.samples()), "nothing was read, so nothing can be judged"
     for key in KINDS["zipf"] * 3:
         policy.read(Access(key))
-    assert not policy.use(model())
-    assert policy.scored.model is None
+    assert not beats_age(model(), policy.samples())
+    with pytest.raises(BadModel, match="values"):
+        beats_age(forest([(0, 1, 0, 1)], features=5), policy.samples())
 
 
-def test_a_model_that_was_judged_before_is_used_again() -> None:
+def test_a_model_that_tells_more_than_age_does_is_worth_following() -> None:
     policy = Learned(50)
-    assert policy.use(random_model(), trusted=True)
-    assert policy.scored.model is not None
-    assert policy.use(None)
-    assert policy.scored.model is None
+    for key in KINDS["wonders"] * 3:
+        policy.read(Access(key))
+    counts = forest([(ROW.index("count"), float(count), -1.0, 1.0) for count in (1, 2, 4, 8)])
+    assert beats_age(counts, policy.samples())
 
 
 def test_a_model_of_rows_of_another_width_is_refused_and_changes_nothing() -> None:
     policy = Learned(10)
-    policy.use(random_model(), trusted=True)
+    policy.use(random_model())
     kept = policy.scored.model
     with pytest.raises(BadModel, match="values"):
         policy.use(forest([(0, 1, 0, 1)], features=5))

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from noisefs.core.domain.caching.samples import Samples, ranked_right
+from noisefs.core.domain.caching.judging import ranked_right
+from noisefs.core.domain.caching.samples import Samples
 
 
 def test_only_rows_as_old_as_the_horizon_count_for_it() -> None:
