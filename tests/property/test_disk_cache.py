@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain.caching.lru import Lru
-from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.tinylfu import WTinyLfu
-from noisefs.core.domain.caching.twoq import TwoQ
+from noisefs.core.domain.caching.fixed.lru import Lru
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.fixed.twoq import TwoQ
 from noisefs.core.services.caching.entry import Kept, PolicyOf
 from noisefs.core.services.caching.room import MOST_PIECES, Room
 from noisefs.core.services.caching.warm import SAVE_EVERY_S, WarmTier

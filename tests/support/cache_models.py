@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from noisefs.core.domain.caching.forest import LEAVES, NODES, Forest
-from noisefs.core.domain.caching.layout import COLUMNS
+from noisefs.core.domain.caching.scoring.forest import LEAVES, NODES, Forest
+from noisefs.core.domain.caching.scoring.layout import COLUMNS
 
 
 def forest(trees: list[tuple[int, float, float, float]], features: int = COLUMNS, horizons: int = 1) -> Forest:

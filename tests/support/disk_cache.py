@@ -3,7 +3,7 @@
 from noisefs.adapters.outbound.memory.clock import ManualClock
 from noisefs.adapters.outbound.memory.entropy import SeededEntropy
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
-from noisefs.core.domain.caching.lru import Lru
+from noisefs.core.domain.caching.fixed.lru import Lru
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.ports.disk import Disk
 from noisefs.core.services.caching.entry import CellKey, Kept, PolicyOf

@@ -10,13 +10,13 @@ from noisefs.adapters.inbound.admin.client import short_path
 from noisefs.adapters.inbound.peers.handler import PeerHandler
 from noisefs.adapters.outbound.lightgbm.process import TrainerProcess
 from noisefs.adapters.outbound.peers.client import HttpPeer
-from noisefs.core.domain.caching.arc import Arc
+from noisefs.core.domain.caching.fixed.arc import Arc
+from noisefs.core.domain.caching.fixed.lru import Lru
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.fixed.twoq import TwoQ
 from noisefs.core.domain.caching.learned import Change, Learned
-from noisefs.core.domain.caching.lru import Lru
-from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.scored import prepare
-from noisefs.core.domain.caching.tinylfu import WTinyLfu
-from noisefs.core.domain.caching.twoq import TwoQ
+from noisefs.core.domain.caching.scoring.scored import prepare
 from noisefs.core.errors import FileMissing, NoisefsError
 from noisefs.core.ports.telemetry import Counter, Telemetry
 from noisefs.core.services.caching.entry import PolicyOf

@@ -14,7 +14,7 @@ from noisefs.adapters.outbound.system.disk import LocalDisk
 from noisefs.adapters.outbound.system.entropy import SystemEntropy
 from noisefs.adapters.outbound.system.presence import FilePresence
 from noisefs.adapters.outbound.system.threads import ThreadWorkers
-from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
 from noisefs.core.domain.ids import ID_BYTES, InstanceId
 from noisefs.core.domain.sealing.head import Head, decode_head, read_passphrase
 from noisefs.core.domain.sealing.store_keys import StoreKeys

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from noisefs.core.domain.caching.trace import read_trace
+from noisefs.core.domain.caching.replaying.trace import read_trace
 from noisefs.core.errors import DiskFull, FileExists, InvalidRequest
 from noisefs.gateway.cli.program import program
 from noisefs.gateway.cli.recording import _Written

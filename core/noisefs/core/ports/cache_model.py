@@ -2,8 +2,8 @@
 
 import abc
 
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.samples import Samples
 
 
 class CacheTrainer(abc.ABC):

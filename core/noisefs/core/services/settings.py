@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from noisefs.core.domain.buckets.durability import LOCAL
-from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
 from noisefs.core.domain.ids import PackId
 from noisefs.core.services.caching.entry import PolicyOf
 from noisefs.core.services.events.delivery import EventSettings

@@ -214,7 +214,7 @@ class _Written:
 
     def __init__(self, write: Callable[[str], None], begun_us: int, limit_us: int | None, most: int | None) -> None:
         """``limit_us``: how long it may take; ``most``: lines."""
-        from noisefs.core.domain.caching.trace import RECORDED
+        from noisefs.core.domain.caching.replaying.trace import RECORDED
 
         self._write = write
         self._begun_us = begun_us

@@ -12,7 +12,7 @@ from noisefs.gateway.cli import output
 from noisefs.gateway.cli.charts import check_chart, write_chart
 
 if TYPE_CHECKING:
-    from noisefs.core.domain.caching.trace import Trace
+    from noisefs.core.domain.caching.replaying.trace import Trace
 
 _LEARNED: Final = "learned"
 _BELADY: Final = "belady"
@@ -39,7 +39,7 @@ def simulate(
     Every object counts as 1, since Belady's bound is exact only then; missed bytes are told besides. The learned
     policy trains as it goes, from what it has seen. Sizes are shares of the number of distinct objects.
     """
-    from noisefs.core.domain.caching.replay import FIXED
+    from noisefs.core.domain.caching.replaying.replay import FIXED
 
     known = [*FIXED, _LEARNED]
     chosen = known if policies is None else [name.strip() for name in policies.split(",")]
@@ -69,9 +69,9 @@ def _replay(
     name: str, trace: "Trace", size: str, capacity: int, policies: Sequence[str], seed: int
 ) -> Iterator[dict[str, object]]:
     from noisefs.adapters.outbound.lightgbm.trainer import LightGbmTrainer
-    from noisefs.core.domain.caching.belady import belady_misses, next_reads
-    from noisefs.core.domain.caching.lru import Lru
-    from noisefs.core.domain.caching.replay import FIXED, Replayed, gap_closed, replay_fixed, replay_learned
+    from noisefs.core.domain.caching.fixed.lru import Lru
+    from noisefs.core.domain.caching.replaying.belady import belady_misses, next_reads
+    from noisefs.core.domain.caching.replaying.replay import FIXED, Replayed, gap_closed, replay_fixed, replay_learned
 
     sizes = [access.size_bytes for access in trace.accesses]
     accesses = [access._replace(size_bytes=1) for access in trace.accesses]
@@ -115,7 +115,7 @@ def _capacity(size: str, objects: int) -> int:
 
 
 def _read(path: Path) -> "Trace":
-    from noisefs.core.domain.caching.trace import read_trace
+    from noisefs.core.domain.caching.replaying.trace import read_trace
     from noisefs.gateway.cli.trace_files import lines_of
 
     try:

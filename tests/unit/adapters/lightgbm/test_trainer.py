@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from noisefs.adapters.outbound.lightgbm.compiling import compiled
 from noisefs.adapters.outbound.lightgbm.trainer import LightGbmTrainer
-from noisefs.core.domain.caching import kernel
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.samples import HORIZONS, Samples
+from noisefs.core.domain.caching.scoring import kernel
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.samples import HORIZONS, Samples
 
 
 def learnable(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from noisefs.core.domain.caching.forest import LEAVES, NODES, Forest
+from noisefs.core.domain.caching.scoring.forest import LEAVES, NODES, Forest
 
 # Any: LightGBM's dump is nested dictionaries of its own making.
 Node = Mapping[str, Any]

@@ -6,8 +6,8 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from noisefs.adapters.outbound.lightgbm.trainer import LightGbmTrainer
-from noisefs.core.domain.caching.forest import BadModel, Forest
-from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scoring.forest import BadModel, Forest
+from noisefs.core.domain.caching.scoring.samples import Samples
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisefs.adapters.outbound.lightgbm.compiling import Node, compiled
-from noisefs.core.domain.caching.forest import LEAVES, LEVELS, Forest
-from noisefs.core.domain.caching.samples import HORIZONS, Samples
+from noisefs.core.domain.caching.scoring.forest import LEAVES, LEVELS, Forest
+from noisefs.core.domain.caching.scoring.samples import HORIZONS, Samples
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer
 

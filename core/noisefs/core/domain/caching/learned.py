@@ -13,16 +13,16 @@ from functools import partial
 from typing import ClassVar, Final
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.arc import Arc
 from noisefs.core.domain.caching.choosing import Chooser
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.lru import Lru
+from noisefs.core.domain.caching.fixed.arc import Arc
+from noisefs.core.domain.caching.fixed.lru import Lru
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.fixed.twoq import TwoQ
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
-from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.samples import Samples
-from noisefs.core.domain.caching.scored import Scored
-from noisefs.core.domain.caching.tinylfu import WTinyLfu
-from noisefs.core.domain.caching.twoq import TwoQ
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.samples import Samples
+from noisefs.core.domain.caching.scoring.scored import Scored
 
 COST_SHARE: Final = 2.0
 TO_LRU_COST_SHARE: Final = 0.2
@@ -100,7 +100,7 @@ class Learned(CachePolicy):
 
     def use(self, model: Forest | None) -> None:
         """Let the scored candidate decide by this model from now on, and let it lead if it can; without
-        one it does not lead. Whoever gives a model has judged it (:mod:`~noisefs.core.domain.caching.judging`).
+        one it does not lead. Whoever gives a model has judged it (:mod:`~noisefs.core.domain.caching.scoring.judging`).
 
         Raises:
             BadModel: It looks at rows of another width; nothing has changed.

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from noisefs.core.domain.caching.asker import STORE, Asker
-from noisefs.core.domain.caching.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
 from noisefs.core.domain.geometry import Geometry
 from noisefs.core.domain.ids import BodyId, PackId
 from noisefs.core.domain.keyspace import run_key

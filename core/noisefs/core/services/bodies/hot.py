@@ -12,10 +12,10 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from noisefs.core.domain.caching.access import Access
 from noisefs.core.domain.caching.asker import STORE, Asker
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
 from noisefs.core.domain.caching.following import Following
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.s3fifo import S3Fifo
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.domain.records import Run
 from noisefs.core.services.caching.entry import ENTRY_BYTES, PREFETCH, CellKey, Kept, Outcome, PolicyOf, Why

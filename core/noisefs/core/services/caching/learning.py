@@ -1,9 +1,9 @@
 """Teaching the learned policies of the tiers: at fixed intervals, from what has happened, in a process of its own.
 
 Promise: a model decides nothing before it was validated on the newest reads, by who made it (:class:`.CacheTrainer`)
-and by us (:mod:`~noisefs.core.domain.caching.judging`), and leads only until another's shadow is ahead by what a change
-costs (:mod:`~noisefs.core.domain.caching.choosing`). Without a model, a trainer, or the
-time to train, S3-FIFO and its fixed rivals decide. A model outlives a restart: sealed, replaced as a whole, and no
+and by us (:mod:`~noisefs.core.domain.caching.scoring.judging`), and leads only until another's shadow is ahead by what
+a change costs (:mod:`~noisefs.core.domain.caching.choosing`). Without a model, a trainer, or the time to train,
+S3-FIFO and its fixed rivals decide. A model outlives a restart: sealed, replaced as a whole, and no
 model if it is damaged or of another version. Belongs to the event loop.
 """
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from noisefs.core.domain.caching.forest import BadModel, Forest
-from noisefs.core.domain.caching.judging import beats_age
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scoring.forest import BadModel, Forest
+from noisefs.core.domain.caching.scoring.judging import beats_age
+from noisefs.core.domain.caching.scoring.samples import Samples
 from noisefs.core.errors import NoisefsError
 from noisefs.core.ports.cache_model import CacheTrainer
 from noisefs.core.ports.telemetry import Counter, Telemetry

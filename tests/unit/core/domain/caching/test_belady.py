@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain.caching.belady import NEVER, belady_misses, next_reads
+from noisefs.core.domain.caching.replaying.belady import NEVER, belady_misses, next_reads
 from tests.support.caching import fewest_misses
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisefs.core.domain.caching import kernel
-from noisefs.core.domain.caching.forest import BadModel, Forest
+from noisefs.core.domain.caching.scoring import kernel
+from noisefs.core.domain.caching.scoring.forest import BadModel, Forest
 from tests.support.cache_models import forest
 
 

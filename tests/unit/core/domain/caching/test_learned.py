@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.belady import belady_misses, next_reads
-from noisefs.core.domain.caching.forest import BadModel, Forest
-from noisefs.core.domain.caching.judging import beats_age
-from noisefs.core.domain.caching.layout import COLUMNS, ROW
 from noisefs.core.domain.caching.learned import Change, Learned
-from noisefs.core.domain.caching.replay import FIXED, replay_fixed, replay_learned
-from noisefs.core.domain.caching.samples import HORIZONS, Samples
+from noisefs.core.domain.caching.replaying.belady import belady_misses, next_reads
+from noisefs.core.domain.caching.replaying.replay import FIXED, replay_fixed, replay_learned
+from noisefs.core.domain.caching.scoring.forest import BadModel, Forest
+from noisefs.core.domain.caching.scoring.judging import beats_age
+from noisefs.core.domain.caching.scoring.layout import COLUMNS, ROW
+from noisefs.core.domain.caching.scoring.samples import HORIZONS, Samples
 from tests.support.cache_models import forest, inverted_model, random_model
 from tests.support.cache_traces import loops, scans, wonders, zipf
 

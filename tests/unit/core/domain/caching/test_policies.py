@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.arc import Arc
-from noisefs.core.domain.caching.lru import Lru
+from noisefs.core.domain.caching.fixed.arc import Arc
+from noisefs.core.domain.caching.fixed.lru import Lru
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.fixed.twoq import TwoQ
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.tinylfu import WTinyLfu
-from noisefs.core.domain.caching.twoq import TwoQ
 from tests.support.caching import lru_hits, misses_of, s3_fifo_hits, two_q_hits
 
 POLICIES = [Lru, S3Fifo, TwoQ, WTinyLfu, Arc]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from noisefs.core.domain.caching.judging import ranked_right
-from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scoring.judging import ranked_right
+from noisefs.core.domain.caching.scoring.samples import Samples
 
 
 def test_only_rows_as_old_as_the_horizon_count_for_it() -> None:

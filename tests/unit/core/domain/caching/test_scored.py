@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisefs.core.domain.caching import layout
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.layout import ROW
-from noisefs.core.domain.caching.scored import SAMPLES_MOST, Scored
+from noisefs.core.domain.caching.scoring import layout
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.layout import ROW
+from noisefs.core.domain.caching.scoring.scored import SAMPLES_MOST, Scored
 from tests.support.cache_models import forest, random_model
 from tests.support.cache_traces import zipf
 
@@ -86,7 +86,7 @@ def test_it_holds_what_it_tells(steps: list[tuple[str, int]], capacity: int) -> 
 
 
 def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisefs.core.domain.caching.scored.LEAST_HISTORY", 1000)
+    monkeypatch.setattr("noisefs.core.domain.caching.scoring.scored.LEAST_HISTORY", 1000)
     policy = Scored(20, 0)
     for at in range(30_000):
         policy.read(Access(at, neighbour=at - 1, group=at // 8))
@@ -98,7 +98,7 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_samples_outlive_a_ring_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisefs.core.domain.caching.scored.SAMPLES_MOST", 50)
+    monkeypatch.setattr("noisefs.core.domain.caching.scoring.scored.SAMPLES_MOST", 50)
     policy = Scored(30, 0)
     for at, key in enumerate(zipf(20_000, 300, 3)):
         policy.read(Access(key))

@@ -4,7 +4,7 @@ import pytest
 
 from noisefs.core.domain.caching.access import Access
 from noisefs.core.domain.caching.asker import Protocol
-from noisefs.core.domain.caching.trace import BadTrace, read_trace
+from noisefs.core.domain.caching.replaying.trace import BadTrace, read_trace
 
 
 def test_numerical_ids_are_neighbours_in_groups() -> None:

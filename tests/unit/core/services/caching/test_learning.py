@@ -8,10 +8,10 @@ import pytest
 from noisefs.adapters.outbound.lightgbm.process import TrainerProcess
 from noisefs.adapters.outbound.memory.telemetry import MemoryTelemetry
 from noisefs.adapters.outbound.memory.workers import InlineWorkers
-from noisefs.core.domain.caching.forest import Forest
 from noisefs.core.domain.caching.learned import Learned
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.samples import Samples
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.samples import Samples
 from noisefs.core.domain.ids import BodyId
 from noisefs.core.errors import Unavailable
 from noisefs.core.ports.cache_model import CacheTrainer

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from noisefs.core.domain.caching.access import Access
-from noisefs.core.domain.caching.arc import Arc
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.judging import beats_age
+from noisefs.core.domain.caching.fixed.arc import Arc
+from noisefs.core.domain.caching.fixed.lru import Lru
+from noisefs.core.domain.caching.fixed.s3fifo import S3Fifo
+from noisefs.core.domain.caching.fixed.tinylfu import WTinyLfu
+from noisefs.core.domain.caching.fixed.twoq import TwoQ
 from noisefs.core.domain.caching.learned import Learned
-from noisefs.core.domain.caching.lru import Lru
 from noisefs.core.domain.caching.policy import CachePolicy
-from noisefs.core.domain.caching.s3fifo import S3Fifo
-from noisefs.core.domain.caching.samples import Samples
-from noisefs.core.domain.caching.tinylfu import WTinyLfu
-from noisefs.core.domain.caching.twoq import TwoQ
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.judging import beats_age
+from noisefs.core.domain.caching.scoring.samples import Samples
 
 Train = Callable[[Samples, int], Forest | None]
 """A model of samples, by a seed; ``None`` where none is worth having."""

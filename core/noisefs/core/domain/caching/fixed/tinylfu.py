@@ -12,7 +12,7 @@ from itertools import chain
 from typing import ClassVar, Final
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.frequency import Frequencies
+from noisefs.core.domain.caching.fixed.frequency import Frequencies
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
 
 WINDOW_SHARE: Final = 0.01

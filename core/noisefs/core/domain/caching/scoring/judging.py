@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from noisefs.core.domain.caching.forest import Forest
-from noisefs.core.domain.caching.samples import HORIZONS, Samples
-from noisefs.core.domain.caching.scored import check_width
+from noisefs.core.domain.caching.scoring.forest import Forest
+from noisefs.core.domain.caching.scoring.samples import HORIZONS, Samples
+from noisefs.core.domain.caching.scoring.scored import check_width
 
 JUDGED_LEAST: Final = 200
 JUDGED_MOST: Final = 3000
@@ -25,7 +25,7 @@ def beats_age(model: Forest, samples: Samples) -> bool:
     Raises:
         BadModel: It looks at rows of another width.
     """
-    from noisefs.core.domain.caching import kernel
+    from noisefs.core.domain.caching.scoring import kernel
 
     check_width(model)
     for horizon in reversed(HORIZONS[:-1]):

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import ClassVar
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.ghosts import Ghosts
+from noisefs.core.domain.caching.fixed.ghosts import Ghosts
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
 
 

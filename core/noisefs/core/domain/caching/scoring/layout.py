@@ -3,8 +3,8 @@
 A key that is remembered has a slot: a row of ``ints`` and one of ``floats``. Times are counted in reads. Neighbours and
 groups are slots too, so that a compiled function finds all it needs without asking Python.
 
-Compiled code that is kept on disk is known by the text of :mod:`~noisefs.core.domain.caching.kernel` alone: where a
-number here changes, change that text too.
+Compiled code that is kept on disk is known by the text of :mod:`.kernel` alone: where a number here changes, change
+that text too.
 """
 
 from typing import Final

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import ClassVar, Final
 
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.ghosts import Ghosts
+from noisefs.core.domain.caching.fixed.ghosts import Ghosts
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
 
 SMALL_SHARE: Final = 0.1

@@ -2,8 +2,7 @@
 
 Whenever something comes in, it and a few residents drawn at random are scored; those with the lowest scores stay in a
 pool of candidates, and the lowest of all leaves. A new key is a candidate like any other, so the same score decides on
-admission. All of that is one compiled call (:mod:`~noisefs.core.domain.caching.kernel`); here is what stays in Python:
-which key has which slot.
+admission. All of that is one compiled call (:mod:`.kernel`); here is what stays in Python: which key has which slot.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +11,13 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from noisefs.core.domain.caching import layout
 from noisefs.core.domain.caching.access import Access, Key
-from noisefs.core.domain.caching.forest import LEAVES, NODES, BadModel, Forest
-from noisefs.core.domain.caching.layout import NONE
 from noisefs.core.domain.caching.policy import CachePolicy, Dropped, nobody
-from noisefs.core.domain.caching.samples import Samples
-from noisefs.core.domain.caching.slots import Slots
+from noisefs.core.domain.caching.scoring import layout
+from noisefs.core.domain.caching.scoring.forest import LEAVES, NODES, BadModel, Forest
+from noisefs.core.domain.caching.scoring.layout import NONE
+from noisefs.core.domain.caching.scoring.samples import Samples
+from noisefs.core.domain.caching.scoring.slots import Slots
 from noisefs.core.errors import Unavailable
 
 HISTORY_ENTRIES: Final = 8
@@ -45,7 +44,7 @@ class Scored(CachePolicy):
         """
         super().__init__(capacity_bytes, dropped)
         try:
-            from noisefs.core.domain.caching import kernel
+            from noisefs.core.domain.caching.scoring import kernel
         except ImportError as exc:
             raise Unavailable(f"the learned cache policy needs numba: {exc}; install the extra `learned`") from exc
         self._kernel = kernel

@@ -1,7 +1,7 @@
 """The learned policy's work for one read, compiled: history, samples, scores and who leaves, in one call.
 
 A read costs some microseconds in all, of which one is the call itself: numpy, or a model's own library, would take
-that for a single operation on a single row. Arrays are those of :mod:`~noisefs.core.domain.caching.layout`; whoever
+that for a single operation on a single row. Arrays are those of :mod:`.layout`; whoever
 calls owns them. Compiled code is kept on disk, next to this file or in the user's cache folder.
 
 Source of the decayed counters and gaps as features: Song et al., "Learning Relaxed Belady for Content Distribution
@@ -15,8 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from noisefs.core.domain.caching.forest import LEVELS, NODES
-from noisefs.core.domain.caching.layout import (
+from noisefs.core.domain.caching.scoring.forest import LEVELS, NODES
+from noisefs.core.domain.caching.scoring.layout import (
     AFTER,
     AWAITED,
     BEFORE,
