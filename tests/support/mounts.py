@@ -55,13 +55,17 @@ def check_fuse() -> None:
 
 @asynccontextmanager
 async def rclone_mount(remote: str, folder: Path, env: dict[str, str]) -> AsyncIterator[Path]:
-    """A remote of rclone's, mounted; what was written is uploaded when it ends."""
+    """A remote of rclone's, mounted; what was written is uploaded when it ends.
+
+    Uploads begin a second after a file is closed: one that is renamed while it is uploaded, as git does with its index
+    at once, rclone may take for damaged and never upload.
+    """
     check_fuse()
     mounted, cache = folder / "mounted", folder / "cache"
     log = folder / "rclone.log"
     log.touch()
     mounted.mkdir()
-    words = ["mount", remote, mounted, "--vfs-cache-mode", "full", "--vfs-write-back", "0s", "--cache-dir", cache]
+    words = ["mount", remote, mounted, "--vfs-cache-mode", "full", "--vfs-write-back", "1s", "--cache-dir", cache]
     process = await asyncio.create_subprocess_exec(
         *map(str, (components.find("rclone"), *words, "--attr-timeout", "0s", "--links", "-v", "--log-file", log)),
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},

@@ -22,6 +22,7 @@ from noisefs.core.domain.files.log_file import Record
 from noisefs.core.domain.files.log_records import seal_records
 from noisefs.core.domain.geometry import STRATEGIES, Geometry
 from noisefs.core.domain.ids import BodyId, InstanceId, PackId, RootId, StoreId
+from noisefs.core.domain.login_flow import LoginFlow
 from noisefs.core.domain.masking import strategy_named
 from noisefs.core.domain.nodes.block_id import block_id_text, compute_block_id
 from noisefs.core.domain.nodes.node_file import FileBlocks, blocks_of, salt_of, span_of
@@ -308,9 +309,9 @@ def rows() -> Vectors:
 
 
 def record_classes() -> list[type[records.Record]]:
-    """Every class of row, those of events and of devices' passwords included."""
+    """Every class of row, those of events, of devices' passwords and of their sign-in included."""
     found = records.Record.__subclasses__()
-    assert {event_rows.EventQueue, event_rows.WaitingEvent, AppPassword} <= set(found)
+    assert {event_rows.EventQueue, event_rows.WaitingEvent, AppPassword, LoginFlow} <= set(found)
     return found
 
 
