@@ -131,9 +131,6 @@ class Learned(CachePolicy):
             candidate.discard(key)
         self._bytes -= self._sizes.pop(key, 0)
 
-    def standing(self, key: Key) -> int:
-        return self._leader.standing(key)
-
     def _insert(self, key: Key, size: int) -> None:
         if key not in self._leader:
             return

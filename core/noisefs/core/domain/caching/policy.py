@@ -82,10 +82,6 @@ class CachePolicy(abc.ABC):
         """
         return False
 
-    def standing(self, key: Key) -> int:
-        """How firmly a key is held: 0 for not resident, more where the policy would drop others first."""
-        return 1 if key in self else 0
-
     @abc.abstractmethod
     def __contains__(self, key: object) -> bool:
         """Whether a key is resident."""

@@ -128,3 +128,14 @@ def test_it_goes_on_with_what_it_is_given() -> None:
     assert policy.read(Access(7, 2))
     assert not policy.read(Access(8))
     assert policy.in_order_of_reads([7, 8, 3, "other"]) == ["other", 3, 7, 8]
+
+
+def test_what_it_is_given_is_not_forgotten_for_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noisefs.core.domain.caching.scoring.scored.LEAST_HISTORY", 40)
+    policy = Scored(10, 0)
+    for key in range(60):
+        policy.read(Access(key))
+    known = [key for key in range(60) if policy.row(key) is not None and key not in policy][:5]
+    assert policy.adopt([(key, 1) for key in [*known, "new", "newer"]])
+    assert set(policy) == {*known, "new", "newer"}
+    assert all(policy.row(key) is not None for key in policy)

@@ -88,9 +88,6 @@ class Arc(CachePolicy):
                 self._again_ghosts.add(victim, freed)
             self._dropped(victim)
 
-    def standing(self, key: Key) -> int:
-        return 2 if key in self._again else 1 if key in self._once else 0
-
     def __contains__(self, key: object) -> bool:
         return key in self._again or key in self._once
 

@@ -97,10 +97,6 @@ class S3Fifo(CachePolicy):
             self._reads[key] = reads - 1
             self._main[key] = size
 
-    def standing(self, key: Key) -> int:
-        reads = self._reads.get(key)
-        return 0 if reads is None else 1 + min(reads, PROMOTED_READS) if key in self._small else 4 + reads
-
     def __contains__(self, key: object) -> bool:
         return key in self._reads
 

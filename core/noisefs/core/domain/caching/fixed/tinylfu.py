@@ -167,9 +167,6 @@ class WTinyLfu(CachePolicy):
         self._epoch_reads = max(LEAST_EPOCH_READS, EPOCH_ENTRIES * max(len(self), 1))
         self._epoch_left = self._epoch_reads
 
-    def standing(self, key: Key) -> int:
-        return 3 if key in self._protected else 2 if key in self._probation else 1 if key in self._window else 0
-
     def __contains__(self, key: object) -> bool:
         return key in self._protected or key in self._window or key in self._probation
 

@@ -69,9 +69,6 @@ class TwoQ(CachePolicy):
             self._in[key] = size
             self._in_bytes += size
 
-    def standing(self, key: Key) -> int:
-        return 2 if key in self._main else 1 if key in self._in else 0
-
     def __contains__(self, key: object) -> bool:
         return key in self._main or key in self._in
 

@@ -49,7 +49,6 @@ from noisefs.core.domain.caching.scoring.layout import (
     POSITION,
     PROTOCOL,
     RANDOM,
-    REMEMBERED,
     RESIDENTS,
     SAMPLE_GAP,
     SAMPLE_NEXT,
@@ -234,7 +233,6 @@ def begin(slot: int, group: int, size: int, position: int, state: Ints, ints: In
         floats[slot, GAP_1 + at] = NEVER
     floats[slot, BEFORE_AGE] = floats[slot, BEFORE_GAP] = NEVER
     floats[slot, POSITION] = position
-    state[REMEMBERED] += 1
     _freshen(slot, state, ints)
 
 
@@ -252,8 +250,8 @@ def read(
     heats: NDArray[np.float64],
     samples: Ints,
     rows: Floats,
-) -> bool:
-    """Count one read of a slot; ``before`` is its neighbour's, if that is remembered. Whether it is resident."""
+) -> None:
+    """Count one read of a slot; ``before`` is its neighbour's, if that is remembered."""
     state[NOW] += 1
     now = state[NOW]
     waiting = ints[slot, AWAITED]
@@ -294,7 +292,6 @@ def read(
         row = np.empty(COLUMNS, np.float32)
         describe(row, slot, residence, state, ints, floats, heats)
         _sample(row, slot, state, ints, samples, rows)
-    return bool(ints[slot, PLACE] >= 0)
 
 
 @compiled
@@ -345,8 +342,17 @@ def leave(slot: int, state: Ints, ints: Ints, residents: Ints, pool: Ints, value
 
 
 @compiled
-def enter(
+def visit(
     slot: int,
+    new: bool,
+    counted: bool,
+    group: int,
+    size: int,
+    position: int,
+    before: int,
+    protocol: int,
+    sequential: bool,
+    bucket: int,
     capacity: int,
     residence: float,
     state: Ints,
@@ -364,11 +370,28 @@ def enter(
     groups: int,
     left: Ints,
 ) -> int:
-    """Make a slot resident, and let those with the lowest scores leave while there are more than ``capacity`` bytes.
+    """All that one read, or one offer, is: room is made by letting those with the lowest scores leave.
+
+    Args:
+        slot: Of the key; a ``new`` one is begun.
+        new: Whether the slot was taken for this.
+        counted: Whether this is a read. What nobody has read is only offered.
+        group: And ``size``, ``position`` as :func:`begin` takes them; ``before`` to ``bucket`` as :func:`read`.
+        capacity: In bytes. A key that is larger is not kept.
+        left: Where the slots of those that left are told; this slot may be one of them.
 
     Returns:
-        How many left; their slots are in ``left``, and this slot may be one of them.
+        How many left; :data:`HIT` where the key was resident.
     """
+    if new:
+        begin(slot, group, size, position, state, ints, floats)
+    if counted:
+        read(slot, before, protocol, sequential, bucket, residence, state, ints, floats, heats, samples, rows)
+    if ints[slot, PLACE] >= 0:
+        return HIT
+    if size > capacity:
+        return 0
+    ints[slot, SIZE] = size
     ints[slot, PLACE] = state[RESIDENTS]
     residents[state[RESIDENTS]] = slot
     state[RESIDENTS] += 1
@@ -403,52 +426,6 @@ def enter(
 
 
 @compiled
-def visit(
-    slot: int,
-    new: bool,
-    group: int,
-    size: int,
-    position: int,
-    before: int,
-    protocol: int,
-    sequential: bool,
-    bucket: int,
-    capacity: int,
-    residence: float,
-    state: Ints,
-    ints: Ints,
-    floats: Floats,
-    heats: NDArray[np.float64],
-    samples: Ints,
-    rows: Floats,
-    residents: Ints,
-    pool: Ints,
-    values: Floats,
-    feature: NDArray[np.int32],
-    threshold: Floats,
-    leaves: Floats,
-    groups: int,
-    left: Ints,
-) -> int:
-    """All that one read is: :func:`begin` for a ``new`` slot, :func:`read`, and on a miss :func:`enter`.
-
-    Returns:
-        How many left, as :func:`enter` says; :data:`HIT` for a hit.
-    """
-    if new:
-        begin(slot, group, size, position, state, ints, floats)
-    if read(slot, before, protocol, sequential, bucket, residence, state, ints, floats, heats, samples, rows):
-        return HIT
-    if size > capacity:
-        return 0
-    ints[slot, SIZE] = size
-    return enter(
-        slot, capacity, residence, state, ints, floats, heats, samples, rows, residents, pool, values,
-        feature, threshold, leaves, groups, left,
-    )  # fmt: skip
-
-
-@compiled
 def replace(slots: Ints, state: Ints, ints: Ints, residents: Ints, pool: Ints) -> None:
     """Make these, whose sizes are in ``ints``, the only residents."""
     for at in range(state[POOL]):
@@ -476,7 +453,6 @@ def forget(slot: int, state: Ints, ints: Ints, samples: Ints) -> None:
     if after >= 0:
         ints[after, BEFORE] = NONE
     _unlink(slot, state, ints)
-    state[REMEMBERED] -= 1
 
 
 @compiled

@@ -28,10 +28,10 @@ and what the reader told."""
 FLOATS: Final = 13
 
 # of the whole
-NOW, RESIDENTS, BYTES, POOL, SAMPLED, RANDOM, NEWEST, OLDEST, REMEMBERED = range(9)
+NOW, RESIDENTS, BYTES, POOL, SAMPLED, RANDOM, NEWEST, OLDEST = range(8)
 """Reads so far, how many and how many bytes are resident, entries of the pool, samples taken, state of the random
 numbers, ends of the order of reads, slots in use."""
-STATE: Final = 9
+STATE: Final = 8
 
 # of each sample
 SAMPLE_SLOT, SAMPLE_TIME, SAMPLE_GAP, SAMPLE_NEXT = range(4)

@@ -111,18 +111,20 @@ class Scored(CachePolicy):
             self._residence += (age - self._residence) * min(1.0, weight)
 
     def read(self, access: Access) -> bool:
-        return self._visit(access) == self._kernel.HIT
+        return self._visit(access, counted=True) == self._kernel.HIT
 
-    def _visit(self, access: Access) -> int:
+    def _visit(self, access: Access, *, counted: bool) -> int:
         known = self._slots.of.get
         slot = known(access.key)
         new = slot is None
         group = NONE
         if slot is None:
+            self._forget_oldest()
             slot, group = self._remember(access)
         gone = self._kernel.visit(
             slot,
             new,
+            counted,
             group,
             access.size_bytes,
             access.position,
@@ -131,7 +133,7 @@ class Scored(CachePolicy):
             bool(access.sequential),
             int(access.bucket_class),
             self._capacity,
-            self._residence or self.residence_reads,
+            self.residence_reads,
             self._state,
             self._ints,
             self._floats,
@@ -148,16 +150,14 @@ class Scored(CachePolicy):
             self._left,
         )
         if gone > 0:
-            self._tell(gone)
+            keys = self._slots.keys
+            for at in self._left[:gone].tolist():
+                self._dropped(keys[at])
         return gone
 
     def admit(self, access: Access) -> bool:
-        slot = self._slots.of.get(access.key)
-        if slot is None:
-            slot = self._begin(access)
-        if self._ints[slot, layout.PLACE] < 0 and access.size_bytes <= self._capacity:
-            self._enter(slot, access.size_bytes)
-        return bool(self._ints[slot, layout.PLACE] >= 0)
+        self._visit(access, counted=False)
+        return access.key in self
 
     def _insert(self, key: Key, size: int) -> None:
         self.admit(Access(key, size))
@@ -173,8 +173,9 @@ class Scored(CachePolicy):
         slots: list[int] = []
         for key, size in contents:
             slot = self._slots.of.get(key)
-            if slot is None:
-                slot = self._begin(Access(key, size))
+            if slot is None:  # nothing is forgotten for it: that could be one of these
+                slot, group = self._remember(Access(key, size))
+                self._kernel.begin(slot, group, size, 0, self._state, self._ints, self._floats)
             self._ints[slot, layout.SIZE] = size
             slots.append(slot)
         self._kernel.replace(np.array(slots, dtype=np.int64), self._state, self._ints, self._residents, self._pool)
@@ -186,9 +187,6 @@ class Scored(CachePolicy):
         last = self._ints[:, layout.LAST]
         known.sort(key=lambda each: -1 if each[0] is None else last[each[0]])
         return [key for _, key in known]
-
-    def standing(self, key: Key) -> int:
-        return 1 if key in self else 0
 
     def samples(self) -> Samples:
         """What a model can be made of. Copies all."""
@@ -207,27 +205,8 @@ class Scored(CachePolicy):
         self._kernel.describe(row, slot, self.residence_reads, self._state, self._ints, self._floats, self._heats)
         return row
 
-    def score_of(self, key: Key) -> float | None:
-        """A key's score now; ``None`` without a model, or of a key that is not remembered."""
-        row = None if self._model is None else self.row(key)
-        return (
-            None
-            if row is None
-            else self._kernel.score(row, self._feature, self._threshold, self._leaves, self._horizons)
-        )
-
-    def _begin(self, access: Access) -> int:
-        """A slot for a key that has none, as never read."""
-        slot, group = self._remember(access)
-        self._kernel.begin(slot, group, access.size_bytes, access.position, self._state, self._ints, self._floats)
-        return slot
-
     def _remember(self, access: Access) -> tuple[int, int]:
-        """Slots for a key that has none, and for its group; those read the longest ago are forgotten for it."""
-        entries = len(self)
-        most = max(LEAST_HISTORY, min(HISTORY_ENTRIES * entries, 2 * entries + MOST_HISTORY))
-        while len(self._slots) >= most and (forgotten := self._kernel.oldest(self._state, self._ints)) >= 0:
-            self._forget(forgotten)
+        """Slots for a key that has none, and for its group."""
         slot = self._slots.take(access.key)
         group = NONE
         if access.group is not None:
@@ -242,6 +221,13 @@ class Scored(CachePolicy):
             self._heats[group] = self._state[layout.NOW], 0.0
         return slot, group
 
+    def _forget_oldest(self) -> None:
+        """Forget those read the longest ago, until there is room for one more."""
+        entries = len(self)
+        most = max(LEAST_HISTORY, min(HISTORY_ENTRIES * entries, 2 * entries + MOST_HISTORY))
+        while len(self._slots) >= most and (forgotten := self._kernel.oldest(self._state, self._ints)) >= 0:
+            self._forget(forgotten)
+
     def _forget(self, slot: int) -> None:
         group = int(self._ints[slot, layout.GROUP])
         if group >= 0:
@@ -250,34 +236,6 @@ class Scored(CachePolicy):
                 self._groups.give(group)
         self._kernel.forget(slot, self._state, self._ints, self._samples)
         self._slots.give(slot)
-
-    def _enter(self, slot: int, size: int) -> None:
-        self._ints[slot, layout.SIZE] = size
-        gone = self._kernel.enter(
-            slot,
-            self._capacity,
-            self.residence_reads,
-            self._state,
-            self._ints,
-            self._floats,
-            self._heats,
-            self._samples,
-            self._rows,
-            self._residents,
-            self._pool,
-            self._values,
-            self._feature,
-            self._threshold,
-            self._leaves,
-            self._horizons,
-            self._left,
-        )
-        self._tell(gone)
-
-    def _tell(self, gone: int) -> None:
-        keys = self._slots.keys
-        for at in self._left[:gone].tolist():
-            self._dropped(keys[at])
 
     def _grow(self) -> None:
         """Room for twice as many slots."""
@@ -320,7 +278,7 @@ def prepare() -> None:
     )
     policy._kernel.score_all(policy.samples().rows, silent.feature, silent.threshold, silent.leaves, 1)
     policy.use(silent)
-    policy.score_of(0)
+    policy.read(Access(6))
     policy.adopt([(0, 1)])
     policy.discard(0)
 
